@@ -1,0 +1,8 @@
+"""`seqprof list`."""
+
+from __future__ import annotations
+
+
+def list_families() -> None:
+    """Not yet."""
+    raise NotImplementedError

@@ -1,0 +1,26 @@
+"""The one exception that carries a message meant for the user."""
+
+from __future__ import annotations
+
+#: Exit codes of the command line.
+EXIT_CANNOT_MEASURE = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+class SeqprofError(Exception):
+    """What went wrong, in words for the user; caught once, in ``cli/``.
+
+    Args:
+        message: what was wrong and where, without a trailing full stop; may have several lines.
+        hint: what would be right, or what to do next.
+        exit_code: 2 for the user's input, 1 for a machine that cannot do what was asked.
+    """
+
+    def __init__(
+        self, message: str, hint: str | None = None, exit_code: int = EXIT_BAD_INPUT
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code

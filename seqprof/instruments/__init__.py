@@ -1,0 +1,1 @@
+"""What is recorded inside a step; attaches to any nn.Module by hooks."""

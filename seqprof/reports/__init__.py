@@ -1,0 +1,1 @@
+"""Pure functions from a Summary to a format; one format per file."""

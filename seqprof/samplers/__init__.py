@@ -1,0 +1,1 @@
+"""What is recorded beside a step, in a process of its own."""

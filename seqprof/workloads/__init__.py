@@ -1,0 +1,1 @@
+"""What is trained: model families, data and the training step."""

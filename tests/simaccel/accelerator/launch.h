@@ -1,0 +1,15 @@
+// Launching a kernel: the call returns at once, the body runs later on the stream's thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+
+namespace sim {
+
+// Queues body on the calling thread's current stream of the device.
+void launch(int device, std::function<void()> body);
+
+extern std::atomic<uint64_t> launch_count;
+
+}  // namespace sim

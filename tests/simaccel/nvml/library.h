@@ -1,0 +1,45 @@
+// What every file of the simulated libnvidia-ml.so.1 needs: how an exported function begins, the
+// devices behind the handles, the clock and the environment.
+#ifndef SIMACCEL_NVML_LIBRARY_H_
+#define SIMACCEL_NVML_LIBRARY_H_
+
+#define NVML_NO_UNVERSIONED_FUNC_DEFS  // nvmlInit and nvmlInit_v2 are both exported
+#include <nvml.h>
+#include <stdint.h>
+
+#include "faults.h"
+
+// All else is hidden (-fvisibility=hidden).
+#define EXPORT __attribute__((visibility("default")))
+
+struct nvmlDevice_st {
+  int index;
+};
+
+int device_count(void);                 // NVMLSTUB_COUNT
+nvmlDevice_t device_handle(int index);  // NULL when there is none
+int is_device(nvmlDevice_t device);
+
+uint64_t now_ns(void);        // CLOCK_MONOTONIC, like the busy log
+uint64_t real_time_ns(void);  // CLOCK_REALTIME
+
+long setting(const char* name, long otherwise);  // a number from the environment
+
+// Is the library initialized? If so, does this call fail on demand, and how long does it take?
+nvmlReturn_t enter(const char* function);
+
+#define ENTER()                                  \
+  do {                                           \
+    nvmlReturn_t entered = enter(__func__);      \
+    if (entered != NVML_SUCCESS) return entered; \
+  } while (0)
+
+#define ENTER_WITH_DEVICE(device)                               \
+  do {                                                          \
+    ENTER();                                                    \
+    if (!is_device(device)) return NVML_ERROR_INVALID_ARGUMENT; \
+  } while (0)
+
+nvmlReturn_t copy_string(char* to, unsigned int size, const char* from);
+
+#endif  // SIMACCEL_NVML_LIBRARY_H_
