@@ -245,6 +245,9 @@ class DeviceSamples:
     reason: Annotated[
         str | None, Meta(description="why there are no samples at all; null if there are")
     ] = None
+    absent: Annotated[
+        dict[str, str], Meta(description="metric to the reason why there are no readings of it")
+    ] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,9 +284,20 @@ class Trial:
         tuple[float, ...], Meta(description="wall time of each warm-up step, the first one first")
     ]
     steps: tuple[Step, ...]
+    clock_origin_ns: Annotated[
+        int,
+        Meta(description="the host's monotonic clock at second 0 of this trial, to align other logs"),
+    ] = 0
     latencies: tuple[TimestepLatency, ...] = ()
     timesteps_reason: Annotated[
         str | None, Meta(description="why no timestep was marked; null if they were")
+    ] = None
+    mark_cost_s: Annotated[
+        float | None,
+        Meta(
+            description="host time of one timestep's marks, measured apart; each backward latency "
+            "contains about half of it, and each forward latency too when the stride is 1"
+        ),
     ] = None
     timestep_operations: tuple[TimestepOperations, ...] = ()
     accounts: tuple[PhaseAccount, ...] = ()

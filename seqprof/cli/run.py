@@ -1,8 +1,48 @@
-"""`seqprof run`."""
+"""`seqprof run`: measure one model's training and report it."""
 
 from __future__ import annotations
 
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
 
-def run() -> None:
-    """Not yet."""
-    raise NotImplementedError
+import typer
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="YAML spec; see sample_configs/ and docs/spec.md.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in model.layers=2."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write recording, summary and rows as JSON."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print that JSON to stdout, and nothing else there.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the essential lines only; no progress.")
+    ] = False,
+) -> None:
+    """Profile one model's training: phases, timesteps forward and in BPTT, idle time."""
+    from seqprof.cli.progress import stage_progress
+    from seqprof.spec_file import load_spec
+    from seqprof.store import check_writable
+
+    loaded = load_spec(config, overrides or [])
+    if output is not None:
+        check_writable(output)
+
+    from seqprof.measure.run import measure_run  # imports torch: after all that can be refused
+
+    with stage_progress(enabled=not quiet) as progress:
+        outcome = measure_run(loaded.spec, loaded.folder, shlex.join(["seqprof", *sys.argv[1:]]), progress)
+
+    from seqprof.cli.output import present
+
+    present(outcome.recording, output=output, as_json=as_json, quiet=quiet)
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)

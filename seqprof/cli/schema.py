@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import typer
 
 app = typer.Typer(help="Print a JSON Schema.", no_args_is_help=True)
@@ -9,11 +11,16 @@ app = typer.Typer(help="Print a JSON Schema.", no_args_is_help=True)
 
 @app.command("spec")
 def spec() -> None:
-    """Not yet."""
-    raise NotImplementedError
+    """Print the JSON Schema of the YAML spec."""
+    from seqprof.spec import json_schema
+
+    # ASCII only: it is valid JSON all the same, and survives any terminal's encoding.
+    typer.echo(json.dumps(json_schema(), indent=2))
 
 
 @app.command("recording")
 def recording() -> None:
-    """Not yet."""
-    raise NotImplementedError
+    """Print the JSON Schema of a stored recording, its summary and its rows."""
+    from seqprof.reports.json import schema
+
+    typer.echo(json.dumps(schema(), indent=2))

@@ -1,1 +1,1 @@
-"""What is recorded beside a step, in a process of its own."""
+"""What is recorded beside a step: the device by a process of its own, the host by its counters."""

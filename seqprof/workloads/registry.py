@@ -6,7 +6,13 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from seqprof.errors import SeqprofError
+from seqprof.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from seqprof.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +24,9 @@ class Family:
         recurrence: the equation, as a user would recognise it.
         executions: the forms it can run in; empty where there is but one.
         parallel_over_time: whether all timesteps can be computed at once.
-        builder: ``module:function`` taking ``(ModelSpec, input_size)`` and returning the body, an
-            ``nn.Module`` that maps ``[B, T, input_size]`` to ``[B, T, output_size]``.
+        builder: ``module:function`` taking ``(ModelSpec, input_size)`` and returning a
+            :class:`seqprof.workloads.body.Body`, which maps ``[B, T, input_size]`` to
+            ``[B, T, output_size]``.
         options: names of the optional ``ModelSpec`` fields that mean something to it.
         causal: whether the output at t depends on inputs up to t only (when not bidirectional).
     """
@@ -91,9 +98,38 @@ def families() -> dict[str, Family]:
     """Return every known family by name, third parties' (entry point ``seqprof.workloads``) last.
 
     An entry point names a :class:`Family`; a built-in name cannot be replaced.
+
+    Raises:
+        SeqprofError: an entry point cannot be loaded, or names something else.
     """
     known = {family.name: family for family in _BUILT_IN}
     for point in entry_points(group="seqprof.workloads"):
-        family = point.load()
+        origin = f"entry point {point.name!r} of {point.dist.name if point.dist else '?'}"
+        try:
+            family = point.load()
+        except Exception as error:
+            raise SeqprofError(
+                f"{origin} cannot be loaded: {type(error).__name__}: {error}",
+                "repair or uninstall that package",
+            ) from error
+        if not isinstance(family, Family):
+            raise SeqprofError(f"{origin} is a {type(family).__name__}, not a seqprof Family")
         known.setdefault(family.name, family)
     return known
+
+
+def find_family(name: str) -> Family:
+    """Return the family called ``name``.
+
+    Raises:
+        SeqprofError: there is none.
+    """
+    known = families()
+    if name not in known:
+        raise SeqprofError(f"model.name: unknown model {name!r}{did_you_mean(name, known)}")
+    return known[name]
+
+
+def is_causal(model: ModelSpec) -> bool:
+    """Whether the output at t depends on inputs up to t only; assumed of a user's own model."""
+    return model.name is None or (find_family(model.name).causal and not model.bidirectional)

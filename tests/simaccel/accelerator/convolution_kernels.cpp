@@ -37,7 +37,7 @@ Tensor convolve(const Tensor& input, const Tensor& weight, const Tensor& bias, c
 Tensor convolution(const Tensor& input, const Tensor& weight,
                    const std::optional<Tensor>& maybe_bias, SymIntArrayRef stride,
                    SymIntArrayRef padding, SymIntArrayRef dilation, bool transposed,
-                   SymIntArrayRef output_padding, const c10::SymInt& groups) {
+                   SymIntArrayRef output_padding, c10::SymInt groups) {
   const Geometry geometry{copied(stride),         copied(padding), copied(dilation),
                           copied(output_padding), transposed,      groups.expect_int()};
   const Tensor bias = or_undefined(maybe_bias);
@@ -53,7 +53,7 @@ Tensor convolution(const Tensor& input, const Tensor& weight,
 std::tuple<Tensor, Tensor, Tensor> convolution_backward(
     const Tensor& grad_output, const Tensor& input, const Tensor& weight, SymIntArrayRef stride,
     SymIntArrayRef padding, SymIntArrayRef dilation, bool transposed, SymIntArrayRef output_padding,
-    const c10::SymInt& groups, std::array<bool, 3> mask) {
+    c10::SymInt groups, std::array<bool, 3> mask) {
   const Geometry g{copied(stride),         copied(padding), copied(dilation),
                    copied(output_padding), transposed,      groups.expect_int()};
   const auto like = [](const Tensor& t) {

@@ -1,5 +1,6 @@
 // The fused LSTM cell, forward and backward: one kernel each, as on CUDA.
 // Gates lie side by side in the order input, forget, cell, output.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>

@@ -1,7 +1,7 @@
 // Creating tensors on the device, copying to and from it, and reading one number back.
 #include <ATen/EmptyTensor.h>
-#include <ATen/native/Resize.h>
 #include <ATen/ops/_local_scalar_dense_native.h>
+#include <ATen/ops/resize_native.h>
 #include <c10/core/DeviceGuard.h>
 #include <torch/library.h>
 

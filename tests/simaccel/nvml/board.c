@@ -52,11 +52,12 @@ EXPORT nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int* m
 EXPORT nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device,
                                                         unsigned long long* millijoules) {
   ENTER_WITH_DEVICE(device);
+  static BusyTotal energy[MAX_DEVICES];
   const unsigned long long before_the_log = 1000000;  // the counter began when the driver loaded
   const uint64_t refresh = (uint64_t)setting("NVMLSTUB_ENERGY_US", 20000) * 1000;
   const uint64_t until = now_ns() / refresh * refresh, since = log_started_ns();
   const double elapsed = until > since ? (double)(until - since) : 0;
-  const double busy = (double)busy_since_start_ns(device->index, until);
+  const double busy = (double)busy_since_start_ns(&energy[device->index], device->index, until);
   const double nanojoules = IDLE_W * elapsed + (BUSY_W - IDLE_W) * busy;
   *millijoules = before_the_log + (unsigned long long)(nanojoules / 1e6);
   return NVML_SUCCESS;

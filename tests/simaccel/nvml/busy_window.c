@@ -100,17 +100,15 @@ uint64_t busy_ns(int device, uint64_t start_ns, uint64_t end_ns) {
   return total;
 }
 
-uint64_t busy_since_start_ns(int device, uint64_t end_ns) {
+uint64_t busy_since_start_ns(BusyTotal* total, int device, uint64_t end_ns) {
   static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  static struct { uint64_t until_ns, busy_ns; } added_up[BUSY_LOG_DEVICES];
   pthread_mutex_lock(&mutex);
-  uint64_t from = added_up[device].until_ns;
-  if (from == 0) from = log_started_ns();
-  if (from && end_ns > from) {
-    added_up[device].busy_ns += busy_ns(device, from, end_ns);
-    added_up[device].until_ns = end_ns;
+  if (total->until_ns == 0) total->until_ns = log_started_ns();
+  if (total->until_ns != 0 && end_ns > total->until_ns) {
+    total->busy_ns += busy_ns(device, total->until_ns, end_ns);
+    total->until_ns = end_ns;
   }
-  const uint64_t busy = added_up[device].busy_ns;
+  const uint64_t busy = total->busy_ns;
   pthread_mutex_unlock(&mutex);
   return busy;
 }

@@ -12,9 +12,14 @@ uint64_t memory_used(int device);
 // log's ring goes; costs what lies in the window.
 uint64_t busy_ns(int device, uint64_t start_ns, uint64_t end_ns);
 
-// The same since the log was started, for counters that only grow. Remembers what it has already
-// added up, so each part of the log is read once. end_ns must not fall from call to call by much.
-uint64_t busy_since_start_ns(int device, uint64_t end_ns);
+// The same since the log was started, for counters that only grow. A total remembers what it has
+// already added up, so each part of the log is read once. Use one per device and counter.
+typedef struct {
+  uint64_t until_ns;
+  uint64_t busy_ns;
+} BusyTotal;
+
+uint64_t busy_since_start_ns(BusyTotal* total, int device, uint64_t end_ns);
 
 // 0..1
 double busy_fraction(int device, uint64_t end_ns, uint64_t length_ns);

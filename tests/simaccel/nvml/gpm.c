@@ -47,9 +47,10 @@ EXPORT nvmlReturn_t nvmlGpmSampleFree(nvmlGpmSample_t sample) {
 EXPORT nvmlReturn_t nvmlGpmSampleGet(nvmlDevice_t device, nvmlGpmSample_t sample) {
   ENTER_WITH_DEVICE(device);
   if (!is_supported()) return NVML_ERROR_NOT_SUPPORTED;
+  static BusyTotal counters[MAX_DEVICES];
   const uint64_t refresh = 100000000;
   sample->time_ns = now_ns() / refresh * refresh;
-  sample->busy_ns = busy_since_start_ns(device->index, sample->time_ns);
+  sample->busy_ns = busy_since_start_ns(&counters[device->index], device->index, sample->time_ns);
   return NVML_SUCCESS;
 }
 

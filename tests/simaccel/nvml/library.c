@@ -7,8 +7,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../busy_log.h"
-
 // If one of these fails, the header does not describe the ABI that pynvml expects.
 _Static_assert(sizeof(nvmlUtilization_t) == 8, "nvmlUtilization_t");
 _Static_assert(sizeof(nvmlSample_t) == 16, "nvmlSample_t");
@@ -18,12 +16,12 @@ _Static_assert(sizeof(nvmlGpmMetric_t) == 40, "nvmlGpmMetric_t");
 
 static _Atomic int initializations;
 
-static struct nvmlDevice_st devices[BUSY_LOG_DEVICES] = {{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}};
+static struct nvmlDevice_st devices[MAX_DEVICES] = {{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}};
 
 int device_count(void) {
   const long count = setting("NVMLSTUB_COUNT", 2);
   if (count < 0) return 0;
-  return count > BUSY_LOG_DEVICES ? BUSY_LOG_DEVICES : (int)count;
+  return count > MAX_DEVICES ? MAX_DEVICES : (int)count;
 }
 
 nvmlDevice_t device_handle(int index) {

@@ -7,7 +7,10 @@
 #include <nvml.h>
 #include <stdint.h>
 
+#include "../busy_log.h"
 #include "faults.h"
+
+#define MAX_DEVICES BUSY_LOG_DEVICES
 
 // All else is hidden (-fvisibility=hidden).
 #define EXPORT __attribute__((visibility("default")))

@@ -1,0 +1,132 @@
+"""Every quantity of one trial, before anything is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from seqprof.analysis.dwell import DwellSummary, summarise_dwells
+from seqprof.analysis.idle import PhaseIdle, summarise_idle
+from seqprof.analysis.marginal import MarginalCost, derive_marginal
+from seqprof.analysis.mfu import model_flops_utilization
+from seqprof.analysis.padding import padding_share
+from seqprof.analysis.perturbation import Perturbation, measure_perturbation
+from seqprof.analysis.phases import (
+    PhaseSummary,
+    step_time,
+    steps_of,
+    summarise_phases,
+    throughput,
+)
+from seqprof.analysis.statistics import Estimate
+from seqprof.analysis.timesteps import (
+    LaunchBound,
+    LoopLatency,
+    PhaseBalance,
+    balance_phases,
+    compare_clocks,
+    summarise_loops,
+)
+from seqprof.recording import Environment, Recording, Trial, Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What was measured, where, and how often."""
+
+    command: str
+    created: str
+    seed: int
+    environment: Environment
+    workload: Workload
+    shape: Annotated[
+        dict[str, Any], Meta(description="the model's size as the spec gives it: hidden_size …")
+    ]
+    warmup_steps: int
+    bare_steps: int
+    probed_steps: int
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """The quantities of one trial; each is defined in docs/metrics.md."""
+
+    header: Header
+    step: Annotated[Estimate, Meta(description="wall time of a bare step")]
+    throughput: Annotated[Estimate, Meta(description="timesteps trained per second, no padding")]
+    phases: tuple[PhaseSummary, ...]
+    loops: tuple[LoopLatency, ...]
+    timesteps_reason: Annotated[
+        str | None, Meta(description="why no timestep was marked; null if they were")
+    ]
+    balances: tuple[PhaseBalance, ...]
+    launch_bound: tuple[LaunchBound, ...]
+    perturbation: Perturbation
+    marginal: tuple[MarginalCost, ...]
+    dwells: tuple[DwellSummary, ...]
+    idle: tuple[PhaseIdle, ...]
+    padding: Estimate
+
+
+def setting(spec: dict[str, Any], path: str) -> Any:
+    """Return what the spec says at ``a.b.c``; None where it says nothing."""
+    value: Any = spec
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def find(recording: Recording, trial: Trial) -> Findings:
+    """Derive every quantity of ``trial``."""
+    environment = recording.environment
+    step = step_time(trial)
+    phases = summarise_phases(trial, environment.threads)
+    dwells = summarise_dwells(trial, setting(recording.spec, "measure.dwell_samples"))
+    utilization = model_flops_utilization(
+        trial.workload, environment.device, step, mig=trial.samples.mig
+    )
+    return Findings(
+        header=_header(recording, trial),
+        step=step,
+        throughput=throughput(trial),
+        phases=phases,
+        loops=summarise_loops(trial),
+        timesteps_reason=trial.timesteps_reason,
+        balances=balance_phases(trial),
+        launch_bound=compare_clocks(trial, dwells),
+        perturbation=measure_perturbation(
+            trial, setting(recording.spec, "measure.timesteps.budget")
+        ),
+        marginal=derive_marginal(trial),
+        dwells=dwells,
+        idle=summarise_idle(
+            phases,
+            step,
+            dwells,
+            trial.samples,
+            utilization,
+            accelerator=environment.device.is_accelerator,
+        ),
+        padding=padding_share(trial),
+    )
+
+
+def _header(recording: Recording, trial: Trial) -> Header:
+    model = setting(recording.spec, "model") or {}
+    sizes = ("input_size", "hidden_size", "layers", "bidirectional", "dropout", "heads")
+    built_in = trial.workload.family is not None
+    return Header(
+        command=recording.command,
+        created=recording.created,
+        seed=recording.seed,
+        environment=recording.environment,
+        workload=trial.workload,
+        shape={key: model[key] for key in sizes if model.get(key)} if built_in else {},
+        warmup_steps=len(trial.warmup_wall_s),
+        bare_steps=len(steps_of(trial, "bare")),
+        probed_steps=len(steps_of(trial, "probed")),
+        interrupted=any(incident.kind == "interrupted" for incident in trial.incidents),
+    )

@@ -1,0 +1,121 @@
+"""How busy the accelerator is in each phase, or the processor that stands in for it.
+
+Four quantities are called "utilization" (docs/metrics.md). Each has its own field here; none ever
+fills in for another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from seqprof.analysis.dwell import DwellSummary
+from seqprof.analysis.phases import PhaseSummary
+from seqprof.analysis.statistics import Estimate, missing
+from seqprof.recording import DeviceSamples, Phase
+
+NEEDS_TIMELINE = "needs a kernel timeline"
+IdleSource = Literal["nvml_utilization", "core_busy_fraction"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseIdle:
+    """Busy and idle of one phase, or of the whole step."""
+
+    phase: Phase | Literal["step"]
+    time: Estimate
+    nvml_utilization: Estimate
+    busy_fraction: Estimate
+    sm_active: Estimate
+    model_flops_utilization: Estimate
+    core_busy_fraction: Estimate
+    idle_time: Annotated[Estimate, Meta(description="time x (1 - the field named by idle_source)")]
+    idle_source: IdleSource
+
+
+def summarise_idle(
+    phases: tuple[PhaseSummary, ...],
+    step: Estimate,
+    dwells: tuple[DwellSummary, ...],
+    samples: DeviceSamples,
+    utilization: Estimate,
+    *,
+    accelerator: bool,
+) -> tuple[PhaseIdle, ...]:
+    """Return one entry per phase and one for the step.
+
+    Args:
+        utilization: model FLOP/s over peak, which is known for the whole step only.
+        accelerator: False where the processor stands in.
+    """
+    by_phase: dict[str, DwellSummary] = {dwell.phase: dwell for dwell in dwells}
+    parts: list[tuple[Phase | Literal["step"], Estimate, Estimate]] = [
+        (phase.phase, phase.time, phase.core_busy_fraction) for phase in phases
+    ]
+    parts.append(("step", step, _core_busy_step(phases)))
+    return tuple(
+        _summarise(name, time, busy, by_phase.get(name), samples, utilization, accelerator)
+        for name, time, busy in parts
+    )
+
+
+def _summarise(
+    phase: Phase | Literal["step"],
+    time: Estimate,
+    core_busy: Estimate,
+    dwell: DwellSummary | None,
+    samples: DeviceSamples,
+    utilization: Estimate,
+    accelerator: bool,
+) -> PhaseIdle:
+    reason = _no_dwell(phase, samples, accelerator)
+    nvml = dwell.nvml_utilization if dwell else missing("1", "NVML during a dwell", reason)
+    source: IdleSource = "nvml_utilization" if accelerator else "core_busy_fraction"
+    return PhaseIdle(
+        phase=phase,
+        time=time,
+        nvml_utilization=nvml,
+        busy_fraction=missing(
+            "1", "union of kernel intervals / window", NEEDS_TIMELINE if accelerator else reason
+        ),
+        sm_active=dwell.sm_active if dwell else missing("1", "NVML GPM during a dwell", reason),
+        model_flops_utilization=utilization
+        if phase == "step" or not accelerator
+        else missing("1", utilization.method, "FLOPs are counted for the whole step"),
+        core_busy_fraction=core_busy,
+        idle_time=_idle(time, nvml if accelerator else core_busy, source),
+        idle_source=source,
+    )
+
+
+def _no_dwell(phase: str, samples: DeviceSamples, accelerator: bool) -> str:
+    if not accelerator:
+        return "no accelerator"
+    if phase not in ("forward", "backward", "step"):
+        return "only forward, backward and the step are dwelt on"
+    return samples.reason or "there was no dwell on it"
+
+
+def _idle(time: Estimate, busy: Estimate, source: IdleSource) -> Estimate:
+    method = f"time x (1 - {source})"
+    if time.value is None or busy.value is None:
+        absent = time.reason if time.value is None else busy.reason
+        return missing("s", method, absent or "not measured")
+    return Estimate(value=time.value * (1.0 - busy.value), unit="s", method=method, n=busy.n)
+
+
+def _core_busy_step(phases: tuple[PhaseSummary, ...]) -> Estimate:
+    """Return the phases' core busy fractions, weighted by their host times."""
+    method = "core_busy_fraction of the phases, weighted by their host times"
+    known = [
+        (phase.host_time.value, phase.core_busy_fraction.value)
+        for phase in phases
+        if phase.host_time.value is not None and phase.core_busy_fraction.value is not None
+    ]
+    whole = sum(time for time, _ in known)
+    if not whole:
+        return missing("1", method, "no bare step was measured")
+    busy = sum(time * fraction for time, fraction in known) / whole
+    return Estimate(value=busy, unit="1", method=method, n=phases[0].core_busy_fraction.n)

@@ -1,0 +1,233 @@
+"""Which step and which phase each moment of the host's time belongs to.
+
+A kernel's phase is that of the host window in which its *launch* lies, on any thread (METRICS.md):
+autograd launches from a thread of its own, so matching by thread loses the backward.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from seqprof.analysis.timeline.intervals import Intervals, union
+from seqprof.analysis.timeline.structure import (
+    ANNOTATION,
+    OPERATOR,
+    Bools,
+    HostEvents,
+    Ints,
+    Timeline,
+)
+
+PHASES = ("forward", "loss", "backward", "optimizer", "data", "communication", "other")
+OTHER = PHASES.index("other")
+#: No step: before the first, after the last, or in a trace without steps.
+OUTSIDE = -1
+
+Method = Literal["annotation", "autograd"]
+
+_STEP = r"^ProfilerStep#\d"
+#: Annotation → phase, the first that matches; ``## forward ##``, ``Optimizer.step#SGD.step`` …
+_SPELLINGS = (
+    (
+        "communication",
+        r"nccl:|c10d|all_?reduce|all_?2_?all|all_?to_?all|all_?gather|reduce_scatter|broadcast",
+    ),
+    ("data", r"dataloader|load_batch|wait_for_batch|copy_batch|next_batch|\bdata\b"),
+    ("optimizer", r"optimizer|\boptim\b|zero_grad"),
+    ("backward", r"(?:^|[^a-z])(?:backward|bwd|bptt)(?:[^a-z]|$)"),
+    ("forward", r"(?:^|[^a-z])(?:forward|fwd)(?:[^a-z]|$)"),
+    ("loss", r"(?:^|[^a-z])loss(?:[^a-z]|$)"),
+)
+AUTOGRAD_OPERATOR = r"^autograd::engine::evaluate_function|AccumulateGrad$|Backward\d*$"
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Host time cut where the step or the phase changes; ``start_ns[i]`` begins segment i.
+
+    Segment 0 begins before everything. ``step`` is a row of ``Phases.steps`` or ``OUTSIDE``.
+    """
+
+    start_ns: Ints
+    step: Ints
+    phase: Ints
+
+    def at(self, times: Ints) -> Ints:
+        """The segment in which each of ``times`` lies."""
+        return np.searchsorted(self.start_ns, times, side="right") - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Steps, phases and how each phase was found."""
+
+    steps: HostEvents
+    step_names: tuple[str, ...]
+    segments: Segments
+    methods: dict[str, Method]
+    main_thread: int
+
+
+def divide(timeline: Timeline) -> Phases:
+    """Divide the host's time into steps and phases.
+
+    Phases come from annotations on the thread that drives the steps, the innermost where they
+    nest (communication only where it stands alone). Forward and backward that nobody annotated
+    come from autograd: backward is where its nodes are evaluated, forward what precedes it from the
+    first operator whose sequence number a node bears.
+    """
+    host = timeline.host
+    annotations = host.where(host.kind == ANNOTATION)
+    is_step = np.isin(annotations.name, timeline.name_codes(_STEP))
+    steps = annotations.where(is_step)
+    phase = _phase_of_names(timeline.names)[annotations.name]
+    phased = (phase >= 0) & ~is_step
+    main = _main_thread(host, annotations, is_step, phased)
+    marks = phased & (annotations.thread == main)
+    windows, labels = annotations.where(marks), phase[marks]
+    methods: dict[str, Method] = {PHASES[label]: "annotation" for label in sorted(set(labels))}
+    bounds, values = innermost(windows.start_ns, windows.end_ns, labels)
+    for name, found in _from_autograd(timeline, steps, methods).items():
+        methods[name] = "autograd"
+        bounds, values = _fill(bounds, values, found, PHASES.index(name))
+    return Phases(
+        steps=steps,
+        step_names=tuple(timeline.names[code] for code in steps.name),
+        segments=_segments(steps, bounds, values),
+        methods=methods,
+        main_thread=main,
+    )
+
+
+def _phase_of_names(names: tuple[str, ...]) -> Ints:
+    """The phase that each name spells, or -1."""
+    spellings = [(PHASES.index(phase), re.compile(text)) for phase, text in _SPELLINGS]
+    found = np.full(len(names) + 1, -1, dtype=np.int64)
+    for code, name in enumerate(names):
+        lower = name.lower()
+        found[code] = next((phase for phase, text in spellings if text.search(lower)), -1)
+    return found
+
+
+def _main_thread(host: HostEvents, marks: HostEvents, is_step: Bools, phased: Bools) -> int:
+    """The thread that drives the steps, else that of most phase marks, else the busiest."""
+    for threads in (marks.thread[is_step], marks.thread[phased]):
+        if len(threads):
+            return int(np.bincount(threads).argmax())
+    operators = host.thread[host.kind == OPERATOR]
+    threads = operators if len(operators) else host.thread
+    return int(np.bincount(threads).argmax()) if len(threads) else -1
+
+
+def innermost(start: Ints, end: Ints, labels: Ints) -> tuple[Ints, Ints]:
+    """Flatten nested windows: ``(bounds, values)``, values[i] holds from bounds[i] on.
+
+    The innermost window counts; communication gives way to every other phase around it.
+    """
+    communication = PHASES.index("communication")
+    order = np.lexsort((labels, -end, start))
+    stack: list[tuple[int, int]] = []
+    bounds: list[int] = [np.iinfo(np.int64).min]
+    values: list[int] = [OTHER]
+
+    def close(until: int) -> None:
+        while stack and stack[-1][0] <= until:
+            at, _ = stack.pop()
+            mark(at)
+
+    def mark(at: int) -> None:
+        bounds.append(at)
+        values.append(stack[-1][1] if stack else OTHER)
+
+    for row in order:
+        begin, stop, label = int(start[row]), int(end[row]), int(labels[row])
+        close(begin)
+        if stop <= begin:
+            continue
+        # Windows of one thread nest; one that sticks out of its parent is cut to it.
+        stop = min(stop, stack[-1][0]) if stack else stop
+        outer = stack[-1][1] if stack else OTHER
+        stack.append((stop, outer if label == communication and outer != OTHER else label))
+        mark(begin)
+    close(np.iinfo(np.int64).max)
+    return np.array(bounds, dtype=np.int64), np.array(values, dtype=np.int64)
+
+
+def _fill(bounds: Ints, values: Ints, found: Intervals, label: int) -> tuple[Ints, Ints]:
+    """Give the unlabelled time inside ``found`` the phase ``label``."""
+    cuts = np.unique(np.concatenate((bounds, found.start, found.end)))
+    current = values[np.searchsorted(bounds, cuts, side="right") - 1]
+    return cuts, np.where((current == OTHER) & found.contains(cuts), label, current)
+
+
+def autograd_operators(timeline: Timeline) -> Bools:
+    """Which host events evaluate a node of autograd's graph."""
+    host = timeline.host
+    names = timeline.name_codes(AUTOGRAD_OPERATOR)
+    found: Bools = (host.kind == OPERATOR) & np.isin(host.name, names)
+    return found
+
+
+def _from_autograd(
+    timeline: Timeline, steps: HostEvents, methods: dict[str, Method]
+) -> dict[str, Intervals]:
+    """Windows of forward and backward, for those that no annotation gives."""
+    nodes = autograd_operators(timeline)
+    if not nodes.any() or {"forward", "backward"} <= methods.keys():
+        return {}
+    backward = _backward_windows(timeline, nodes, steps)
+    found = {} if "backward" in methods else {"backward": backward}
+    if "forward" not in methods:
+        forward = _forward_windows(timeline, nodes, backward, steps)
+        if len(forward):
+            found["forward"] = forward
+    return found
+
+
+def _backward_windows(timeline: Timeline, nodes: Bools, steps: HostEvents) -> Intervals:
+    """Join autograd's nodes where nothing else begins between them and no step ends."""
+    host = timeline.host
+    joined = union(host.start_ns[nodes], host.end_ns[nodes])
+    others = (host.kind == OPERATOR) & ~nodes
+    breaks = np.sort(np.concatenate((host.start_ns[others], steps.start_ns)))
+    # An operator inside a node is part of the backward, not a break.
+    breaks = breaks[~joined.contains(breaks)]
+    between = np.searchsorted(breaks, joined.start[1:]) > np.searchsorted(breaks, joined.end[:-1])
+    first = np.concatenate(([True], between))
+    last = np.concatenate((between, [True]))
+    return Intervals(joined.start[first], joined.end[last])
+
+
+def _forward_windows(
+    timeline: Timeline, nodes: Bools, backward: Intervals, steps: HostEvents
+) -> Intervals:
+    """From the first operator that autograd recorded for a backward up to that backward."""
+    host = timeline.host
+    numbers = np.unique(host.sequence[nodes & (host.sequence >= 0)])
+    recorded = (host.kind == OPERATOR) & ~nodes & np.isin(host.sequence, numbers)
+    begins = np.sort(host.start_ns[recorded & ~backward.contains(host.start_ns)])
+    earliest = np.concatenate(([np.iinfo(np.int64).min], backward.end[:-1]))
+    step = np.searchsorted(steps.start_ns, backward.start, side="right") - 1
+    if len(steps):
+        earliest = np.where(step >= 0, np.maximum(earliest, steps.start_ns[step]), earliest)
+    at = np.searchsorted(begins, earliest)
+    have = at < len(begins)
+    start = np.where(have, begins[np.minimum(at, len(begins) - 1)], 0) if len(begins) else at
+    have &= start < backward.start if len(begins) else False
+    return Intervals(start[have], backward.start[have])
+
+
+def _segments(steps: HostEvents, bounds: Ints, values: Ints) -> Segments:
+    """Cut at every change of phase and of step; neighbours that agree are joined."""
+    cuts = np.unique(np.concatenate((bounds, steps.start_ns, steps.end_ns)))
+    phase = values[np.searchsorted(bounds, cuts, side="right") - 1]
+    step = np.searchsorted(steps.start_ns, cuts, side="right") - 1
+    if len(steps):
+        reach = np.maximum.accumulate(steps.end_ns)
+        step = np.where((step >= 0) & (cuts < reach[np.maximum(step, 0)]), step, OUTSIDE)
+    change = np.concatenate(([True], (phase[1:] != phase[:-1]) | (step[1:] != step[:-1])))
+    return Segments(cuts[change], step[change], phase[change])

@@ -1,0 +1,207 @@
+"""How far a trace can be trusted: each defect as a caveat that says what it does to the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqprof.analysis.timeline.causes import CAUSES, Gaps
+from seqprof.analysis.timeline.phases import Phases
+from seqprof.analysis.timeline.structure import RUNTIME, Activities, Timeline
+from seqprof.analysis.timeline.windows import busy
+
+#: A queued kernel follows within microseconds; after this it waited for something unrecorded.
+LONG_DEPENDENCY_NS = 1_000_000
+#: An activity this many times further away than all others span has a wrong clock.
+OUTLIER_DISTANCE = 10
+#: At most this share of activities can be outliers; more is another part of the program.
+OUTLIER_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceCaveat:
+    """A defect of the trace and its effect. ``device`` is null if it concerns the whole trace."""
+
+    code: str
+    message: str
+    effect: str
+    device: int | None = None
+
+
+def trace_caveats(timeline: Timeline, phases: Phases) -> Iterator[TraceCaveat]:
+    """Defects of the file, and what it does not hold."""
+    yield from _file_caveats(timeline)
+    defects = timeline.defects
+    if defects.negative_durations:
+        yield TraceCaveat(
+            code="negative_durations",
+            message=f"{defects.negative_durations} events end before they begin",
+            effect="they count as zero long",
+        )
+    for warning in defects.warnings:
+        yield TraceCaveat(
+            code="profiler_warning",
+            message=f"the profiler warned: {warning}",
+            effect="activities may be missing; busy time is then too small and idle too large",
+        )
+    if not len(timeline.activities):
+        launched = bool((timeline.host.kind == RUNTIME).any())
+        yield TraceCaveat(
+            code="no_device_activity",
+            message="the trace holds runtime calls but no device activity"
+            if launched
+            else "the trace holds no device activity",
+            effect="operators on the processor are analysed instead; this is not device time",
+        )
+    if not len(phases.steps):
+        yield TraceCaveat(
+            code="no_steps",
+            message="no ProfilerStep marks (the profiler ran without a schedule or step())",
+            effect="there are no per-step figures",
+        )
+
+
+def _file_caveats(timeline: Timeline) -> Iterator[TraceCaveat]:
+    defects = timeline.defects
+    if defects.truncated:
+        yield TraceCaveat(
+            code="truncated",
+            message=f"the file ends early; {timeline.events} whole events were used",
+            effect="what followed is missing from every figure",
+        )
+    if defects.damaged_events:
+        yield TraceCaveat(
+            code="damaged_events",
+            message=f"{defects.damaged_events} events could not be decoded and were left out",
+            effect="their time is missing from every figure",
+        )
+    if defects.untimed_events:
+        yield TraceCaveat(
+            code="untimed_events",
+            message=f"{defects.untimed_events} events have no start or no duration",
+            effect="they were left out",
+        )
+    if defects.repaired_text:
+        yield TraceCaveat(
+            code="repaired_text",
+            message="the file is not valid JSON (nan or inf, lone backslashes or bad UTF-8)",
+            effect="it was read all the same; only names and unused arguments are touched",
+        )
+
+
+def device_caveats(
+    timeline: Timeline, activities: Activities, gaps: Gaps, phases: Phases
+) -> Iterator[TraceCaveat]:
+    """Defects in the activities of one device."""
+    device = int(activities.device[0])
+    for code, message, effect in (
+        *_launch_defects(activities, gaps),
+        *_stream_overlaps(activities),
+        *_empty_steps(activities, phases),
+        *_clock_outliers(activities),
+        *_zero_durations(activities),
+        *_long_dependencies(gaps),
+    ):
+        yield TraceCaveat(code=code, message=message, effect=effect, device=device)
+
+
+_Found = Iterator[tuple[str, str, str]]
+
+
+def _launch_defects(activities: Activities, gaps: Gaps) -> _Found:
+    launched = activities.launch >= 0
+    missing = int((~launched).sum())
+    if missing:
+        without = busy(activities).length - busy(activities.where(launched)).length
+        unknown = int(gaps.cause_ns[:, CAUSES.index("unknown")].sum())
+        yield (
+            "launchless",
+            f"{missing} of {len(activities)} activities have no recorded launch",
+            f"they count as busy ({_ms(without)} that no other activity covers) but belong to no "
+            f"phase; {_ms(unknown)} of idle before them has no known cause",
+        )
+    early = launched & (activities.start_ns < activities.launch_ns)
+    if early.any():
+        most = int((activities.launch_ns - activities.start_ns)[early].max())
+        yield (
+            "starts_before_launch",
+            f"{int(early.sum())} activities start before their launch, by up to {_ms(most)}",
+            "host and device clocks disagree; the split of idle by cause is off by as much",
+        )
+
+
+def _stream_overlaps(activities: Activities) -> _Found:
+    count = summed = 0
+    for stream in np.unique(activities.stream):
+        mine = activities.where(activities.stream == stream)
+        reach = np.maximum.accumulate(mine.end_ns)
+        count += int((mine.start_ns[1:] < reach[:-1]).sum())
+        summed += int((mine.end_ns - mine.start_ns).sum()) - busy(mine).length
+    if count:
+        yield (
+            "stream_overlaps",
+            f"{count} activities begin before the one ahead of them on their stream has ended",
+            f"overlaps count once; a sum of durations would be {_ms(summed)} too large",
+        )
+
+
+def _empty_steps(activities: Activities, phases: Phases) -> _Found:
+    steps = phases.steps
+    launches = np.sort(activities.launch_ns[activities.launch >= 0])
+    counts = np.searchsorted(launches, steps.end_ns) - np.searchsorted(launches, steps.start_ns)
+    empty = [name for name, count in zip(phases.step_names, counts, strict=True) if not count]
+    if empty:
+        yield (
+            "empty_steps",
+            f"{len(empty)} of {len(steps)} steps launched nothing ({', '.join(empty[:3])}…)",
+            "their windows are empty; leave them out of means over steps",
+        )
+
+
+def _clock_outliers(activities: Activities) -> _Found:
+    covered = busy(activities)
+    if len(covered) < 2:
+        return
+    at = int(np.argmax(covered.start[1:] - covered.end[:-1]))
+    before = int((activities.start_ns < covered.start[at + 1]).sum())
+    few = min(before, len(activities) - before)
+    rest = (
+        int(covered.end[-1] - covered.start[at + 1])
+        if before == few
+        else int(covered.end[at] - covered.start[0])
+    )
+    distance = int(covered.start[at + 1] - covered.end[at])
+    if few <= max(OUTLIER_SHARE * len(activities), 1) and distance > OUTLIER_DISTANCE * rest > 0:
+        yield (
+            "clock_outliers",
+            f"{few} activities lie {_ms(distance)} away from all others",
+            f"the span includes them; without them it is {_ms(rest)}",
+        )
+
+
+def _zero_durations(activities: Activities) -> _Found:
+    zero = int((activities.end_ns == activities.start_ns).sum())
+    if zero:
+        yield (
+            "zero_durations",
+            f"{zero} activities are zero long (shorter than the clock's resolution)",
+            "busy time is too small by less than one tick each",
+        )
+
+
+def _long_dependencies(gaps: Gaps) -> _Found:
+    column = gaps.cause_ns[:, CAUSES.index("dependency")]
+    long = column[column > LONG_DEPENDENCY_NS]
+    if len(long):
+        yield (
+            "long_dependencies",
+            f"{len(long)} gaps of more than 1 ms ended with work that was queued all along",
+            f"in these {_ms(int(long.sum()))} the device waited for something the trace does not "
+            "show: another device, the host inside a stream, or launches that were not recorded",
+        )
+
+
+def _ms(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e6:.3f} ms"

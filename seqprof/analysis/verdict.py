@@ -1,0 +1,172 @@
+"""What limits this run, in two or three sentences, and the next command to try."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from seqprof.analysis.caveats import HIGH_PADDING, Caveat
+from seqprof.analysis.findings import Findings, setting
+from seqprof.analysis.timesteps import LoopLatency, LoopPhase, PhaseBalance
+from seqprof.recording import Recording
+
+#: A loop with at least this share of the step is what limits it.
+SEQUENTIAL_SHARE = 0.5
+#: A phase with at least this share of the step is named as the largest.
+LARGE_SHARE = 0.3
+#: Idle at least this share of a phase is worth a sentence.
+MUCH_IDLE = 0.2
+#: What makes the times themselves doubtful; then the next thing to do is to look at the machine.
+DOUBTFUL = frozenset(
+    {"high_variation", "drift", "steal", "other_load", "involuntary_switches", "threads"}
+)
+NO_NVML = frozenset({"nvml_unavailable", "nvml_error", "nvml_hang", "wrong_pynvml"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The run in plain words."""
+
+    sentences: tuple[str, ...]
+    next_command: str
+    because: Annotated[str, Meta(description="why to try that command: to …")]
+
+
+def judge(recording: Recording, findings: Findings, caveats: tuple[Caveat, ...]) -> Verdict:
+    """Say what limits the run. Every number in it is also in the findings."""
+    sentences = (
+        *_where(findings),
+        *_each_timestep(findings),
+        *_idle(findings),
+    )
+    command, because = _next(recording, findings, {caveat.kind for caveat in caveats})
+    if not sentences:
+        sentences = ("No bare step was measured, so nothing can be said of what limits this run.",)
+    return Verdict(sentences=sentences[:3], next_command=command, because=because)
+
+
+def in_words(seconds: float) -> str:
+    """Write a time for a sentence, with three digits."""
+    for scale, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
+        if seconds * scale >= 1.0:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def main_clock(findings: Findings) -> str:
+    """Return the clock that the per-timestep numbers of the report are taken from."""
+    return "device" if any(loop.clock == "device" for loop in findings.loops) else "host"
+
+
+def _where(findings: Findings) -> Iterator[str]:
+    """Where the step's time goes: the loops, or else the largest phase."""
+    loops = [b for b in findings.balances if b.clock == main_clock(findings)]
+    share = sequential_share(findings, loops)
+    if share is not None and share >= SEQUENTIAL_SHARE:
+        yield (
+            f"{share:.0%} of the step is the loop over timesteps, one after the other: "
+            "no timestep can start before the one that it depends on has ended."
+        )
+        return
+    known = [phase for phase in findings.phases if phase.share.value is not None]
+    if known:
+        largest = max(known, key=lambda phase: phase.share.value or 0.0)
+        if (largest.share.value or 0.0) >= LARGE_SHARE:
+            yield f"The largest phase is {largest.phase}: {largest.share.value:.0%} of the step."
+
+
+def sequential_share(findings: Findings, balances: list[PhaseBalance]) -> float | None:
+    """Return the loops' share of the step: each phase's loop share times the phase's share."""
+    shares = {phase.phase: phase.share.value for phase in findings.phases}
+    found = [
+        balance.loop_time.value / balance.phase_time.value * (shares.get(balance.phase) or 0.0)
+        for balance in balances
+        if balance.loop_time.value is not None and balance.phase_time.value
+    ]
+    return sum(found) if found else None
+
+
+def _each_timestep(findings: Findings) -> Iterator[str]:
+    forward, backward = (_per_timestep(findings, phase) for phase in ("forward", "backward"))
+    bound = any(found.holds for found in findings.launch_bound)
+    tail = "; the device waits for the host to launch work (launch-bound)" if bound else ""
+    if forward is not None and backward is not None:
+        yield (
+            f"A timestep costs {in_words(forward)} forward and {in_words(backward)} in BPTT"
+            f" ({backward / forward:.1f} times as much){tail}."
+        )
+        return
+    derived = {m.phase: m.marginal.value for m in findings.marginal}
+    one, other = derived.get("forward"), derived.get("backward")
+    if one is not None and other is not None and one > 0.0 and other > 0.0:
+        yield (
+            f"One more timestep costs {in_words(one)} forward and {in_words(other)} backward "
+            "(derived from a sweep of lengths, not timed one by one)."
+        )
+
+
+def _per_timestep(findings: Findings, phase: str) -> float | None:
+    """Return what one timestep costs over all loops of a phase; None where none was timed."""
+    loops = loops_of(findings, phase)
+    values = [loop.p50.value for loop in loops if loop.p50.value is not None]
+    return sum(values) if values and len(values) == len(loops) else None
+
+
+def loops_of(findings: Findings, phase: LoopPhase | str) -> list[LoopLatency]:
+    """Return the loops of a phase on the report's main clock."""
+    clock = main_clock(findings)
+    return [loop for loop in findings.loops if loop.phase == phase and loop.clock == clock]
+
+
+def _idle(findings: Findings) -> Iterator[str]:
+    known = {i.phase: i for i in findings.idle if i.idle_time.value is not None and i.time.value}
+    shares = {
+        name: (i.idle_time.value or 0.0) / (i.time.value or 1.0)
+        for name, i in known.items()
+        if name in ("forward", "backward")
+    }
+    if not shares or max(shares.values()) < MUCH_IDLE:
+        return
+    device = findings.header.environment.device.is_accelerator
+    what = "The accelerator is idle" if device else "Processor cores are idle"
+    source = "NVML, each phase repeated alone" if device else "the processor stands in"
+    told = " and ".join(f"{share:.0%} of the {name}" for name, share in shares.items())
+    yield f"{what} {told} ({source})."
+
+
+def _next(recording: Recording, findings: Findings, kinds: set[str]) -> tuple[str, str]:
+    workload = findings.header.workload
+    if NO_NVML & kinds:
+        return "seqprof doctor", "find out why NVML cannot be used"
+    if DOUBTFUL & kinds:
+        return "seqprof doctor", "see what disturbs measurements on this machine"
+    if (findings.padding.value or 0.0) > HIGH_PADDING and workload.execution == "fused":
+        return _again(recording, "data.lengths.layout=packed"), "see what padding costs"
+    if workload.family is not None and workload.execution == "cell":
+        return _again(recording, "model.execution=fused"), "see the same model in one fused call"
+    if workload.family in ("attention", "encoder"):
+        longer = setting(recording.spec, "data.seq_len") or workload.timesteps
+        return _again(recording, f"data.seq_len={2 * longer}"), "see how the step grows with T"
+    larger = 2 * workload.batch_size
+    return _again(
+        recording, f"data.batch_size={larger}"
+    ), "see whether a larger batch is nearly free"
+
+
+def _again(recording: Recording, override: str) -> str:
+    """Return the command that was given, with one more ``--set`` and without its output."""
+    words = shlex.split(recording.command) or ["seqprof", "run"]
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in ("-o", "--output"):
+            skip = True
+        elif not word.startswith("--output=") and word not in ("--json", "-q", "--quiet"):
+            kept.append(word)
+    return shlex.join([*kept, "--set", override])

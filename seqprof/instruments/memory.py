@@ -1,0 +1,68 @@
+"""Peak memory of a phase: the allocator's on an accelerator, the process's on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+#: proc(5): writing 5 resets the peak resident set size to the current one.
+_RESET_PEAK = "5"
+
+
+class PeakMemory(Protocol):
+    """Peak bytes since the last :meth:`reset`."""
+
+    method: Literal["allocator", "resident_set"]
+
+    def reset(self) -> None: ...
+
+    def peak_bytes(self) -> int: ...
+
+
+class AllocatorPeak:
+    """Peak of what torch's caching allocator had handed out on the device."""
+
+    method: Literal["allocator"] = "allocator"
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def reset(self) -> None:
+        torch.accelerator.reset_peak_memory_stats(self._device)
+
+    def peak_bytes(self) -> int:
+        return int(torch.accelerator.max_memory_allocated(self._device))
+
+
+class ResidentSetPeak:
+    """Peak resident set of the whole process (VmHWM), which Linux lets a process reset.
+
+    torch has no allocator statistics on the CPU; this counts the interpreter and the libraries
+    too, and memory that was freed but not returned to the system.
+    """
+
+    method: Literal["resident_set"] = "resident_set"
+
+    def reset(self) -> None:
+        _CLEAR_REFS.write_text(_RESET_PEAK)
+
+    def peak_bytes(self) -> int:
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise OSError("no VmHWM in /proc/self/status")
+
+
+def peak_memory(device: torch.device) -> tuple[PeakMemory | None, str | None]:
+    """Return what can tell peak memory on ``device``, or ``None`` and the reason."""
+    meter: PeakMemory = ResidentSetPeak() if device.type == "cpu" else AllocatorPeak(device)
+    try:
+        meter.reset()
+        meter.peak_bytes()
+    except (OSError, RuntimeError, AttributeError) as error:
+        return None, f"peak memory cannot be read here: {error}"
+    return meter, None

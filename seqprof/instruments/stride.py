@@ -1,0 +1,105 @@
+"""Which timesteps to mark in a step, so that marks stay within their budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
+from seqprof.instruments.loops import Loop
+from seqprof.instruments.timesteps import TimestepProbe
+
+#: Length of the chain on which the cost of a mark is measured, and how often; the minimum counts.
+_CHAIN, _TRIES = 200, 7
+
+
+@dataclass(frozen=True, slots=True)
+class MarkCost:
+    """Host time that marking adds, measured on a chain of trivial operations.
+
+    Attributes:
+        call_s: of each call of a timestep module, marked or not.
+        mark_s: of one timestep's forward and backward marks together, on top of that.
+    """
+
+    call_s: float
+    mark_s: float
+
+    def of_step(self, calls: int, stride: int) -> float:
+        """Expected cost in one step. A span needs two marks, so stride 2 saves nothing."""
+        return calls * (self.call_s + self.mark_s * min(1.0, 2.0 / stride))
+
+
+class _Link(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 1.0
+
+
+def measure_mark_cost(device: torch.device, read: Callable[[], Any], reset: Callable[[], None]) -> MarkCost:
+    """Measure what a mark costs here and now.
+
+    Args:
+        device: where the marks will be taken.
+        read: the probe's stamp function.
+        reset: gives the stamps' events back after each try.
+    """
+    link = _Link()
+    leaf = torch.zeros((), device=device, requires_grad=True)
+    probe = TimestepProbe([Loop("link", link, _CHAIN)], _CHAIN, read)
+
+    def chain(mask: list[bool] | None) -> float:
+        synchronize(device)
+        start = host_clock_ns()
+        if mask is not None:
+            probe.begin_step(mask, mask)
+            probe.begin_forward(0, _CHAIN)
+        x = leaf
+        for _ in range(_CHAIN):
+            x = link(x)
+        probe.end_forward()
+        x.backward()  # type: ignore[no-untyped-call]
+        seconds = (host_clock_ns() - start) * NS
+        synchronize(device)
+        reset()
+        return seconds
+
+    every, none = [True] * _CHAIN, [False] * _CHAIN
+    chain(every)
+    bare, unmarked, marked = (
+        min(times) for times in zip(*[(chain(None), chain(none), chain(every)) for _ in range(_TRIES)])
+    )
+    return MarkCost(
+        call_s=max(0.0, unmarked - bare) / _CHAIN, mark_s=max(0.0, marked - unmarked) / _CHAIN
+    )
+
+
+def choose_stride(cost: MarkCost, calls: int, timesteps: int, step_s: float, budget: float) -> int:
+    """Smallest stride that keeps marks within ``budget`` (ratio) of a step.
+
+    Args:
+        calls: calls of all timestep modules in one step.
+        timesteps: T, the largest stride there is.
+        step_s: time of a bare step.
+    """
+    for stride in (1, *range(3, timesteps)):
+        if cost.of_step(calls, stride) <= budget * step_s:
+            return stride
+    return max(1, timesteps)
+
+
+def mask(calls: int, stride: int, offset: int) -> list[bool]:
+    """Every ``stride``-th call, beginning at ``offset`` modulo ``stride``."""
+    return [i % stride == offset % stride for i in range(calls)]
+
+
+def masks(calls: int, stride: int, offset: int) -> tuple[list[bool], list[bool]]:
+    """Forward and backward masks of one step.
+
+    Where there is room the two differ by two calls, so that the hooks which mark the backward are
+    not registered inside a marked timestep of the forward.
+    """
+    return mask(calls, stride, offset), mask(calls, stride, offset + 2)

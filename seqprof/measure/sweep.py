@@ -1,0 +1,56 @@
+"""A short sweep of prefix lengths, from which the marginal cost of a timestep is derived."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import torch
+
+from seqprof.instruments.clocks import NS, EventPool, host_clock_ns, synchronize
+from seqprof.instruments.phases import PhaseClock
+from seqprof.recording import PhaseTiming, PrefixPoint
+from seqprof.workloads.step import TrainingStep
+
+#: Prefixes as quarters of the sequence: four lengths tell a line from a curve.
+_PARTS = 4
+#: Enough pairs of points for an interval of the slope.
+ROUNDS = 6
+
+
+def prefix_lengths(timesteps: int) -> list[int]:
+    """Lengths of the sweep, ascending, the full one last; at least 2 timesteps each."""
+    return sorted({max(2, timesteps * part // _PARTS) for part in range(1, _PARTS + 1)})
+
+
+def sweep(
+    step: TrainingStep, device: torch.device, events: EventPool | None, seed: int
+) -> Iterator[PrefixPoint]:
+    """Yield one point a step; lengths are shuffled within a round so that drift is not growth."""
+    lengths = prefix_lengths(step.timesteps)
+    clock = PhaseClock(events)
+    order = random.Random(seed)
+    for length in lengths:
+        step.run(prefix=length)  # a new shape allocates and plans; none of it is timed
+    for round_ in range(ROUNDS):
+        for length in order.sample(lengths, len(lengths)):
+            clock.clear()
+            if events is not None:
+                events.reset()
+            synchronize(device)
+            start = host_clock_ns()
+            step.run(clock, prefix=length)
+            synchronize(device)
+            seconds = (host_clock_ns() - start) * NS
+            phases = clock.timings()
+            yield PrefixPoint(
+                round=round_,
+                timesteps=length,
+                forward_s=_phase_seconds(phases["forward"]),
+                backward_s=_phase_seconds(phases["backward"]),
+                step_s=seconds,
+            )
+
+
+def _phase_seconds(timing: PhaseTiming) -> float:
+    return timing.host_s if timing.device_s is None else timing.device_s

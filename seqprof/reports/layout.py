@@ -1,0 +1,129 @@
+"""What every console report needs: a console that fits its output, tables that never truncate."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+#: Width where the output is no terminal and COLUMNS says nothing.
+PLAIN_WIDTH = 80
+
+#: Same width each, so that tables stay aligned.
+_ASCII = str.maketrans(
+    {
+        "µ": "u",
+        "·": "-",
+        "×": "x",
+        "–": "-",
+        "—": "-",
+        "→": ">",
+        "─": "-",
+        "−": "-",
+        "Σ": "S",
+        "'": "'",
+        **dict(zip("▁▂▃▄▅▆▇█", ".:-=+*#@", strict=True)),
+    }
+)
+
+
+def print_to(file: TextIO, render: Callable[[Console], None]) -> None:
+    """Render on a console that suits ``file`` and write it in characters that ``file`` can take."""
+    probe = Console(file=file)
+    terminal = probe.is_terminal
+    buffer = io.StringIO()
+    render(
+        Console(
+            file=buffer,
+            width=probe.width if file.isatty() else plain_width(),
+            force_terminal=terminal,
+            no_color=None,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            legacy_windows=False,
+        )
+    )
+    text = buffer.getvalue()
+    if not terminal:
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
+    file.write(writable(text, file.encoding or "utf-8"))
+    file.flush()
+
+
+def plain_width() -> int:
+    """Return the width for output that is no terminal: COLUMNS, or 80."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdigit() and int(columns) > 0 else PLAIN_WIDTH
+
+
+def writable(text: str, encoding: str) -> str:
+    """Replace characters that ``encoding`` does not have, column by column."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
+    return text
+
+
+def heading(console: Console, text: str) -> None:
+    """Print a section's heading after an empty line."""
+    console.print()
+    console.print(Text(text, style="bold", overflow="fold"))
+
+
+def paragraph(console: Console, text: str, *, style: str = "", indent: int = 0) -> None:
+    """Print wrapped text, all lines indented alike."""
+    console.print(Padding(Text(text, style=style, overflow="fold"), (0, 0, 0, indent)))
+
+
+def pairs(console: Console, lines: Sequence[tuple[str, str]]) -> None:
+    """Print labels and what belongs to them, wrapped beside the label."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for label, text in lines:
+        grid.add_row(label, Text(text))
+    console.print(grid)
+
+
+def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, the first column to the left and the others to the right.
+
+    Where it does not fit, each row is printed as a block of lines instead: nothing is cut off.
+    """
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for index, name in enumerate(columns):
+        grid.add_column(name, no_wrap=True, justify="left" if index == 0 else "right")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    if _width(columns, rows) <= console.width:
+        console.print(grid)
+        return
+    for row in rows:
+        console.print(Text(row[0], style="bold", overflow="fold"))
+        pairs(
+            console,
+            [
+                (f"  {name.replace(chr(10), ' ')}", cell)
+                for name, cell in zip(columns[1:], row[1:], strict=True)
+                if cell
+            ],
+        )
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return what the table needs. (Rich's own measure stops at the console's width.)"""
+    widths = [
+        max(cell_len(line) for cell in column for line in cell.split("\n"))
+        for column in zip(columns, *rows, strict=True)
+    ]
+    return sum(widths) + 2 * len(widths)

@@ -1,0 +1,141 @@
+"""Numbers for people: units that fit, and no more digits than the interval supports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from seqprof.analysis.statistics import Estimate, supported_digits
+
+#: What stands where there is no number.
+NOTHING = "—"
+#: Digits of a single value whose spread is not known: a time that is printed beside others.
+PLAIN_DIGITS = 3
+
+_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_SIZES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
+
+
+def decimals(value: float, digits: int) -> int:
+    """Return how many decimals show ``digits`` significant digits of ``value``."""
+    if value == 0.0:
+        return 0
+    return max(0, digits - 1 - math.floor(math.log10(abs(value))))
+
+
+def rounded(value: float, digits: int) -> str:
+    """Write ``value`` with ``digits`` significant digits, never with an exponent."""
+    shown = float(f"{value:.{digits}g}")
+    return f"{shown:,.{decimals(shown, digits)}f}"
+
+
+def time_unit(seconds: float) -> tuple[float, str]:
+    """Return the largest unit of time in which ``seconds`` is at least 1."""
+    return next(((s, u) for s, u in _TIMES if abs(seconds) >= s * 0.9995), _TIMES[-1])
+
+
+def seconds(value: float | None, digits: int = PLAIN_DIGITS) -> str:
+    """Write a time."""
+    if value is None:
+        return NOTHING
+    if value == 0.0:
+        return "0 s"
+    scale, unit = time_unit(value)
+    return f"{rounded(value / scale, digits)} {unit}"
+
+
+def time(estimate: Estimate) -> str:
+    """Write an estimated time with the digits that its interval supports."""
+    return seconds(estimate.value, _digits(estimate))
+
+
+def time_interval(estimate: Estimate) -> str:
+    """Write the interval of a time, in the unit and with the decimals of its value."""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return NOTHING
+    scale, unit = time_unit(estimate.value)
+    places = decimals(estimate.value / scale, _digits(estimate)) if estimate.value else 3
+    return f"{estimate.low / scale:,.{places}f}–{estimate.high / scale:,.{places}f} {unit}"
+
+
+def _digits(estimate: Estimate) -> int:
+    return supported_digits(estimate.value or 0.0, estimate.low, estimate.high)
+
+
+def percent(estimate: Estimate) -> str:
+    """Write a ratio as a percentage; one decimal where the interval supports it."""
+    if estimate.value is None:
+        return NOTHING
+    return f"{100.0 * estimate.value:.{_percent_places(estimate)}f}%"
+
+
+def percent_interval(estimate: Estimate) -> str:
+    """Write the interval of a ratio in per cent."""
+    if estimate.low is None or estimate.high is None:
+        return NOTHING
+    places = _percent_places(estimate)
+    return f"{100.0 * estimate.low:.{places}f}% to {100.0 * estimate.high:.{places}f}%"
+
+
+def _percent_places(estimate: Estimate) -> int:
+    if estimate.low is None or estimate.high is None:
+        return 0
+    half = 50.0 * (estimate.high - estimate.low)
+    return 0 if half >= 1.0 else 1
+
+
+def size(estimate: Estimate) -> str:
+    """Write a number of bytes."""
+    if estimate.value is None:
+        return NOTHING
+    value = estimate.value
+    scale, unit = next(((s, u) for s, u in _SIZES if value >= s), _SIZES[-1])
+    return f"{rounded(value / scale, PLAIN_DIGITS)} {unit}" if value else "0 B"
+
+
+def count(estimate: Estimate) -> str:
+    """Write a whole number."""
+    return NOTHING if estimate.value is None else f"{estimate.value:,.0f}"
+
+
+def rate(estimate: Estimate) -> str:
+    """Write a number per second."""
+    return NOTHING if estimate.value is None else rounded(estimate.value, _digits(estimate))
+
+
+def watts(estimate: Estimate) -> str:
+    """Write a power."""
+    return NOTHING if estimate.value is None else f"{rounded(estimate.value, PLAIN_DIGITS)} W"
+
+
+def joules(estimate: Estimate) -> str:
+    """Write an energy, in mJ below one joule."""
+    if estimate.value is None:
+        return NOTHING
+    if abs(estimate.value) < 1.0:
+        return f"{rounded(estimate.value * 1e3, PLAIN_DIGITS)} mJ"
+    return f"{rounded(estimate.value, PLAIN_DIGITS)} J"
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS = ".:-=+*#@"
+
+
+def sparkline(values: Sequence[float | None], *, ascii_only: bool = False) -> str:
+    """Draw values on a scale from zero to their largest; a space where there is none.
+
+    From zero, so that noise of a few per cent does not look like mountains.
+    """
+    top = max((value for value in values if value is not None), default=0.0)
+    blocks = _ASCII_BLOCKS if ascii_only else _BLOCKS
+    scale = (len(blocks) - 1) / top if top > 0.0 else 0.0
+    return "".join(" " if v is None else blocks[max(0, round(v * scale))] for v in values)
+
+
+def reasons(estimates: Sequence[tuple[str, Estimate]]) -> list[str]:
+    """Return one line per reason for which values are null, naming what it concerns."""
+    grouped: dict[str, dict[str, None]] = {}
+    for name, estimate in estimates:
+        if estimate.value is None and estimate.reason:
+            grouped.setdefault(estimate.reason, {})[name] = None
+    return [f"{', '.join(names)}: {reason}" for reason, names in grouped.items()]

@@ -1,0 +1,1 @@
+"""Read a trace file into the :class:`~seqprof.analysis.timeline.structure.Timeline` structure."""

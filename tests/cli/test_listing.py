@@ -1,0 +1,37 @@
+"""`seqprof list` as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from seqprof.workloads.registry import families
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_every_family_is_listed_whole(columns: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "seqprof", "list"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": columns},
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert all(len(line) <= int(columns) for line in lines)
+    assert "…" not in done.stdout
+    words = done.stdout.split()
+    for family in families().values():
+        assert set(family.recurrence.split()) <= set(words)
+        row = next(line for line in lines if line.startswith(family.name))
+        assert (", ".join(family.executions) or "one") in row
+        assert row.split()[-1] == ("yes" if family.parallel_over_time else "no")
+
+
+def test_listing_imports_no_torch() -> None:
+    code = "import sys; from seqprof.cli.listing import list_families; list_families()"
+    code += "; assert not {'torch', 'numpy', 'scipy'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

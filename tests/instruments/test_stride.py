@@ -1,0 +1,49 @@
+"""Which timesteps are marked, and that a budget is kept to."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqprof.instruments.clocks import host_clock_ns
+from seqprof.instruments.stride import MarkCost, choose_stride, masks, measure_mark_cost
+
+
+@given(st.integers(1, 200), st.integers(1, 60))
+def test_every_call_is_marked_after_as_many_steps_as_the_stride(calls: int, stride: int) -> None:
+    forward, backward = [0] * calls, [0] * calls
+    for offset in range(stride):
+        for seen, mask in zip((forward, backward), masks(calls, stride, offset), strict=True):
+            for i, chosen in enumerate(mask):
+                seen[i] += chosen
+    assert forward == backward == [1] * calls
+
+
+@given(st.integers(3, 60), st.integers(0, 100))
+def test_a_marked_forward_contains_no_hook_of_the_backward(stride: int, offset: int) -> None:
+    forward, backward = masks(4 * stride, stride, offset)
+    hooked = [b or later for b, later in zip(backward, [*backward[1:], False], strict=True)]
+    assert not any(f and h for f, h in zip(forward, hooked, strict=True))
+
+
+@given(
+    st.floats(0, 1e-5), st.floats(0, 1e-5), st.integers(2, 500), st.floats(1e-4, 1), st.floats(0.001, 0.5)
+)
+def test_the_stride_is_the_smallest_within_the_budget(
+    call_s: float, mark_s: float, timesteps: int, step_s: float, budget: float
+) -> None:
+    cost = MarkCost(call_s, mark_s)
+    stride = choose_stride(cost, timesteps, timesteps, step_s, budget)
+    assert 1 <= stride <= timesteps
+    assert stride != 2 or timesteps == 2
+    within = cost.of_step(timesteps, stride) <= budget * step_s
+    assert within or stride == timesteps
+    if stride > 3:
+        assert cost.of_step(timesteps, stride - 1) > budget * step_s
+
+
+def test_the_cost_of_a_mark_is_measured_and_small_against_a_second() -> None:
+    cost = measure_mark_cost(torch.device("cpu"), host_clock_ns, lambda: None)
+    assert cost.mark_s > 0
+    assert cost.of_step(100, 1) > cost.of_step(100, 10) > 0
