@@ -179,7 +179,7 @@ class PhaseAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefixPoint:
-    """One bare step over the first ``timesteps`` of the sequences, for the derived marginal cost."""
+    """One bare step over the first ``timesteps`` of the sequences."""
 
     round: int
     timesteps: int
@@ -286,7 +286,9 @@ class Trial:
     steps: tuple[Step, ...]
     clock_origin_ns: Annotated[
         int,
-        Meta(description="the host's monotonic clock at second 0 of this trial, to align other logs"),
+        Meta(
+            description="the host's monotonic clock at second 0 of this trial, to align other logs"
+        ),
     ] = 0
     latencies: tuple[TimestepLatency, ...] = ()
     timesteps_reason: Annotated[

@@ -21,6 +21,7 @@ from seqprof.analysis.statistics import (
     median_interval,
     thirds,
 )
+from seqprof.analysis.wording import seconds_in_words
 from seqprof.recording import HostLoad, Incident, Recording, Trial
 
 Severity = Literal["note", "warning", "error"]
@@ -458,7 +459,7 @@ def _timer(case: _Case) -> Iterator[Caveat]:
             severity="warning",
             text="The timer is coarse against a timestep",
             evidence=f"resolution {resolution * 1e9:.0f} ns, typical timestep "
-            f"{min(typical) * 1e6:.3g} µs (limit {COARSE_TIMER:.0%})",
+            f"{seconds_in_words(min(typical))} (limit {COARSE_TIMER:.0%})",
             remedy="read medians over many timesteps only, or raise data.batch_size",
         )
 
@@ -472,8 +473,8 @@ def _mark_cost(case: _Case) -> Iterator[Caveat]:
             kind="mark_cost",
             severity="note",
             text="The marks themselves are a notable part of a timestep's latency",
-            evidence=f"one timestep's marks cost {cost * 1e6:.2g} µs; each backward latency "
-            f"contains about half of it (typical timestep: {min(known) * 1e6:.3g} µs)",
+            evidence=f"one timestep's marks cost {seconds_in_words(cost, 2)}; each backward "
+            f"latency contains about half of it (typical timestep: {seconds_in_words(min(known))})",
             remedy="compare timesteps with each other; for the total trust the bare steps",
         )
 
@@ -503,8 +504,8 @@ def _launch_bound(case: _Case) -> Iterator[Caveat]:
             kind="launch_bound",
             severity="warning",
             text="The timesteps are launch-bound: the device waits for the host",
-            evidence=f"{worst.loop} {worst.phase}: host {worst.host_s * 1e6:.3g} µs against device "
-            f"{worst.device_s * 1e6:.3g} µs; so in {worst.share:.0%} of the timesteps",
+            evidence=f"{worst.loop} {worst.phase}: host {seconds_in_words(worst.host_s)} against "
+            f"device {seconds_in_words(worst.device_s)}; so in {worst.share:.0%} of the timesteps",
             remedy="use the fused form (model.execution: fused), a larger batch, or CUDA graphs",
         )
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from seqprof.analysis.statistics import Estimate, missing
+from seqprof.analysis.statistics import Estimate, mean, missing
 from seqprof.recording import DeviceSamples, Dwell, SampleSeries, Trial
 
 #: NVML's energy counter is updated every 10-20 ms: over a shorter window it says nothing.
@@ -42,18 +41,18 @@ def summarise_dwells(trial: Trial, needed: int | None) -> tuple[DwellSummary, ..
 def _summarise(dwell: Dwell, samples: DeviceSamples, needed: int) -> DwellSummary:
     duration = dwell.ended_at_s - dwell.started_at_s
 
-    def mean(metric: str, unit: str) -> Estimate:
-        return _mean(metric, unit, dwell, samples, needed)
+    def average(metric: str, unit: str) -> Estimate:
+        return _average(metric, unit, dwell, samples, needed)
 
     return DwellSummary(
         phase=dwell.phase,
         duration_s=duration,
         repeats=dwell.repeats,
         per_repeat_s=duration / dwell.repeats if dwell.repeats else None,
-        nvml_utilization=mean("nvml_utilization", "1"),
-        sm_active=mean("sm_active", "1"),
-        sm_occupancy=mean("sm_occupancy", "1"),
-        power=mean("power_w", "W"),
+        nvml_utilization=average("nvml_utilization", "1"),
+        sm_active=average("sm_active", "1"),
+        sm_occupancy=average("sm_occupancy", "1"),
+        power=average("power_w", "W"),
         energy=_energy(dwell, samples),
         reason=dwell.reason,
     )
@@ -78,7 +77,7 @@ def _absent(metric: str, samples: DeviceSamples) -> str:
     return samples.absent.get(metric) or samples.reason or f"the device gave no {metric} samples"
 
 
-def _mean(metric: str, unit: str, dwell: Dwell, samples: DeviceSamples, needed: int) -> Estimate:
+def _average(metric: str, unit: str, dwell: Dwell, samples: DeviceSamples, needed: int) -> Estimate:
     series = find_series(samples, metric)
     method = f"mean of samples wholly inside the {dwell.phase} dwell"
     if series is None:
@@ -89,7 +88,7 @@ def _mean(metric: str, unit: str, dwell: Dwell, samples: DeviceSamples, needed: 
         reason = f"{len(values)} fresh samples wholly inside the dwell, {needed} are needed"
         cut = f"; {dwell.reason}" if dwell.reason else ""
         return missing(unit, method, reason + cut, n=len(values))
-    return Estimate(value=fmean(values.values()), unit=unit, method=method, n=len(values))
+    return Estimate(value=mean(values.values()), unit=unit, method=method, n=len(values))
 
 
 def _energy(dwell: Dwell, samples: DeviceSamples) -> Estimate:

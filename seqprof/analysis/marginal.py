@@ -6,7 +6,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -15,6 +14,8 @@ from seqprof.analysis.statistics import Estimate, median, missing
 from seqprof.recording import Trial
 
 METHOD = "derived: Theil-Sen slope over a sweep of prefix lengths"
+#: 97.5 % point of the normal distribution.
+_Z = 1.959963984540054
 #: Fewest different lengths, and fewest points, that a slope is derived from.
 FEWEST_LENGTHS = 3
 FEWEST_POINTS = 6
@@ -31,7 +32,10 @@ class MarginalCost:
     longest: int | None
     misfit: Annotated[
         float | None,
-        Meta(description="largest |median - line| / median over the lengths; large: not linear"),
+        Meta(
+            description="largest |median - line| / median among lengths whose times all lie on one "
+            "side of the line; 0 where there is none"
+        ),
     ]
 
 
@@ -100,7 +104,7 @@ def theil_sen(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, flo
     )
     slope = median(slopes)
     variance = _kendall(len(y)) - sum(map(_kendall, _ties(x))) - sum(map(_kendall, _ties(y)))
-    reach = NormalDist().inv_cdf(0.975) * math.sqrt(max(variance, 0.0) / 18.0)
+    reach = _Z * math.sqrt(max(variance, 0.0) / 18.0)
     lower = max(round((len(slopes) - reach) / 2) - 1, 0)
     upper = min(round((len(slopes) + reach) / 2), len(slopes) - 1)
     return slope, slopes[lower], slopes[upper]
@@ -114,14 +118,14 @@ def _ties(values: Iterable[float]) -> list[int]:
     return [count for count in Counter(values).values() if count > 1]
 
 
-def _misfit(x: Sequence[float], y: Sequence[float], slope: float, intercept: float) -> float | None:
+def _misfit(x: Sequence[float], y: Sequence[float], slope: float, intercept: float) -> float:
     by_length: defaultdict[float, list[float]] = defaultdict(list)
     for length, time in zip(x, y, strict=True):
         by_length[length].append(time)
-    centres = {length: median(times) for length, times in by_length.items()}
-    errors = [
-        abs(centre - intercept - slope * length) / centre
-        for length, centre in centres.items()
-        if centre > 0.0
-    ]
-    return max(errors, default=None)
+    misfit = 0.0
+    for length, times in by_length.items():
+        line, centre = intercept + slope * length, median(times)
+        # Times on both sides are noise around the line, however large it is.
+        if centre > 0.0 and (min(times) > line or max(times) < line):
+            misfit = max(misfit, abs(centre - line) / centre)
+    return misfit

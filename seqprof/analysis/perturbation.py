@@ -30,9 +30,9 @@ class Perturbation:
 
     @property
     def over_budget(self) -> bool:
-        """Whether the whole interval (the value, where there is none) lies above the budget."""
-        bound = self.change.low if self.change.low is not None else self.change.value
-        return self.budget is not None and bound is not None and bound > self.budget
+        """Whether the whole interval lies above the budget; without one nothing is claimed."""
+        low = self.change.low
+        return self.budget is not None and low is not None and low > self.budget
 
 
 def measure_perturbation(trial: Trial, budget: float | None) -> Perturbation:

@@ -1,12 +1,15 @@
-"""Order statistics and what they support. Standard library only, so that `show` starts fast."""
+"""Order statistics and what they support.
+
+Plain Python: `show` must start fast, and the standard library's own ``statistics`` takes longer to
+import than everything here takes to run.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import fmean, stdev
 from typing import Annotated
 
 from msgspec import Meta
@@ -51,6 +54,11 @@ def quantile(values: Iterable[float], q: float) -> float:
     if fraction == 0.0:
         return ordered[below]
     return ordered[below] * (1.0 - fraction) + ordered[above] * fraction
+
+
+def mean(values: Collection[float]) -> float:
+    """Return the arithmetic mean; raises ZeroDivisionError when there is no value."""
+    return math.fsum(values) / len(values)
 
 
 def median(values: Iterable[float]) -> float:
@@ -109,8 +117,9 @@ def coefficient_of_variation(values: Sequence[float]) -> float | None:
     """Return standard deviation over mean; None below two values or at a mean of zero."""
     if len(values) < 2:
         return None
-    mean = fmean(values)
-    return stdev(values, mean) / mean if mean > 0.0 else None
+    centre = mean(values)
+    squares = math.fsum((value - centre) ** 2 for value in values)
+    return math.sqrt(squares / (len(values) - 1)) / centre if centre > 0.0 else None
 
 
 def thirds(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]] | None:

@@ -27,13 +27,13 @@ LoopPhase = Literal["forward", "backward"]
 MOST_BINS = 12
 #: Most points of the profile over the sequence that a sparkline draws.
 MOST_POINTS = 48
-#: A timestep is slow when three quarters of its measurements lie beyond the median of all
+#: A timestep is slow when nearly all of its measurements (its p05) lie beyond the median of all
 #: timesteps by this many scaled median absolute deviations …
 SLOW_DEVIATIONS = 6.0
 #: … and beyond this multiple of it …
 SLOW_RATIO = 1.25
-#: … and it was measured at least this often: one preemption must not name a timestep.
-SLOW_SAMPLES = 3
+#: … and it was measured at least this often: preemptions must not name a timestep.
+SLOW_SAMPLES = 5
 #: Most slow timesteps that are named.
 MOST_SLOW = 5
 #: Spans of loops that exceed their phase by this much overlap: one runs inside the other.
@@ -62,7 +62,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlowTimestep:
-    """A timestep that stands out from the others in at least three quarters of the steps."""
+    """A timestep that stands out from the others in nearly every step (by its p05)."""
 
     timestep: int
     p50_s: float
@@ -85,7 +85,10 @@ class LoopLatency:
     profile_s: Annotated[
         tuple[float | None, ...], Meta(description="means of p50 over equal stretches of timesteps")
     ]
-    slowest: tuple[SlowTimestep, ...]
+    samples: Annotated[int, Meta(description="measurements of the least measured timestep")]
+    slowest: Annotated[
+        tuple[SlowTimestep, ...], Meta(description="empty below 5 samples: none can be named")
+    ]
     slow_timesteps: Annotated[int, Meta(description="how many stand out; the slowest are named")]
     sum_of_medians: Estimate
     span: Annotated[Estimate, Meta(description="first mark to last mark, in the probed steps")]
@@ -144,6 +147,7 @@ def _summarise(latency: TimestepLatency, trial: Trial) -> LoopLatency:
         p95=_typical(latency.p95_s, "median over timesteps of p95 over steps"),
         bins=bins(latency),
         profile_s=profile(latency.p50_s),
+        samples=min(latency.samples, default=0),
         slowest=slow[:MOST_SLOW],
         slow_timesteps=len(slow),
         sum_of_medians=_sum_of_medians(latency, trial),
@@ -208,15 +212,15 @@ def profile(p50_s: Sequence[float | None]) -> tuple[float | None, ...]:
 def slow_timesteps(latency: TimestepLatency) -> tuple[SlowTimestep, ...]:
     """Return every timestep that stands out, the slowest first."""
     known = _known(latency.p50_s)
-    if len(known) < SLOW_SAMPLES:
+    if not known:
         return ()
     centre = median(known)
     spread = 1.4826 * median_absolute_deviation(known)
     limit = max(centre + SLOW_DEVIATIONS * spread, centre * SLOW_RATIO)
     slow = [
         SlowTimestep(timestep=t, p50_s=p50, ratio=p50 / centre)
-        for t, (p25, p50) in enumerate(zip(latency.p25_s, latency.p50_s, strict=True))
-        if p25 is not None and p50 is not None and p25 > limit
+        for t, (p05, p50) in enumerate(zip(latency.p05_s, latency.p50_s, strict=True))
+        if p05 is not None and p50 is not None and p05 > limit
         if latency.samples[t] >= SLOW_SAMPLES
     ]
     return tuple(sorted(slow, key=lambda entry: -entry.p50_s))

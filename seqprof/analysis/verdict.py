@@ -11,7 +11,9 @@ from msgspec import Meta
 
 from seqprof.analysis.caveats import HIGH_PADDING, Caveat
 from seqprof.analysis.findings import Findings, setting
+from seqprof.analysis.statistics import Estimate
 from seqprof.analysis.timesteps import LoopLatency, LoopPhase, PhaseBalance
+from seqprof.analysis.wording import digits_of, seconds_in_words
 from seqprof.recording import Recording
 
 #: A loop with at least this share of the step is what limits it.
@@ -47,14 +49,6 @@ def judge(recording: Recording, findings: Findings, caveats: tuple[Caveat, ...])
     if not sentences:
         sentences = ("No bare step was measured, so nothing can be said of what limits this run.",)
     return Verdict(sentences=sentences[:3], next_command=command, because=because)
-
-
-def in_words(seconds: float) -> str:
-    """Write a time for a sentence, with three digits."""
-    for scale, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "µs")):
-        if seconds * scale >= 1.0:
-            return f"{seconds * scale:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
 
 
 def main_clock(findings: Findings) -> str:
@@ -96,17 +90,21 @@ def _each_timestep(findings: Findings) -> Iterator[str]:
     tail = "; the device waits for the host to launch work (launch-bound)" if bound else ""
     if forward is not None and backward is not None:
         yield (
-            f"A timestep costs {in_words(forward)} forward and {in_words(backward)} in BPTT"
-            f" ({backward / forward:.1f} times as much){tail}."
+            f"A timestep costs {seconds_in_words(forward)} forward and "
+            f"{seconds_in_words(backward)} in BPTT ({backward / forward:.1f} times as much){tail}."
         )
         return
-    derived = {m.phase: m.marginal.value for m in findings.marginal}
-    one, other = derived.get("forward"), derived.get("backward")
-    if one is not None and other is not None and one > 0.0 and other > 0.0:
+    derived = {cost.phase: cost.marginal for cost in findings.marginal}
+    if derived and all((cost.low or 0.0) > 0.0 for cost in derived.values()):
         yield (
-            f"One more timestep costs {in_words(one)} forward and {in_words(other)} backward "
+            f"One more timestep costs {_in_words(derived['forward'])} forward and "
+            f"{_in_words(derived['backward'])} backward "
             "(derived from a sweep of lengths, not timed one by one)."
         )
+
+
+def _in_words(estimate: Estimate) -> str:
+    return seconds_in_words(estimate.value or 0.0, digits_of(estimate))
 
 
 def _per_timestep(findings: Findings, phase: str) -> float | None:

@@ -11,7 +11,9 @@ import typer
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="YAML spec; see sample_configs/ and docs/spec.md.")],
+    config: Annotated[
+        Path, typer.Argument(help="YAML spec; see sample_configs/ and docs/spec.md.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as in model.layers=2."),
@@ -39,7 +41,9 @@ def run(
     from seqprof.measure.run import measure_run  # imports torch: after all that can be refused
 
     with stage_progress(enabled=not quiet) as progress:
-        outcome = measure_run(loaded.spec, loaded.folder, shlex.join(["seqprof", *sys.argv[1:]]), progress)
+        outcome = measure_run(
+            loaded.spec, loaded.folder, shlex.join(["seqprof", *sys.argv[1:]]), progress
+        )
 
     from seqprof.cli.output import present
 

@@ -31,15 +31,17 @@ def show(
     """Print the report of stored recordings again. All derived numbers are computed anew."""
     from seqprof import store
     from seqprof.analysis.summary import summarise
-    from seqprof.reports import json as json_report
-    from seqprof.reports.console import print_report
 
     loaded = [store.load(path) for path in recordings]  # all, before the first is printed
     for index, (path, recording) in enumerate(zip(recordings, loaded, strict=True)):
         summary = summarise(recording)
         if output_format is Format.JSON:
+            from seqprof.reports import json as json_report
+
             json_report.save(recording, summary, store.STDOUT)
             continue
         if len(loaded) > 1:
             sys.stdout.write(f"{'' if index == 0 else chr(10)}== {path} ==\n")
+        from seqprof.reports.console import print_report
+
         print_report(summary, quiet=quiet)

@@ -28,6 +28,10 @@ def trace(
     top: Annotated[int, typer.Option("--top", min=0, help="Kernels to list.", metavar="N")] = 10,
 ) -> None:
     """Show how long the device really idled, in which phase and step, and why."""
+    from seqprof.traces.source import ReadAhead
+
+    # The first file is decompressed while numpy is imported.
+    sources: list[Path | ReadAhead] = [ReadAhead(files[0]), *files[1:]]
     # Nothing here uses linear algebra; the threads that OpenBLAS starts cost more than the import.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from seqprof.analysis.timeline.summary import summarise
@@ -36,9 +40,9 @@ def trace(
     if as_json:
         from seqprof.reports.trace_json import to_json
 
-        typer.echo(to_json([summarise(read_trace(file, partial)) for file in files]))
+        typer.echo(to_json([summarise(read_trace(source, partial)) for source in sources]))
         return
     from seqprof.reports.trace_console import print_trace
 
-    for file in files:
-        print_trace(summarise(read_trace(file, partial)), top)
+    for source in sources:
+        print_trace(summarise(read_trace(source, partial)), top)

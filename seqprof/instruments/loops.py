@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -79,7 +80,9 @@ def trace_calls(model: nn.Module, forward: Callable[[], object]) -> dict[str, _C
     return {path: calls for path, calls in seen.items() if calls.entered}
 
 
-def find_loops(model: nn.Module, forward: Callable[[int], object], lengths: list[int]) -> list[Loop]:
+def find_loops(
+    model: nn.Module, forward: Callable[[int], object], lengths: list[int]
+) -> list[Loop]:
     """Return the timestep modules, in the order in which the forward calls them.
 
     Args:
@@ -90,7 +93,7 @@ def find_loops(model: nn.Module, forward: Callable[[int], object], lengths: list
     """
     if lengths[0] < 2:
         return []
-    traces = [(length, trace_calls(model, lambda n=length: forward(n))) for length in lengths]
+    traces = [(length, trace_calls(model, partial(forward, length))) for length in lengths]
     full = traces[0][1]
     following = {
         path

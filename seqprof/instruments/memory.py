@@ -16,7 +16,8 @@ _RESET_PEAK = "5"
 class PeakMemory(Protocol):
     """Peak bytes since the last :meth:`reset`."""
 
-    method: Literal["allocator", "resident_set"]
+    @property
+    def method(self) -> Literal["allocator", "resident_set"]: ...
 
     def reset(self) -> None: ...
 
@@ -26,7 +27,9 @@ class PeakMemory(Protocol):
 class AllocatorPeak:
     """Peak of what torch's caching allocator had handed out on the device."""
 
-    method: Literal["allocator"] = "allocator"
+    @property
+    def method(self) -> Literal["allocator"]:
+        return "allocator"
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -45,7 +48,9 @@ class ResidentSetPeak:
     too, and memory that was freed but not returned to the system.
     """
 
-    method: Literal["resident_set"] = "resident_set"
+    @property
+    def method(self) -> Literal["resident_set"]:
+        return "resident_set"
 
     def reset(self) -> None:
         _CLEAR_REFS.write_text(_RESET_PEAK)

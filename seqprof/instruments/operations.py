@@ -10,7 +10,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 #: These allocate or describe memory and launch nothing.
-_ALLOCATIONS = frozenset({"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty"})
+_ALLOCATIONS = frozenset(
+    {"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty"}
+)
 
 
 @cache
@@ -23,7 +25,7 @@ def launches(operator: torch._ops.OpOverload) -> bool:
     return not views
 
 
-class OperationCounter(TorchDispatchMode):
+class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts launching operations below autograd, on the thread of the step and of autograd.
 
     Use as a context manager; :attr:`count` may be read at any time. It slows the step several
@@ -31,7 +33,7 @@ class OperationCounter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def read(self) -> int:

@@ -19,19 +19,21 @@ number of operations. Only marked calls pay for a mark; the others pay for one P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import Node
 
 from seqprof.instruments.loops import Loop
 
-#: What to do at a call, as bits.
+#: What to do at a call, as bits; above them stands the index of the call.
 _ENTRY, _GRADIENT, _FIRST, _LAST, _BEYOND = 1, 2, 4, 8, 16
 _EDGE = _FIRST | _LAST | _BEYOND
+_INDEX_SHIFT = 5
 
 Read = Callable[[], Any]
 
@@ -52,22 +54,31 @@ def _sequence_number() -> int:
 
     torch has no public name for it; the nodes' own ``_sequence_nr`` is compared with it.
     """
-    return int(torch.autograd._get_sequence_nr())
+    return int(torch._C._autograd._get_sequence_nr())
 
 
-def nodes_since(tensor: Tensor, sequence_number: int) -> Iterator[Node]:
-    """Yield the autograd nodes behind ``tensor`` made since then, leaves' accumulators excluded."""
-    pending = [tensor.grad_fn]
-    seen: set[Node] = set()
+def last_nodes(tensor: Tensor, sequence_number: int) -> list[Node]:
+    """The autograd nodes behind ``tensor``, made since then, of which one is the last to run.
+
+    These are the nodes that hand their gradients to older nodes and leaves only.
+    """
+    assert tensor.grad_fn is not None
+    pending, seen, last = [tensor.grad_fn], {tensor.grad_fn}, []
     while pending:
         node = pending.pop()
-        if node is None or node in seen or hasattr(node, "variable"):
-            continue
-        if node._sequence_nr() < sequence_number:
-            continue
-        seen.add(node)
-        yield node
-        pending.extend(parent for parent, _ in node.next_functions)
+        inner = [
+            parent
+            for parent, _ in node.next_functions
+            # A leaf's accumulator is the one node that knows a `variable`.
+            if parent is not None
+            and not hasattr(parent, "variable")
+            and parent._sequence_nr() >= sequence_number
+        ]
+        if not inner:
+            last.append(node)
+        pending.extend(parent for parent in inner if parent not in seen)
+        seen.update(inner)
+    return last
 
 
 @dataclass(slots=True)
@@ -99,11 +110,17 @@ class LoopMarks:
 
     def forward_segments(self) -> list[tuple[Any, Any]]:
         """Stamps around each whole loop of the forward."""
-        return [(self.entries[a], self.exits.get(b)) for a, b in zip(self.firsts, self.lasts)]
+        return [
+            (self.entries[a], self.exits.get(b))
+            for a, b in zip(self.firsts, self.lasts, strict=True)
+        ]
 
     def backward_segments(self) -> list[tuple[Any, Any]]:
         """Stamps around each whole loop of the backward."""
-        return [(self.gradients[b], self.ends.get(a)) for a, b in zip(self.firsts, self.lasts)]
+        return [
+            (self.gradients[b], self.ends.get(a))
+            for a, b in zip(self.firsts, self.lasts, strict=True)
+        ]
 
 
 class TimestepProbe:
@@ -119,10 +136,8 @@ class TimestepProbe:
         self._read = read
         self._calls = calls
         self._loops = loops
-        self._plan: tuple[bytes, bytes] = (bytes(calls), bytes(calls))
-        self._restore: list[Callable[[], None]] = []
-        self._outputs: list[tuple[LoopMarks, int, Tensor]] = []
-        self._first_outputs: list[tuple[LoopMarks, int, Tensor, int]] = []
+        self._codes: list[int] = [0] * calls
+        self._attached: list[_Attached] = []
         self.marks: list[LoopMarks] = []
 
     def begin_step(self, forward: Sequence[bool], backward: Sequence[bool]) -> None:
@@ -131,133 +146,129 @@ class TimestepProbe:
         A span needs the mark that ends it too: that of the next call in the forward, of the
         previous call in the backward.
         """
-        entry = bytes(f or (i > 0 and forward[i - 1]) for i, f in enumerate(forward))
-        gradient = bytes(
-            b or (i + 1 < len(backward) and backward[i + 1]) for i, b in enumerate(backward)
-        )
-        self._plan = (entry, gradient)
+        entry = [f or (i > 0 and forward[i - 1]) for i, f in enumerate(forward)]
+        gradient = [b or later for b, later in zip(backward, [*backward[1:], False], strict=True)]
+        self._codes = [
+            _code(i, e * _ENTRY | g * _GRADIENT)
+            for i, (e, g) in enumerate(zip(entry, gradient, strict=True))
+        ]
         self.marks = [
             LoopMarks(loop, [None] * self._calls, [None] * self._calls) for loop in self._loops
         ]
 
     def begin_forward(self, start: int, stop: int) -> None:
         """Mark the calls of the forward that follows; they have indices ``start … stop - 1``."""
+        codes = self._codes[start:stop]
+        codes[0] |= _code(start, _ENTRY | _FIRST)
+        codes[-1] |= _code(stop - 1, _GRADIENT | _LAST)
         for marks in self.marks:
             marks.firsts.append(start)
             marks.lasts.append(stop - 1)
-            codes = [
-                entry * _ENTRY | gradient * _GRADIENT
-                for entry, gradient in zip(self._plan[0][start:stop], self._plan[1][start:stop])
-            ]
-            codes[0] |= _ENTRY | _FIRST
-            codes[-1] |= _GRADIENT | _LAST
-            codes.append(_BEYOND)
-            self._restore.append(self._attach(marks, start, codes))
+            self._attached.append(_Attached(marks, codes, self._read))
 
     def end_forward(self) -> None:
         """Stop marking; a module called again during the backward (checkpointing) is left alone.
 
         The hooks of the backward are registered here and not at each call: there they would lie
-        inside the timesteps, and one after another they cost a fifth (torch's hook code is then
-        in the processor's caches).
+        inside the timesteps, and one after another they cost less (torch's hook code is then in
+        the processor's caches).
         """
-        while self._restore:
-            self._restore.pop()()
-        for marks, i, output in self._outputs:
-            self._mark_gradient(marks, i, output)
-        for marks, i, output, before in self._first_outputs:
-            self._mark_end(marks, i, output, before)
-        self._outputs.clear()
-        self._first_outputs.clear()
+        while self._attached:
+            self._attached.pop().finish()
 
-    def _attach(self, marks: LoopMarks, start: int, codes: list[int]) -> Callable[[], None]:
-        """Replace the module's ``forward`` by one that marks; returns what undoes it.
 
-        An instance attribute costs a tenth of what module hooks cost, which make every call of
-        the module take torch's slow path.
-        """
-        module = marks.loop.module
-        original = module.forward
-        read, entries = self._read, marks.entries
-        call = 0
+def _code(i: int, bits: int) -> int:
+    return i << _INDEX_SHIFT | bits if bits else 0
+
+
+class _Attached:
+    """One module, marking, during one forward.
+
+    It replaces the module's ``forward`` by an instance attribute, which costs a tenth of module
+    hooks: those make every call of the module take torch's slow path.
+    """
+
+    def __init__(self, marks: LoopMarks, codes: list[int], read: Read) -> None:
+        self._marks = marks
+        self._read = read
+        self._module = marks.loop.module
+        self._previous = self._module.__dict__.get("forward")
+        self._original = self._module.forward
+        self._left = iter(codes)
+        self._outputs: list[tuple[int, Any]] = []
+        self._first_output: tuple[int, Any, int] | None = None
+        object.__setattr__(self._module, "forward", self._marking_forward())
+
+    def _marking_forward(self) -> Callable[..., Any]:
+        original, read, entries = self._original, self._read, self._marks.entries
+        keep, edge = self._outputs.append, self._edge_call
+        next_code = chain(self._left, repeat(_BEYOND)).__next__
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            nonlocal call
-            code = codes[call]
-            if not code:
-                call += 1
+            code = next_code()
+            if not code:  # most calls, most of the time: nothing may be added before this line
                 return original(*args, **kwargs)
-            if code & _BEYOND:
-                marks.calls_beyond += 1
-                return original(*args, **kwargs)
-            i = start + call
-            call += 1
             if code & _EDGE:
-                return self._edge_call(marks, i, code, original, args, kwargs)
+                return edge(code, args, kwargs)
+            i = code >> _INDEX_SHIFT
             if code & _ENTRY:
                 entries[i] = read()
             output = original(*args, **kwargs)
             if code & _GRADIENT:
-                self._keep(marks, i, output)
+                keep((i, output))
             return output
 
-        previous = module.__dict__.get("forward")
-        object.__setattr__(module, "forward", forward)
+        return forward
 
-        def restore() -> None:
-            marks.calls_missing += len(codes) - 1 - call
-            _set_forward(module, previous)
-
-        return restore
-
-    def _edge_call(
-        self,
-        marks: LoopMarks,
-        i: int,
-        code: int,
-        original: Callable[..., Any],
-        args: Any,
-        kwargs: Any,
-    ) -> Any:
-        """The first or last call of a loop, which bounds the loop itself."""
+    def _edge_call(self, code: int, args: Any, kwargs: Any) -> Any:
+        """The first or last call of a loop, which bounds the loop itself, or one too many."""
+        marks, i = self._marks, code >> _INDEX_SHIFT
+        if code & _BEYOND:
+            marks.calls_beyond += 1
+            return self._original(*args, **kwargs)
         before = _sequence_number()
         if code & _ENTRY:
             marks.entries[i] = self._read()
-        output = original(*args, **kwargs)
+        output = self._original(*args, **kwargs)
         if code & _LAST:
             marks.exits[i] = self._read()
         if code & _GRADIENT:
-            self._keep(marks, i, output)
-        if code & _FIRST and (tensor := first_tensor(output)) is not None:
-            self._first_outputs.append((marks, i, tensor, before))
+            self._outputs.append((i, output))
+        if code & _FIRST:
+            self._first_output = (i, output, before)
         return output
 
-    def _keep(self, marks: LoopMarks, i: int, output: Any) -> None:
-        tensor = first_tensor(output)
-        if tensor is not None:
-            self._outputs.append((marks, i, tensor))
+    def finish(self) -> None:
+        """Give the module its ``forward`` back and register the hooks that mark the backward."""
+        if self._previous is None:
+            del self._module.__dict__["forward"]
+        else:
+            object.__setattr__(self._module, "forward", self._previous)
+        self._marks.calls_missing += sum(1 for _ in self._left)
+        for i, output in self._outputs:
+            self._mark_gradient(i, output)
+        if self._first_output is not None:
+            self._mark_end(*self._first_output)
 
-    def _mark_gradient(self, marks: LoopMarks, i: int, output: Tensor) -> None:
-        gradients, read = marks.gradients, self._read
+    def _mark_gradient(self, i: int, output: Any) -> None:
+        tensor = first_tensor(output)
+        if tensor is None or tensor.grad_fn is None:
+            return
+        gradients, read = self._marks.gradients, self._read
 
         def complete(_gradients: Any) -> None:
             gradients[i] = read()
 
-        if output.grad_fn is not None:
-            output.grad_fn.register_prehook(complete)
+        tensor.grad_fn.register_prehook(complete)
 
-    def _mark_end(self, marks: LoopMarks, i: int, output: Tensor, before: int) -> None:
-        ends, read = marks.ends, self._read
+    def _mark_end(self, i: int, output: Any, before: int) -> None:
+        tensor = first_tensor(output)
+        if tensor is None:
+            return
+        ends, read = self._marks.ends, self._read
 
         def ran(_inputs: Any, _outputs: Any) -> None:
-            ends[i] = read()  # the last node of the call to run leaves the stamp that stays
+            ends[i] = read()  # the last of the nodes to run leaves the stamp that stays
 
-        for node in nodes_since(output, before):
+        for node in last_nodes(tensor, before):
             node.register_hook(ran)
-
-
-def _set_forward(module: nn.Module, previous: Any) -> None:
-    if previous is None:
-        del module.__dict__["forward"]
-    else:
-        object.__setattr__(module, "forward", previous)

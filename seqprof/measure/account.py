@@ -64,7 +64,10 @@ def account(
     else:
         with counter:
             step.run(accounts, probe if loops else SILENCE)
-    reasons = [memory_reason, "operations of a compiled model are not counted" if compiled else None]
+    reasons = [
+        memory_reason,
+        "operations of a compiled model are not counted" if compiled else None,
+    ]
     rows = tuple(
         PhaseAccount(
             phase=phase,

@@ -122,7 +122,8 @@ class LatencyTable:
 
 
 def _counts(rows: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.int64]:
-    return np.sum(~np.isnan(np.stack(rows)), axis=0)
+    counts: npt.NDArray[np.int64] = np.sum(~np.isnan(np.stack(rows)), axis=0)
+    return counts
 
 
 def _latency(

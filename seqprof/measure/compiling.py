@@ -6,6 +6,7 @@ this one could not. What the trial compiled is in torch's on-disk cache when thi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -63,10 +64,8 @@ def try_compile(spec: Spec, folder: Path, device: torch.device) -> Incident | No
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.communicate()
 
 

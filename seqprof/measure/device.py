@@ -27,16 +27,17 @@ def choose_device(name: str) -> torch.device:
     if name == "cpu" or (name == "auto" and accelerator is None):
         return torch.device("cpu")
     here = f"cpu and {torch.accelerator.device_count()} x {accelerator}" if accelerator else "cpu"
+    missing = f"measure.device: there is no device '{name}' here; torch sees {here}"
     wanted = accelerator if name == "auto" else _parse(name)
     if accelerator is None or wanted is None or wanted.type != accelerator.type:
         raise SeqprofError(
-            f"measure.device: there is no device '{name}' here; torch {torch.__version__} sees {here}",
+            missing,
             hint="`seqprof doctor` says why; `--set measure.device=auto` takes what is there",
             exit_code=EXIT_CANNOT_MEASURE,
         )
     index = wanted.index if wanted.index is not None else torch.accelerator.current_device_index()
     if index >= torch.accelerator.device_count():
-        raise SeqprofError(f"measure.device: there is no device '{name}' here; torch sees {here}")
+        raise SeqprofError(missing, exit_code=EXIT_CANNOT_MEASURE)
     torch.accelerator.set_device_index(index)
     return torch.device(accelerator.type, index)
 

@@ -25,6 +25,7 @@ _UTILIZATION = "nvml_utilization"
 #: the loop, few enough that memory and the end of the dwell stay bounded.
 _AHEAD = 2
 
+Repeat = Callable[[], object]
 DwellPhase = Literal["forward", "backward", "step"]
 
 
@@ -50,17 +51,17 @@ def dwells(
     A phase that cannot be repeated alone (a compiled graph that may be walked only once) yields a
     dwell with the reason instead.
     """
-    phases: tuple[tuple[DwellPhase, Callable[[], Callable[[], None]]], ...] = (
+    phases: tuple[tuple[DwellPhase, Callable[[], Repeat]], ...] = (
         ("forward", lambda: _forward_alone(step)),
         ("backward", lambda: _backward_alone(step)),
-        ("step", lambda: lambda: step.run() and None),
+        ("step", lambda: step.run),
     )
     for phase, prepare in phases:
         yield _dwell(phase, prepare, device, sampler, measure, origin_ns)
         step.drop_gradients()
 
 
-def _forward_alone(step: TrainingStep) -> Callable[[], None]:
+def _forward_alone(step: TrainingStep) -> Repeat:
     batch = step.next_batch()
 
     def repeat() -> None:
@@ -69,7 +70,7 @@ def _forward_alone(step: TrainingStep) -> Callable[[], None]:
     return repeat
 
 
-def _backward_alone(step: TrainingStep) -> Callable[[], None]:
+def _backward_alone(step: TrainingStep) -> Repeat:
     batch = step.next_batch()
     loss = step.loss(step.forward(batch)[0], batch)
 
@@ -82,7 +83,7 @@ def _backward_alone(step: TrainingStep) -> Callable[[], None]:
 
 def _dwell(
     phase: DwellPhase,
-    prepare: Callable[[], Callable[[], None]],
+    prepare: Callable[[], Repeat],
     device: torch.device,
     sampler: SampleSource,
     measure: MeasureSpec,
@@ -123,9 +124,7 @@ def _dwell(
     )
 
 
-def _is_enough(
-    sampler: SampleSource, start_s: float, now_s: float, measure: MeasureSpec
-) -> bool:
+def _is_enough(sampler: SampleSource, start_s: float, now_s: float, measure: MeasureSpec) -> bool:
     """Whether a dwell that has lasted ``dwell_s`` may end."""
     if now_s - start_s > _PATIENCE * measure.dwell_s + _PATIENCE_S:
         return True
@@ -136,7 +135,8 @@ def _is_enough(
 
 def worth_dwelling(sampler: SampleSource) -> bool:
     """Whether the sampler can still tell anything about a phase."""
-    return any(sampler.why_absent(metric) is None for metric in (_UTILIZATION, "power_w", "sm_active"))
+    metrics = (_UTILIZATION, "power_w", "sm_active")
+    return any(sampler.why_absent(metric) is None for metric in metrics)
 
 
 def _mark(device: torch.device) -> torch.Event:

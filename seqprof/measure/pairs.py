@@ -12,7 +12,7 @@ import torch
 from seqprof.instruments.clocks import NS, EventPool, host_clock_ns, synchronize
 from seqprof.instruments.loops import Loop
 from seqprof.instruments.phases import PhaseClock
-from seqprof.instruments.stride import choose_stride, masks, measure_mark_cost
+from seqprof.instruments.stride import choose_stride, mask, measure_mark_cost
 from seqprof.instruments.timesteps import LoopMarks, TimestepProbe
 from seqprof.measure.collect import LatencyTable, loop_timings
 from seqprof.recording import Clock, Incident, Step, StepKind
@@ -109,7 +109,8 @@ class StepTimer:
         self.reset_events()
         forwards: ForwardListener = SILENCE
         if stride is not None:
-            self._probe.begin_step(*masks(self.calls, stride, pair))
+            chosen = mask(self.calls, stride, pair)
+            self._probe.begin_step(chosen, chosen)
             forwards = _CallIndices(self._probe, self._step, self._loops)
         synchronize(self._device)
         result = self._step.run(self.phases, forwards)
@@ -131,7 +132,6 @@ class StepTimer:
             positions=result.positions,
             padded_positions=result.padded_positions,
         )
-
 
     def _check_calls(self, marks: LoopMarks) -> None:
         if not (marks.calls_beyond or marks.calls_missing) or self.incidents:

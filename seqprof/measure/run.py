@@ -2,9 +2,10 @@
 
 ::
 
-    build | warm-up | find timesteps | count | pairs: bare probed, probed bare, …  | sweep  | dwell
-                                                                    (fused models) | (accelerators)
-          |<---------------------------- the NVML sampler polls ----------------------------------->|
+    build | warm-up | find timesteps | count | pairs: bare probed, probed bare … | sweep | dwell
+          |<------------------------- the NVML sampler polls ----------------------------->|
+
+The sweep of prefix lengths is for models without marked timesteps, the dwell for accelerators.
 
 What goes wrong in the middle (out of memory, a kernel error, Ctrl-C) ends the measuring and is
 recorded; what was measured until then is kept.
@@ -41,6 +42,7 @@ from seqprof.recording import (
     PrefixPoint,
     Recording,
     Step,
+    StepKind,
     TimestepOperations,
     Trial,
     Workload,
@@ -160,7 +162,9 @@ class _Conductor:
 
     def measure(self) -> tuple[Trial, int]:
         """Run all stages; returns the trial and the exit code."""
-        sampler = DeviceSampler(self.described, self._spec.measure.sample_interval_s, self._origin_ns)
+        sampler = DeviceSampler(
+            self.described, self._spec.measure.sample_interval_s, self._origin_ns
+        )
         host = HostMeter()
         with sampler:
             host.start()
@@ -221,24 +225,36 @@ class _Conductor:
             ]
         else:
             self._search_loops()
+        self._found.loops = [self._over_the_sequence(loop) for loop in self._found.loops]
+
+    def _over_the_sequence(self, loop: Loop) -> Loop:
+        """With truncated BPTT a forward was one chunk; the loop goes on over all of them."""
+        if self._chunk == self._step.timesteps or loop.calls == self._step.timesteps:
+            return loop
+        if loop.calls != self._chunk:
+            raise SeqprofError(
+                f"measure.timesteps.module: '{loop.path}' is called {loop.calls} times in a chunk "
+                f"of {self._chunk} timesteps",
+                hint="with train.bptt.truncate it must be called once per timestep",
+            )
+        return replace(loop, calls=self._step.timesteps)
+
+    @property
+    def _chunk(self) -> int:
+        """Timesteps that one forward covers."""
+        return min(self._spec.train.bptt.truncate or self._step.timesteps, self._step.timesteps)
 
     def _search_loops(self) -> None:
-        lengths = self._search_lengths()
+        # A second length tells a loop over timesteps from a coincidence.
+        lengths = [self._chunk, self._chunk // 2 + 1] if self._chunk > 3 else [self._chunk]
         self._found.loops = find_loops(self._step.model, self._forward, lengths)
         if not self._found.loops:
             self._found.timesteps_reason = (
                 "no submodule is called once per timestep: one call handles the whole sequence"
             )
 
-    def _search_lengths(self) -> list[int]:
-        chunk = self._spec.train.bptt.truncate or self._step.timesteps
-        chunk = min(chunk, self._step.timesteps)
-        return [chunk, chunk // 2 + 1] if chunk > 3 else [chunk]
-
     def _forward(self, timesteps: int | None = None) -> None:
-        batch = self._step.next_batch()
-        length = min(timesteps or batch.timesteps, self._spec.train.bptt.truncate or batch.timesteps)
-        self._step.forward(batch.prefix(length))
+        self._step.forward(self._step.next_batch().prefix(timesteps or self._chunk))
 
     def _count(self) -> None:
         self._progress.stage("counting operations", None)
@@ -261,7 +277,9 @@ class _Conductor:
         start, pair = host_clock_ns(), 0
         while self._more_pairs(pair, (host_clock_ns() - start) * NS, probed=plan is not None):
             stride = plan.stride if plan else None
-            kinds = ("bare", "probed") if pair % 2 == 0 else ("probed", "bare")
+            kinds: tuple[StepKind, ...] = (
+                ("bare", "probed") if pair % 2 == 0 else ("probed", "bare")
+            )
             taken = {
                 kind: timer.run(kind, pair, stride if kind == "probed" else None)
                 for kind in kinds
@@ -302,9 +320,7 @@ class _Conductor:
         if not self.described.is_accelerator or not worth_dwelling(sampler):
             return
         self._progress.stage("dwelling on each phase for NVML", 3)
-        for dwell in dwells(
-            self._step, self._device, sampler, self._spec.measure, self._origin_ns
-        ):
+        for dwell in dwells(self._step, self._device, sampler, self._spec.measure, self._origin_ns):
             self._found.dwells.append(dwell)
             self._progress.advance(len(self._found.dwells))
 
@@ -314,7 +330,7 @@ class _Conductor:
 
     @contextmanager
     def _explained(self, nothing_measured: bool) -> Iterator[None]:
-        """Turn a fault of the training code into an incident, or into the error that ends it all."""
+        """Turn a fault of the training code into an incident, or into the error that ends all."""
         try:
             yield
         except SeqprofError:

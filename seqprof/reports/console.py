@@ -14,7 +14,7 @@ from seqprof.analysis.idle import PhaseIdle
 from seqprof.analysis.phases import PhaseSummary
 from seqprof.analysis.statistics import Estimate
 from seqprof.analysis.summary import Summary
-from seqprof.analysis.timesteps import Bin, LoopLatency
+from seqprof.analysis.timesteps import SLOW_SAMPLES, Bin, LoopLatency
 from seqprof.analysis.verdict import loops_of, main_clock
 from seqprof.reports import quantities as q
 from seqprof.reports.layout import heading, pairs, paragraph, print_to, table
@@ -82,12 +82,8 @@ def _header(summary: Summary, console: Console) -> None:
         console,
         [
             ("model", f"{_model(header)} · {workload.parameters:,} parameters"),
-            (
-                "data",
-                f"{workload.data} · batch {workload.batch_size} × T {workload.timesteps}"
-                + (f" × {workload.micro_batches} batches" if workload.micro_batches > 1 else "")
-                + (f" · {q.percent(summary.padding)} padding" if summary.padding.value else ""),
-            ),
+            ("data", workload.data),
+            ("batch", _batch(summary)),
             ("training", ", ".join(_training(header))),
             ("device", place),
             ("threads", f"{environment.threads} on {environment.cores} cores{host}"),
@@ -106,6 +102,16 @@ def _model(header: Header) -> str:
         for key, value in header.shape.items()
     ]
     return " · ".join([f"{workload.model}{form}", *shape])
+
+
+def _batch(summary: Summary) -> str:
+    workload = summary.header.workload
+    parts = [f"{workload.batch_size} sequences × {workload.timesteps} timesteps"]
+    if workload.micro_batches > 1:
+        parts.append(f"{workload.micro_batches} micro-batches per step")
+    if summary.padding.value:
+        parts.append(f"{q.percent(summary.padding)} padding")
+    return " · ".join(parts)
 
 
 def _training(header: Header) -> list[str]:
@@ -324,6 +330,8 @@ def _profile(loop: LoopLatency) -> str:
 
 
 def _slowest(loop: LoopLatency) -> str:
+    if loop.samples < SLOW_SAMPLES:
+        return f"none can be named: {loop.samples} measurements of each, {SLOW_SAMPLES} are needed"
     if not loop.slowest:
         return "none stands out"
     named = ", ".join(
@@ -483,7 +491,9 @@ def _idle_notes(summary: Summary, shown: list[str], device: bool) -> list[str]:
     source = "NVML util." if device else "cores busy"
     notes.append(f"idle: time × (1 − {source})")
     if not device:
-        notes.append("a core that spins while it waits counts as busy")
+        notes.append(
+            "a core that spins while it waits counts as busy; above 100%: threads besides torch's"
+        )
     estimates = [
         (name.replace("\n", " "), read(idle))
         for name, read in _IDLE_COLUMNS

@@ -88,7 +88,7 @@ def paragraph(console: Console, text: str, *, style: str = "", indent: int = 0) 
 def pairs(console: Console, lines: Sequence[tuple[str, str]]) -> None:
     """Print labels and what belongs to them, wrapped beside the label."""
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold", style="dim")
     grid.add_column(overflow="fold")
     for label, text in lines:
         grid.add_row(label, Text(text))

@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from seqprof.analysis.statistics import Estimate, supported_digits
+from seqprof.analysis.statistics import Estimate
+from seqprof.analysis.wording import (
+    PLAIN_DIGITS,
+    decimals,
+    digits_of,
+    rounded,
+    seconds_in_words,
+    time_unit,
+)
 
 #: What stands where there is no number.
 NOTHING = "—"
-#: Digits of a single value whose spread is not known: a time that is printed beside others.
-PLAIN_DIGITS = 3
 
-_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _SIZES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
-
-
-def decimals(value: float, digits: int) -> int:
-    """Return how many decimals show ``digits`` significant digits of ``value``."""
-    if value == 0.0:
-        return 0
-    return max(0, digits - 1 - math.floor(math.log10(abs(value))))
-
-
-def rounded(value: float, digits: int) -> str:
-    """Write ``value`` with ``digits`` significant digits, never with an exponent."""
-    shown = float(f"{value:.{digits}g}")
-    return f"{shown:,.{decimals(shown, digits)}f}"
-
-
-def time_unit(seconds: float) -> tuple[float, str]:
-    """Return the largest unit of time in which ``seconds`` is at least 1."""
-    return next(((s, u) for s, u in _TIMES if abs(seconds) >= s * 0.9995), _TIMES[-1])
 
 
 def seconds(value: float | None, digits: int = PLAIN_DIGITS) -> str:
     """Write a time."""
-    if value is None:
-        return NOTHING
-    if value == 0.0:
-        return "0 s"
-    scale, unit = time_unit(value)
-    return f"{rounded(value / scale, digits)} {unit}"
+    return NOTHING if value is None else seconds_in_words(value, digits)
 
 
 def time(estimate: Estimate) -> str:
     """Write an estimated time with the digits that its interval supports."""
-    return seconds(estimate.value, _digits(estimate))
+    return seconds(estimate.value, digits_of(estimate))
 
 
 def time_interval(estimate: Estimate) -> str:
@@ -54,12 +35,8 @@ def time_interval(estimate: Estimate) -> str:
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return NOTHING
     scale, unit = time_unit(estimate.value)
-    places = decimals(estimate.value / scale, _digits(estimate)) if estimate.value else 3
+    places = decimals(estimate.value / scale, digits_of(estimate)) if estimate.value else 3
     return f"{estimate.low / scale:,.{places}f}–{estimate.high / scale:,.{places}f} {unit}"
-
-
-def _digits(estimate: Estimate) -> int:
-    return supported_digits(estimate.value or 0.0, estimate.low, estimate.high)
 
 
 def percent(estimate: Estimate) -> str:
@@ -100,7 +77,7 @@ def count(estimate: Estimate) -> str:
 
 def rate(estimate: Estimate) -> str:
     """Write a number per second."""
-    return NOTHING if estimate.value is None else rounded(estimate.value, _digits(estimate))
+    return NOTHING if estimate.value is None else rounded(estimate.value, digits_of(estimate))
 
 
 def watts(estimate: Estimate) -> str:

@@ -27,6 +27,16 @@ class Codes(dict[Any, int]):
         return np.fromiter(map(self.__getitem__, keys), dtype=np.int64, count=len(keys))
 
 
+class ThreadCodes(Codes):
+    """Number (process, thread), the same whether they are written as numbers or as strings."""
+
+    def __missing__(self, key: Any) -> int:
+        spelled = tuple(map(str, key))
+        code = len(self) if spelled == key else self[spelled]
+        self[key] = code
+        return code
+
+
 def nanoseconds(values: Sequence[Any]) -> Ints:
     """Microseconds (int, float, decimal, string) → integer nanoseconds, half to even.
 

@@ -25,16 +25,17 @@ _NONFINITE = re.compile(rb"(:\s*)-?(?:nan|inf(?:inity)?)(?=\s*[,}\]])", re.IGNOR
 _BAD_ESCAPE = re.compile(rb'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|\\')
 _CUT_ATTEMPTS = 8
 _CUT_CONTEXT = 256
+_PROBE_BYTES = 1 << 16
 
 
 class Args(msgspec.Struct, gc=False):
     """The arguments of an event that the analysis uses; the rest is skipped undecoded."""
 
-    device: Any = None
-    stream: Any = None
-    correlation: Any = None
-    bytes: Any = None
-    sequence: Any = msgspec.field(name="Sequence number", default=None)
+    device: Any = -1
+    stream: Any = -1
+    correlation: Any = -1
+    bytes: Any = 0
+    sequence: Any = msgspec.field(name="Sequence number", default=-1)
 
 
 class Event(msgspec.Struct, gc=False):
@@ -234,16 +235,36 @@ class EventReader:
                 setattr(self.header, name, getattr(tail, name))
 
     def _salvage(self, text: bytes) -> list[Event]:
-        """Every event of ``text`` that is whole by itself; what lies between is counted."""
+        """Every whole event of ``text``; damaged ones are counted."""
         batch: list[Event] = []
-        pieces = _BOUNDARY.sub(b"}\x00{", text).split(b"\x00")
-        for index, piece in enumerate(pieces):
-            event = _whole_event(piece, is_last=index == len(pieces) - 1)
-            if event is not None:
-                batch.append(event)
-            else:
-                self.damaged += 1
+        rest = _repaired_text(text)
+        while rest.strip():
+            whole, rest, damaged = self._up_to_damage(rest)
+            batch += whole
+            self.damaged += damaged
         return batch
+
+    def _up_to_damage(self, text: bytes) -> tuple[list[Event], bytes, bool]:
+        """Events before the first damage, what follows it, and whether there was any."""
+        piece = b"[" + text + b"]"
+        try:
+            return self._decode(piece), b"", False
+        except msgspec.DecodeError as error:
+            at, is_end = _error_place(error, len(piece))
+        if is_end:
+            # The decoder has already taken the first character behind the list.
+            return self._decode(piece[: at - 1]), b"", False
+        batch, position = [], at
+        for _ in range(_CUT_ATTEMPTS):
+            comma, position = _last_boundary(piece, position)
+            if comma < 0:
+                break
+            try:
+                batch = self._decode(piece[:comma] + b"]")
+                break
+            except msgspec.DecodeError:
+                continue
+        return batch, _next_event(piece, at), True
 
     def _broken(self, what: str) -> SeqprofError:
         return SeqprofError(
@@ -297,11 +318,10 @@ def _repaired_text(text: bytes) -> bytes:
 
 
 def _needs_decimals(batch: list[Event]) -> bool:
-    return any(
-        (type(event.ts) is float and event.ts >= _EXACT_FLOAT_US)
-        or (type(event.dur) is float and event.dur >= _EXACT_FLOAT_US)
-        for event in batch
-    )
+    times = [event.ts for event in batch]
+    if float not in set(map(type, times)):
+        return False
+    return any(type(time) is float and time >= _EXACT_FLOAT_US for time in times)
 
 
 def _exactly(raw: msgspec.Raw) -> Event:
@@ -309,14 +329,29 @@ def _exactly(raw: msgspec.Raw) -> Event:
     return msgspec.json.decode(raw, type=ExactEvent) if _needs_decimals([event]) else event
 
 
-def _whole_event(piece: bytes, is_last: bool) -> Event | None:
-    """``piece`` as an event; the last may be followed by the end of the list."""
-    ends = [len(piece)]
-    if is_last:
-        ends += [match.start() + 1 for match in re.finditer(rb"\}\s*\]", piece)][:_CUT_ATTEMPTS]
-    for end in ends:
+def _error_place(error: msgspec.DecodeError, size: int) -> tuple[int, bool]:
+    """Where the text stops being a list of events, and whether because the list has ended."""
+    at = _ERROR_BYTE.search(str(error))
+    return (int(at.group(1)) if at else size, "trailing characters" in str(error))
+
+
+def _next_event(piece: bytes, damage: int) -> bytes:
+    """What follows the damage, from the start of an event on.
+
+    Objects in a list look like events, so of the next few starts the one from which decoding gets
+    furthest is taken.
+    """
+    best, furthest = len(piece), -1
+    starts = (match.end() - 1 for match in _BOUNDARY.finditer(piece, damage))
+    for start, _ in zip(starts, range(_CUT_ATTEMPTS), strict=False):
         try:
-            return _exactly(msgspec.Raw(_repaired_text(piece[:end])))
-        except _JSON_ERRORS:
-            continue
-    return None
+            _decode_batch(b"[" + piece[start : start + _PROBE_BYTES])
+        except msgspec.ValidationError:
+            reached = _PROBE_BYTES
+        except msgspec.DecodeError as error:
+            reached = start + _error_place(error, _PROBE_BYTES)[0]
+        if reached > furthest:
+            best, furthest = start, reached
+        if reached >= start + _PROBE_BYTES:
+            break
+    return piece[best:-1]

@@ -25,9 +25,9 @@ from seqprof.analysis.timeline.structure import (
     Ints,
     Timeline,
 )
-from seqprof.traces.columns import Codes, integers, nanoseconds, present
-from seqprof.traces.events import Event, EventReader, Header
-from seqprof.traces.source import read_chunks
+from seqprof.traces.columns import Codes, ThreadCodes, integers, nanoseconds, present
+from seqprof.traces.events import Args, Event, EventReader, Header
+from seqprof.traces.source import ReadAhead
 
 #: Categories of device activity, in the new schema and in that of 2021.
 _DEVICE = {
@@ -54,6 +54,7 @@ _OLD_ANNOTATION = re.compile(r"^(ProfilerStep#|Optimizer\.|enumerate\(DataLoader
 _MODULE = "nn.Module: "
 _PROFILER_LOG = re.compile(r"drop|lost|out of (?:memory|buffer)|overflow", re.IGNORECASE)
 _MAX_WARNINGS = 5
+_NO_ARGS = Args()
 
 
 class _Device(NamedTuple):
@@ -82,7 +83,7 @@ class _Builder:
     """Columns of the batches seen so far."""
 
     names: Codes = field(default_factory=Codes)
-    threads: Codes = field(default_factory=Codes)
+    threads: Codes = field(default_factory=ThreadCodes)
     device: list[_Device] = field(default_factory=list)
     host: list[_Host] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -114,10 +115,10 @@ class _Builder:
 
     def _add_device(self, events: list[Event], kind: int) -> None:
         events, start, end = self._times(events)
-        args = [event.args for event in events]
-        device = integers([a and a.device for a in args], -1)
-        stream = integers([a and a.stream for a in args], -1)
-        correlation = integers([a and a.correlation for a in args], -1)
+        args = [event.args or _NO_ARGS for event in events]
+        device = integers([each.device for each in args], -1)
+        stream = integers([each.stream for each in args], -1)
+        correlation = integers([each.correlation for each in args], -1)
         self.counts["uncorrelated"] += int((correlation < 0).sum())
         # Without arguments the row of the trace tells: a device's process is its index.
         device = np.where(device < 0, integers([event.pid for event in events], -1), device)
@@ -131,7 +132,7 @@ class _Builder:
                 np.full(len(events), kind),
                 self.names.of([event.name or "" for event in events]),
                 correlation,
-                integers([a and a.bytes for a in args], 0),
+                integers([each.bytes for each in args], 0),
             )
         )
 
@@ -147,10 +148,10 @@ class _Builder:
         nothing = np.full(count, -1)
         sequence = correlation = nothing
         if kind == OPERATOR:
-            sequence = integers([e.args and e.args.sequence for e in events], -1)
+            sequence = integers([(e.args or _NO_ARGS).sequence for e in events], -1)
         elif kind == RUNTIME:
-            correlation = integers([e.args and e.args.correlation for e in events], -1)
-        thread = self.threads.of([(str(event.pid), str(event.tid)) for event in events])
+            correlation = integers([(e.args or _NO_ARGS).correlation for e in events], -1)
+        thread = self.threads.of([(event.pid, event.tid) for event in events])
         self.host.append(
             _Host(start, end, thread, kinds, self.names.of(names), sequence, correlation)
         )
@@ -163,22 +164,23 @@ def _host_kind(category: str | None) -> int | None:
     return RUNTIME if kind is None and category.endswith(_RUNTIME_SUFFIXES) else kind
 
 
-def read_trace(path: Path, partial: bool = False) -> Timeline:
+def read_trace(source: Path | ReadAhead, partial: bool = False) -> Timeline:
     """Read a trace file of torch.profiler, plain or gzip.
 
     It is read in one pass in pieces of about 2 MB, so memory grows with the number of events kept
     (about 100 bytes each) and not with the size of the file.
 
     Args:
-        path: the file.
+        source: the file, or one that is being read already.
         partial: use the whole events of a truncated or damaged file.
 
     Raises:
         SeqprofError: the file cannot be read, is no trace, or is damaged and ``partial`` is off.
     """
-    reader = EventReader(path.name, partial)
+    ahead = source if isinstance(source, ReadAhead) else ReadAhead(source)
+    reader = EventReader(ahead.path.name, partial)
     builder = _Builder()
-    for batch in reader.batches(read_chunks(path)):
+    for batch in reader.batches(iter(ahead)):
         builder.add(batch)
     return _timeline(builder, reader)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +13,41 @@ from seqprof.errors import SeqprofError
 #: Bytes handed on at a time; what is held in memory is a small multiple of it.
 CHUNK_BYTES = 1 << 21
 _READ_BYTES = 1 << 18
+_CHUNKS_AHEAD = 8
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31
 
 
 class BrokenStreamError(Exception):
     """The compressed stream ends early or is damaged; what came before it has been handed on."""
+
+
+class ReadAhead:
+    """Read and decompress on a thread of its own, at most a few chunks ahead of its consumer.
+
+    Decompressing holds no lock of the interpreter, so it costs no time while the consumer decodes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._chunks: queue.Queue[bytes | Exception | None] = queue.Queue(_CHUNKS_AHEAD)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        try:
+            for chunk in read_chunks(self.path):
+                self._chunks.put(chunk)
+        except (SeqprofError, BrokenStreamError) as error:
+            self._chunks.put(error)
+        else:
+            self._chunks.put(None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the chunks, once; raises what :func:`read_chunks` raises."""
+        while (chunk := self._chunks.get()) is not None:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:

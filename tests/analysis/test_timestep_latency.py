@@ -64,9 +64,12 @@ def test_just_the_planted_timesteps_stand_out(planted: tuple[int, ...]) -> None:
 
 def test_one_preemption_names_no_timestep() -> None:
     made = latency("forward", 1e-4)
-    p95 = tuple(50.0 * p if t == 7 and p else p for t, p in enumerate(made.p95_s))
-    assert slow_timesteps(replace(made, p95_s=p95)) == ()
-    rare = replace(latency("forward", 1e-4, slow={7: 9.0}), samples=(2,) * 64)
+    hit = {
+        name: tuple(50.0 * p if t == 7 and p else p for t, p in enumerate(getattr(made, name)))
+        for name in ("p50_s", "p75_s", "p95_s")
+    }
+    assert slow_timesteps(replace(made, **hit)) == ()  # type: ignore[arg-type]
+    rare = replace(latency("forward", 1e-4, slow={7: 9.0}), samples=(4,) * 64)
     assert slow_timesteps(rare) == ()
 
 
@@ -75,6 +78,7 @@ def test_unmarked_timesteps_are_gaps_and_no_sum_is_made_up() -> None:
     holes = replace(
         made,
         p50_s=tuple(None if t < 6 else p for t, p in enumerate(made.p50_s)),
+        p05_s=tuple(None if t < 6 else p for t, p in enumerate(made.p05_s)),
         p25_s=tuple(None if t < 6 else p for t, p in enumerate(made.p25_s)),
         samples=(0,) * 6 + made.samples[6:],
     )

@@ -7,10 +7,10 @@ When L lies before the gap, k was queued and the device itself needed the gap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
+from seqprof.analysis.timeline.grouping import among, distinct
 from seqprof.analysis.timeline.intervals import Intervals, gaps, union
 from seqprof.analysis.timeline.phases import Phases
 from seqprof.analysis.timeline.structure import (
@@ -37,8 +37,7 @@ _DATA_WAIT = r"(?i)dataloader|load_batch|wait_for_batch|next_batch"
 _COLLECTIVE_WAIT = r"(?i)(?:nccl|c10d|rccl|gloo).*(?:wait|barrier)|\bwait\(\)"
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(Struct, frozen=True):
     """When the host stood still, by reason, on the threads that count for a launching thread."""
 
     data: Intervals
@@ -58,8 +57,7 @@ class Waits:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Gaps:
+class Gaps(Struct, frozen=True):
     """The gaps of one device, ``cause_ns[gap, cause]`` (columns as ``CAUSES``)."""
 
     where: Intervals
@@ -81,7 +79,7 @@ def explain(timeline: Timeline, activities: Activities, covered: Intervals, phas
     late = np.flatnonzero(~unknown & ~queued)
     until = np.minimum(launch[late], where.end[late])
     threads = timeline.host.thread[row[late]]
-    for thread in np.unique(threads):
+    for thread in distinct(threads):
         waits = host_waits(timeline, {int(thread), phases.main_thread})
         mine = threads == thread
         rows = late[mine]
@@ -106,10 +104,12 @@ def explain_processor(timeline: Timeline, covered: Intervals, phases: Phases) ->
 def host_waits(timeline: Timeline, threads: set[int]) -> Waits:
     """When any of ``threads`` waited, and for what."""
     host = timeline.host
-    mine = np.isin(host.thread, sorted(threads))
+    mine = among(host.thread, np.array(sorted(threads)))
 
     def chosen(pattern: str, *kinds: int) -> Bools:
-        return mine & np.isin(host.kind, kinds) & np.isin(host.name, timeline.name_codes(pattern))
+        of_kind = among(host.kind, np.array(sorted(kinds)))
+        found: Bools = mine & of_kind & timeline.named(host.name, pattern)
+        return found
 
     blocking = chosen(_BLOCKING_CALL, RUNTIME)
     blocking |= _pageable_copies(timeline) & mine
@@ -129,7 +129,7 @@ def _pageable_copies(timeline: Timeline) -> Bools:
     """Launching calls of copies from or to pageable memory, which block whatever their name."""
     rows = np.zeros(len(timeline.host), dtype=np.bool_)
     activities = timeline.activities
-    pageable = np.isin(activities.name, timeline.name_codes("Pageable")) & (activities.launch >= 0)
+    pageable = timeline.named(activities.name, "Pageable") & (activities.launch >= 0)
     rows[activities.launch[pageable]] = True
     return rows
 

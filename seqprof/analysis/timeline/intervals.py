@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from seqprof.analysis.timeline.structure import Bools, Ints
 
 _NONE = np.empty(0, dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Intervals:
+class Intervals(Struct, frozen=True):
     """Disjoint intervals ``[start, end)`` in ascending order; they do not touch each other."""
 
     start: Ints
@@ -39,7 +37,8 @@ class Intervals:
 
     def within(self, start: Ints, end: Ints) -> Ints:
         """Length of the set inside each window ``[start[i], end[i])``."""
-        return np.maximum(self.before(end) - self.before(start), 0)
+        length: Ints = np.maximum(self.before(end) - self.before(start), 0)
+        return length
 
     def common(self, other: Intervals) -> int:
         """Length of the intersection with ``other``."""

@@ -7,11 +7,12 @@ autograd launches from a thread of its own, so matching by thread loses the back
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 
+from seqprof.analysis.timeline.grouping import among, distinct
 from seqprof.analysis.timeline.intervals import Intervals, union
 from seqprof.analysis.timeline.structure import (
     ANNOTATION,
@@ -45,8 +46,7 @@ _SPELLINGS = (
 AUTOGRAD_OPERATOR = r"^autograd::engine::evaluate_function|AccumulateGrad$|Backward\d*$"
 
 
-@dataclass(frozen=True, slots=True)
-class Segments:
+class Segments(Struct, frozen=True):
     """Host time cut where the step or the phase changes; ``start_ns[i]`` begins segment i.
 
     Segment 0 begins before everything. ``step`` is a row of ``Phases.steps`` or ``OUTSIDE``.
@@ -61,8 +61,7 @@ class Segments:
         return np.searchsorted(self.start_ns, times, side="right") - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Phases:
+class Phases(Struct, frozen=True):
     """Steps, phases and how each phase was found."""
 
     steps: HostEvents
@@ -82,7 +81,7 @@ def divide(timeline: Timeline) -> Phases:
     """
     host = timeline.host
     annotations = host.where(host.kind == ANNOTATION)
-    is_step = np.isin(annotations.name, timeline.name_codes(_STEP))
+    is_step = timeline.named(annotations.name, _STEP)
     steps = annotations.where(is_step)
     phase = _phase_of_names(timeline.names)[annotations.name]
     phased = (phase >= 0) & ~is_step
@@ -159,7 +158,7 @@ def innermost(start: Ints, end: Ints, labels: Ints) -> tuple[Ints, Ints]:
 
 def _fill(bounds: Ints, values: Ints, found: Intervals, label: int) -> tuple[Ints, Ints]:
     """Give the unlabelled time inside ``found`` the phase ``label``."""
-    cuts = np.unique(np.concatenate((bounds, found.start, found.end)))
+    cuts = distinct(np.concatenate((bounds, found.start, found.end)))
     current = values[np.searchsorted(bounds, cuts, side="right") - 1]
     return cuts, np.where((current == OTHER) & found.contains(cuts), label, current)
 
@@ -167,8 +166,7 @@ def _fill(bounds: Ints, values: Ints, found: Intervals, label: int) -> tuple[Int
 def autograd_operators(timeline: Timeline) -> Bools:
     """Which host events evaluate a node of autograd's graph."""
     host = timeline.host
-    names = timeline.name_codes(AUTOGRAD_OPERATOR)
-    found: Bools = (host.kind == OPERATOR) & np.isin(host.name, names)
+    found: Bools = (host.kind == OPERATOR) & timeline.named(host.name, AUTOGRAD_OPERATOR)
     return found
 
 
@@ -207,8 +205,8 @@ def _forward_windows(
 ) -> Intervals:
     """From the first operator that autograd recorded for a backward up to that backward."""
     host = timeline.host
-    numbers = np.unique(host.sequence[nodes & (host.sequence >= 0)])
-    recorded = (host.kind == OPERATOR) & ~nodes & np.isin(host.sequence, numbers)
+    numbers = distinct(host.sequence[nodes & (host.sequence >= 0)])
+    recorded = (host.kind == OPERATOR) & ~nodes & among(host.sequence, numbers)
     begins = np.sort(host.start_ns[recorded & ~backward.contains(host.start_ns)])
     earliest = np.concatenate(([np.iinfo(np.int64).min], backward.end[:-1]))
     step = np.searchsorted(steps.start_ns, backward.start, side="right") - 1
@@ -223,7 +221,7 @@ def _forward_windows(
 
 def _segments(steps: HostEvents, bounds: Ints, values: Ints) -> Segments:
     """Cut at every change of phase and of step; neighbours that agree are joined."""
-    cuts = np.unique(np.concatenate((bounds, steps.start_ns, steps.end_ns)))
+    cuts = distinct(np.concatenate((bounds, steps.start_ns, steps.end_ns)))
     phase = values[np.searchsorted(bounds, cuts, side="right") - 1]
     step = np.searchsorted(steps.start_ns, cuts, side="right") - 1
     if len(steps):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.structure import KERNEL, OPERATOR, Activities, Timeline
 
 #: ``Activities.device`` of operators on the processor.
@@ -16,7 +17,7 @@ def outermost_operators(timeline: Timeline) -> Activities:
     rows = np.flatnonzero(host.kind == OPERATOR)
     rows = rows[np.lexsort((-host.end_ns[rows], host.start_ns[rows], host.thread[rows]))]
     keep = np.ones(len(rows), dtype=np.bool_)
-    for thread in np.unique(host.thread[rows]):
+    for thread in distinct(host.thread[rows]):
         mine = np.flatnonzero(host.thread[rows] == thread)
         reach = np.maximum.accumulate(host.end_ns[rows[mine]])
         keep[mine[1:]] = host.start_ns[rows[mine[1:]]] >= reach[:-1]

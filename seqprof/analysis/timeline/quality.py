@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from seqprof.analysis.timeline.causes import CAUSES, Gaps
+from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.phases import Phases
 from seqprof.analysis.timeline.structure import RUNTIME, Activities, Timeline
 from seqprof.analysis.timeline.windows import busy
@@ -20,8 +21,7 @@ OUTLIER_DISTANCE = 10
 OUTLIER_SHARE = 0.01
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceCaveat:
+class TraceCaveat(Struct, frozen=True, kw_only=True):
     """A defect of the trace and its effect. ``device`` is null if it concerns the whole trace."""
 
     code: str
@@ -134,7 +134,7 @@ def _launch_defects(activities: Activities, gaps: Gaps) -> _Found:
 
 def _stream_overlaps(activities: Activities) -> _Found:
     count = summed = 0
-    for stream in np.unique(activities.stream):
+    for stream in distinct(activities.stream):
         mine = activities.where(activities.stream == stream)
         reach = np.maximum.accumulate(mine.end_ns)
         count += int((mine.start_ns[1:] < reach[:-1]).sum())

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from msgspec import Struct
 
+from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.intervals import union
 from seqprof.analysis.timeline.phases import PHASES, Phases, autograd_operators
 from seqprof.analysis.timeline.repeats import MIN_LIKENESS, Period, Run, find_periods
@@ -30,7 +31,7 @@ from seqprof.analysis.timeline.structure import (
 Evidence = Literal["shared parameters", "same module", "pattern only"]
 
 #: Passes over a phase that are searched, and symbols in each; more would only repeat the answer.
-_PASSES = 4
+_PASSES = 3
 _LONGEST = 200_000
 _SCRAP = 0.1
 _LAYER_KERNEL = re.compile(r"(?i)attention|attn|fmha|flash|softmax|conv|batch_?norm|winograd")
@@ -40,8 +41,7 @@ _FAR = np.iinfo(np.int64).max
 _ACCUMULATE = r"AccumulateGrad$"
 
 
-@dataclass(frozen=True, slots=True)
-class Recurrence:
+class Recurrence(Struct, frozen=True):
     """A loop over timesteps in one phase; times of the pass of median length, one per timestep.
 
     ``latency_ns`` reaches from a timestep's first activity to the next one's (the last: to its own
@@ -61,8 +61,7 @@ class Recurrence:
     outer_repeats: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """A pattern that repeats but is no recurrence, or none at all (``period`` is null)."""
 
     phase: str
@@ -71,8 +70,7 @@ class Rejected:
     repeats: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Pass:
+class _Pass(Struct, frozen=True):
     """One uninterrupted pass over a phase: its activities in the order of their launch."""
 
     phase: str
@@ -140,7 +138,7 @@ def _next_forward(phases: Phases, row: int) -> int:
 
 
 def _taken(activities: Activities, order: Ints) -> Activities:
-    return Activities(*(getattr(activities, name)[order] for name in activities.__slots__))
+    return Activities(*(getattr(activities, name)[order] for name in activities.__struct_fields__))
 
 
 def _search(timeline: Timeline, passes: list[_Pass]) -> Recurrence | Rejected:
@@ -202,7 +200,7 @@ def _evidence(timeline: Timeline, one: _Pass, level: Period) -> Evidence | Rejec
         verdict = _by_modules(timeline, one, level)
     if verdict is None:
         names = one.activities.name[level.runs[0].starts[0] : level.runs[0].end]
-        layers = any(_LAYER_KERNEL.search(timeline.names[code]) for code in np.unique(names))
+        layers = any(_LAYER_KERNEL.search(timeline.names[code]) for code in distinct(names))
         verdict = False if layers else "pattern only"
     if verdict:
         return verdict
@@ -227,7 +225,7 @@ def _by_gradients(
     )
     reach = np.maximum.accumulate(nodes.end_ns)
     outermost = np.append(True, nodes.start_ns[1:] >= reach[:-1])[: len(nodes)]
-    accumulates = np.isin(nodes.name[outermost], timeline.name_codes(_ACCUMULATE))
+    accumulates = timeline.named(nodes.name[outermost], _ACCUMULATE)
     if not accumulates.any():
         return None
     if accumulates.sum() < level.repeats:
@@ -242,11 +240,12 @@ def _by_modules(timeline: Timeline, one: _Pass, level: Period) -> Evidence | Lit
     end = one.launch_ns[run.end] if run.end < len(one.launch_ns) else one.end_ns
     edges = np.append(one.launch_ns[np.array(run.starts)], end)
     host = timeline.host
-    calls = (host.kind == MODULE) & np.isin(host.name, timeline.name_codes(_OWN_MODULE))
+    calls = (host.kind == MODULE) & timeline.named(host.name, _OWN_MODULE)
     inside = calls & (host.start_ns >= edges[0]) & (host.start_ns < edges[-1])
     if not inside.any():
         return None
     repeat = np.searchsorted(edges, host.start_ns[inside], side="right")
-    pairs = np.unique(np.stack((host.name[inside], repeat)), axis=1)
-    repeats_of_a_module = np.bincount(pairs[0]).max()
+    # Each module counts once in a repeat, however often it is called there.
+    pairs = distinct(host.name[inside] * len(edges) + repeat - 1)
+    repeats_of_a_module = np.bincount(pairs // len(edges)).max()
     return "same module" if repeats_of_a_module >= MIN_LIKENESS * level.repeats else False

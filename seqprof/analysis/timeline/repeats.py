@@ -8,10 +8,10 @@ long enough; a longer interruption ends a run, and runs that recur themselves ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
+from seqprof.analysis.timeline.grouping import distinct, groups
 from seqprof.analysis.timeline.structure import Ints
 
 #: Fewer repeats of a pattern are a coincidence, or a few blocks of a network.
@@ -20,19 +20,24 @@ MIN_REPEATS = 4
 MIN_COVERAGE = 0.5
 #: Share of the pattern that a noisy repeat must contain, in order.
 MIN_LIKENESS = 0.75
+#: Share of all repeats' symbols that must be as the pattern has them; random ones reach 0.8.
+MIN_MATCHED = 0.9
+#: Share of the sequence in repeats without noise below which a period is not considered.
+MIN_EXACT = 0.2
 #: A noisy repeat may be this much longer than the pattern.
 _NOISE_LENGTH = 1.5
 #: More noisy repeats than this between two exact ones end a run.
 _NOISY_IN_A_ROW = 8
+#: Symbols between two repeats that are noise: one, or this part of the pattern.
+_INSERTED = 8
 _CANDIDATES = 48
 #: Turns of a pattern that are tried in the end.
-_TURNS = 32
+_TURNS = 16
 _NGRAMS = (1, 2, 4, 8)
 _HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Consecutive repeats: ``starts`` of each, the end of the last, symbols as in the pattern."""
 
     starts: tuple[int, ...]
@@ -44,8 +49,7 @@ class Run:
         return len(self.starts)
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(Struct, frozen=True):
     """One level of repetition. ``coverage`` is the share of the sequence inside the runs."""
 
     symbols: int
@@ -66,8 +70,7 @@ def find_periods(sequence: Ints) -> tuple[Period, ...]:
     """
     if len(sequence) < MIN_REPEATS:
         return ()
-    _, symbols = np.unique(sequence, return_inverse=True)
-    symbols = symbols.astype(np.int64)
+    symbols = np.searchsorted(distinct(sequence), sequence).astype(np.int64)
     found = [p for c in _candidate_periods(symbols) if (p := _judge(symbols, c)) is not None]
     # Through noise a period one symbol off covers as much, but leaves a symbol of each unexplained.
     # The pattern itself counts against it, as in a description that gives it once.
@@ -151,7 +154,8 @@ def _best_turn(symbols: Ints, turns: list[Ints]) -> Period | None:
     best = max(chains, key=lambda runs: sum(run.matched for run in runs))
     runs = [run for run in best if run.repeats >= MIN_REPEATS]
     covered = sum(run.end - run.starts[0] for run in runs)
-    if not runs or covered < MIN_COVERAGE * len(symbols):
+    matched = sum(run.matched for run in runs)
+    if not runs or covered < MIN_COVERAGE * len(symbols) or matched < MIN_MATCHED * covered:
         return None
     counts = [run.repeats for run in runs]
     repeats = max(set(counts), key=lambda count: (counts.count(count), count))
@@ -170,8 +174,12 @@ def _best_pattern(symbols: Ints, period: int) -> Ints | None:
     recurring = np.flatnonzero(keys[period:] == keys[:-period])
     if not len(recurring):
         return None
-    _, first, counts = np.unique(keys[recurring], return_index=True, return_counts=True)
-    best = np.lexsort((recurring[first], -counts))[0]
+    order, begins, counts = groups(keys[recurring])
+    first = order[begins]
+    best = np.lexsort((first, -counts))[0]
+    # Spares judging most candidates: a repetition of which so little is exact is none.
+    if (int(counts[best]) + 1) * period < MIN_EXACT * len(symbols):
+        return None
     at = int(recurring[first[best]])
     return symbols[at : at + period]
 
@@ -242,7 +250,7 @@ def _noisy_starts(
     """Noisy repeats between two exact ones: where, and symbols matched; ``None`` ends the run."""
     size, length = len(pattern), end - start
     count = round(length / size)
-    if length == 0 or (count == 0 and length <= size // 2):
+    if length == 0 or (count == 0 and length <= max(size // _INSERTED, 1)):
         return [], 0
     if count == 0 or count > _NOISY_IN_A_ROW:
         return None

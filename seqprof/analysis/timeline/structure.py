@@ -6,11 +6,12 @@ of its table; ``-1`` stands for "not recorded" in columns that cannot otherwise 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
@@ -27,8 +28,7 @@ KERNEL, COPY, SET = 0, 1, 2
 OPERATOR, RUNTIME, ANNOTATION, MODULE = 0, 1, 2, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Activities:
+class Activities(Struct, frozen=True):
     """What ran on devices, one row per kernel, copy or memset, ordered by start.
 
     Ties are broken by end, launch, stream and name, so that the order does not depend on the order
@@ -51,11 +51,10 @@ class Activities:
 
     def where(self, keep: Bools) -> Activities:
         """The rows for which ``keep`` holds, in the same order."""
-        return Activities(*(getattr(self, column)[keep] for column in self.__slots__))
+        return Activities(*(getattr(self, column)[keep] for column in self.__struct_fields__))
 
 
-@dataclass(frozen=True, slots=True)
-class HostEvents:
+class HostEvents(Struct, frozen=True):
     """What happened on the host: operators, runtime calls, annotations, calls of ``nn.Module``.
 
     ``sequence`` is autograd's sequence number, which ties a backward operator to its forward one.
@@ -73,11 +72,10 @@ class HostEvents:
 
     def where(self, keep: Bools) -> HostEvents:
         """The rows for which ``keep`` holds, in the same order."""
-        return HostEvents(*(getattr(self, column)[keep] for column in self.__slots__))
+        return HostEvents(*(getattr(self, column)[keep] for column in self.__struct_fields__))
 
 
-@dataclass(frozen=True, slots=True)
-class Defects:
+class Defects(Struct, frozen=True):
     """What was wrong with the source, counted while it was read."""
 
     truncated: bool = False
@@ -90,8 +88,7 @@ class Defects:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """One trace: activities, host events, and the strings that their ``name`` columns index."""
 
     source: str
@@ -104,10 +101,9 @@ class Timeline:
     defects: Defects = field(default_factory=Defects)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    def name_codes(self, pattern: str) -> Ints:
-        """Codes of the names in which the regular expression ``pattern`` is found."""
-        import re
-
+    def named(self, codes: Ints, pattern: str) -> Bools:
+        """Which of the name ``codes`` are of names that the regular expression finds."""
         found = re.compile(pattern).search
-        codes = [code for code, name in enumerate(self.names) if found(name)]
-        return np.array(codes, dtype=np.int64)
+        names = np.array([found(name) is not None for name in self.names], dtype=np.bool_)
+        matching: Bools = names[codes] if len(names) else np.zeros(len(codes), dtype=np.bool_)
+        return matching

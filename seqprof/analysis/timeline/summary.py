@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from seqprof.analysis.timeline.causes import CAUSES, Gaps, explain, explain_processor, host_waits
+from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.intervals import Intervals, gaps
 from seqprof.analysis.timeline.phases import OUTSIDE, PHASES, Phases, divide
 from seqprof.analysis.timeline.processor import PROCESSOR, outermost_operators
@@ -31,8 +32,7 @@ SCHEMA_VERSION = 1
 BOUND_BY_DEVICE = 0.10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(Struct, frozen=True, kw_only=True):
     """Busy and idle of some windows of one device; idle by cause adds up to idle exactly.
 
     ``own_busy_ns`` is the union of the activities that this step or phase launched, wherever they
@@ -49,16 +49,14 @@ class Account:
     own_busy_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseAccount(Account):
+class PhaseAccount(Account, frozen=True, kw_only=True):
     """``method``: ``annotation``, ``autograd`` (its structure), or null for what is left."""
 
     phase: str
     method: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepAccount(Account):
+class StepAccount(Account, frozen=True, kw_only=True):
     """``host_ns`` is the step on the host, ``host_working_ns`` what of it was not waiting."""
 
     step: str
@@ -67,8 +65,7 @@ class StepAccount(Account):
     phases: tuple[PhaseAccount, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostAgainstDevice:
+class HostAgainstDevice(Struct, frozen=True, kw_only=True):
     """Whether the host keeps the device fed.
 
     ``bound_by`` is ``device`` while it idles less than 10 %, else the greatest cause of idle.
@@ -82,8 +79,7 @@ class HostAgainstDevice:
     median_launch_latency_ns: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSummary:
+class DeviceSummary(Struct, frozen=True, kw_only=True):
     """One device; ``device`` is null where operators on the processor stand in for it."""
 
     device: int | None
@@ -108,8 +104,7 @@ class DeviceSummary:
     not_recurrent: tuple[Rejected, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceSummary:
+class TraceSummary(Struct, frozen=True, kw_only=True):
     """One trace file."""
 
     source: str
@@ -126,7 +121,7 @@ def summarise(timeline: Timeline) -> TraceSummary:
     phases = divide(timeline)
     activities = timeline.activities
     devices, caveats = [], list(trace_caveats(timeline, phases))
-    for index in np.unique(activities.device):
+    for index in distinct(activities.device):
         view = _View.of(timeline, activities.where(activities.device == index), phases)
         devices.append(_summary(view))
         caveats += device_caveats(timeline, view.activities, view.gaps, phases)
@@ -146,8 +141,7 @@ def summarise(timeline: Timeline) -> TraceSummary:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
+class _View(Struct, frozen=True):
     """One device, with what every account of it is made from."""
 
     timeline: Timeline
@@ -187,7 +181,7 @@ class _View:
             "idle_fraction": _fraction(length - occupied, length),
             "idle_by_cause_ns": _by_cause(causes),
             "activities": len(own),
-            "launches": len(np.unique(own.launch)),
+            "launches": len(distinct(own.launch)),
             "own_busy_ns": busy(own).length,
         }
 
@@ -217,7 +211,7 @@ def _summary(view: _View) -> DeviceSummary:
     return DeviceSummary(
         device=None if device == PROCESSOR else device,
         name=view.timeline.device_names.get(device),
-        streams=len(np.unique(activities.stream)),
+        streams=len(distinct(activities.stream)),
         activities=len(activities),
         span_ns=span,
         busy_ns=view.covered.length,
@@ -276,7 +270,7 @@ def _host_against_device(
     return HostAgainstDevice(
         bound_by=bound_by,
         launch_bound=bound_by == "launch",
-        launches=len(np.unique(launched.launch)),
+        launches=len(distinct(launched.launch)),
         starved_fraction=_starved(launched),
         median_launch_latency_ns=int(np.median(latency)) if len(latency) else None,
     )

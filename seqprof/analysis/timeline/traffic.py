@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
+from seqprof.analysis.timeline.grouping import among, distinct, groups
 from seqprof.analysis.timeline.structure import KERNEL, Activities, Bools, Timeline
 from seqprof.analysis.timeline.windows import busy
 
@@ -15,8 +16,7 @@ _COLLECTIVE = r"(?i)^nccl|^rccl|ncclKernel|ncclDevKernel|oneccl|^mscclKernel"
 _DIRECTION = re.compile(r"(HtoD|DtoH|DtoD|PtoP|HtoH)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class Transfer(Struct, frozen=True, kw_only=True):
     """Copies in one direction, or memsets; ``overlapped_ns`` ran while a compute kernel did."""
 
     kind: str
@@ -26,8 +26,7 @@ class Transfer:
     overlapped_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collective:
+class Collective(Struct, frozen=True, kw_only=True):
     """Kernels of one collective; ``exposed_ns`` ran while no compute kernel did."""
 
     name: str
@@ -37,8 +36,7 @@ class Collective:
     exposed_ns: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelTotal:
+class KernelTotal(Struct, frozen=True, kw_only=True):
     """All runs of one kernel (or operator). ``share`` is of the sum of all durations."""
 
     name: str
@@ -50,7 +48,7 @@ class KernelTotal:
 
 def is_collective(timeline: Timeline, activities: Activities) -> Bools:
     """Which activities are kernels of a collective."""
-    named = np.isin(activities.name, timeline.name_codes(_COLLECTIVE))
+    named = timeline.named(activities.name, _COLLECTIVE)
     found: Bools = named & (activities.kind == KERNEL)
     return found
 
@@ -59,11 +57,13 @@ def transfers(timeline: Timeline, activities: Activities) -> tuple[Transfer, ...
     """Copies by direction and memsets, the longest first."""
     compute = _compute(timeline, activities)
     groups: dict[str, list[int]] = {}
-    for code in np.unique(activities.name[activities.kind != KERNEL]):
+    for code in distinct(activities.name[activities.kind != KERNEL]):
         groups.setdefault(_kind(timeline.names[code]), []).append(int(code))
     result = []
     for kind, codes in groups.items():
-        mine = activities.where((activities.kind != KERNEL) & np.isin(activities.name, codes))
+        mine = activities.where(
+            (activities.kind != KERNEL) & among(activities.name, np.array(sorted(codes)))
+        )
         covered = busy(mine)
         result.append(
             Transfer(
@@ -94,7 +94,7 @@ def collectives(timeline: Timeline, activities: Activities) -> tuple[Collective,
     compute = busy(_compute(timeline, activities))
     mine = activities.where(is_collective(timeline, activities))
     result = []
-    for code in np.unique(mine.name):
+    for code in distinct(mine.name):
         kernels = mine.where(mine.name == code)
         covered = busy(kernels)
         overlapped = covered.common(compute)
@@ -114,7 +114,8 @@ def kernel_totals(timeline: Timeline, activities: Activities) -> tuple[KernelTot
     """Every kernel, copy and memset by name, the greatest total first."""
     duration = activities.end_ns - activities.start_ns
     order = np.lexsort((duration, activities.name))
-    codes, first, counts = np.unique(activities.name[order], return_index=True, return_counts=True)
+    _, first, counts = groups(activities.name[order])
+    codes = activities.name[order][first]
     if not len(codes):
         return ()
     ordered = duration[order]

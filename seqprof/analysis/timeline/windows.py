@@ -7,17 +7,15 @@ the device's span: nothing is counted twice and nothing is left over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from seqprof.analysis.timeline.intervals import Intervals, union
 from seqprof.analysis.timeline.phases import OTHER, OUTSIDE, Segments
 from seqprof.analysis.timeline.structure import Activities, Ints
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(Struct, frozen=True):
     """Consecutive windows ``[bounds[i], bounds[i + 1])`` of one device, with step and phase.
 
     The last holds what follows the last launched activity: the tail of activities whose launch was

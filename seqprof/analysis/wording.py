@@ -1,0 +1,43 @@
+"""Times in words: a unit that fits, and no more digits than the interval supports."""
+
+from __future__ import annotations
+
+import math
+
+from seqprof.analysis.statistics import Estimate, supported_digits
+
+#: Digits of a single time whose spread is not known.
+PLAIN_DIGITS = 3
+
+_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def decimals(value: float, digits: int) -> int:
+    """Return how many decimals show ``digits`` significant digits of ``value``."""
+    if value == 0.0:
+        return 0
+    return max(0, digits - 1 - math.floor(math.log10(abs(value))))
+
+
+def rounded(value: float, digits: int) -> str:
+    """Write ``value`` with ``digits`` significant digits, never with an exponent."""
+    shown = float(f"{value:.{digits}g}")
+    return f"{shown:,.{decimals(shown, digits)}f}"
+
+
+def time_unit(seconds: float) -> tuple[float, str]:
+    """Return the largest unit of time in which ``seconds`` is at least 1."""
+    return next(((s, u) for s, u in _TIMES if abs(seconds) >= s * 0.9995), _TIMES[-1])
+
+
+def seconds_in_words(value: float, digits: int = PLAIN_DIGITS) -> str:
+    """Write a time."""
+    if value == 0.0:
+        return "0 s"
+    scale, unit = time_unit(value)
+    return f"{rounded(value / scale, digits)} {unit}"
+
+
+def digits_of(estimate: Estimate) -> int:
+    """Return the significant digits that an estimate's interval supports."""
+    return supported_digits(estimate.value or 0.0, estimate.low, estimate.high)
