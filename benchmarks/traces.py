@@ -1,8 +1,8 @@
 """Time and memory of `seqprof trace` against Holistic Trace Analysis on the same files.
 
 Whole processes, in turn, on the same machine in the same run: start the interpreter, read the file,
-give busy and idle by cause. The floor is decompressing the file and decoding its JSON, nothing else
-(msgspec, the same decoder), in a process of its own.
+answer the questions that both can answer. The floor is decompressing the file and decoding its
+JSON, nothing else (msgspec, the same decoder), in a process of its own.
 
     python -m venv /tmp/hta && /tmp/hta/bin/pip install HolisticTraceAnalysis
     python benchmarks/traces.py --hta /tmp/hta/bin/python ../shared/traces/*.json.gz
@@ -20,8 +20,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Temporal and idle-time breakdown, its counterparts of busy and idle by cause. It wants a folder
-#: of traces, one per rank, and the rank it finds in them.
+#: The same questions: busy and idle, idle by cause, kernels by total time, overlap of collectives
+#: with compute, launches. It wants a folder of traces, one per rank, and the ranks found in them.
+#: An analysis that fails on a trace is left out; the process fails if all do.
 _HTA = """
 import shutil, sys, tempfile
 from hta.trace_analysis import TraceAnalysis
@@ -29,8 +30,21 @@ with tempfile.TemporaryDirectory() as folder:
     shutil.copy(sys.argv[1], folder)
     analysis = TraceAnalysis(trace_dir=folder)
     ranks = list(analysis.t.traces)
-    print(analysis.get_temporal_breakdown(visualize=False))
-    print(analysis.get_idle_time_breakdown(ranks=ranks, visualize=False)[0])
+    answered = 0
+    for question in (
+        lambda: analysis.get_temporal_breakdown(visualize=False),
+        lambda: analysis.get_idle_time_breakdown(ranks=ranks, visualize=False),
+        lambda: analysis.get_gpu_kernel_breakdown(visualize=False),
+        lambda: analysis.get_comm_comp_overlap(visualize=False),
+        lambda: analysis.get_cuda_kernel_launch_stats(ranks=ranks, visualize=False),
+    ):
+        try:
+            print(question())
+            answered += 1
+        except Exception as error:
+            print(repr(error))
+    print(f"{answered} of 5 questions answered")
+    sys.exit(0 if answered else 1)
 """
 _FLOOR = """
 import gzip, sys

@@ -31,9 +31,7 @@ def _peak(name: str, fp32: float, half: float, *, bf16: bool = True) -> Peak:
 
 #: The first whose pattern is found in the device's name; TFLOP/s without sparsity.
 PEAKS = (
-    _peak(r"H200 NVL", 60.0, 835.5),
     _peak(r"H200", 66.9, 989.5),
-    _peak(r"H100 NVL", 60.0, 835.5),
     _peak(r"H100 PCIe", 51.2, 756.0),
     _peak(r"H100", 66.9, 989.5),
     _peak(r"A100", 19.5, 312.0),
@@ -51,8 +49,8 @@ PEAKS = (
     _peak(r"RTX 3090", 35.6, 71.0),
     _peak(r"RTX 4090", 82.6, 165.2),
 )
-#: Behind these names stand other products, with other peaks.
-_OTHER_PRODUCT = re.compile(r"\b(Ti|SUPER|Laptop|Max-Q|D)\b", re.IGNORECASE)
+#: With these words the name is that of another product, whose peak is not in the table.
+_OTHER_PRODUCT = re.compile(r"\b(Ti|SUPER|Laptop|Max-Q|NVL|D)\b", re.IGNORECASE)
 
 
 def find_peak(name: str) -> Peak | None:

@@ -13,7 +13,7 @@ from seqprof.errors import SeqprofError
 #: Bytes handed on at a time; what is held in memory is a small multiple of it.
 CHUNK_BYTES = 1 << 21
 _READ_BYTES = 1 << 18
-_CHUNKS_AHEAD = 8
+_CHUNKS_AHEAD = 4
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31
 

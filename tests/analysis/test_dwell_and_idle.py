@@ -128,6 +128,7 @@ def test_model_flops_utilization_of_a_known_device() -> None:
         (replace(H100, name="Simulated accelerator"), "fp32", 1, False, "no fp32 peak"),
         (replace(H100, name="Tesla V100-SXM2-16GB"), "bf16", 1, False, "no bf16 peak"),
         (replace(H100, name="NVIDIA GeForce RTX 4090 Laptop GPU"), "fp32", 1, False, "no fp32"),
+        (replace(H100, name="NVIDIA H100 NVL"), "fp32", 1, False, "no fp32 peak"),
         (replace(H100, name="NVIDIA A10G"), "fp32", 1, False, "no fp32 peak"),
     ],
 )

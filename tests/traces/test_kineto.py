@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,3 +281,35 @@ def test_recorded_traces_plain_shuffled_and_with_string_times(tmp_path: Path, na
 def test_all_events_of_recorded_traces_are_read(name: str) -> None:
     goldens = json.loads((TRACES / "goldens.json").read_text())
     assert read_trace(TRACES / name).events == goldens[name]["events"]
+
+
+_PEAK = """
+import resource, sys
+from pathlib import Path
+from seqprof.analysis.timeline.summary import summarise
+from seqprof.traces.kineto import read_trace
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
+assert summarise(read_trace(Path(sys.argv[1]))).devices[0].activities == int(sys.argv[2])
+print(peak() - before)
+"""
+
+
+def test_memory_stays_below_the_size_of_the_file(tmp_path: Path) -> None:
+    path, count = tmp_path / "t.json", 100_000
+    stack = "module.py(17): forward;" * 8
+    with path.open("w") as file:
+        file.write('{"traceEvents": [\n')
+        for index in range(count):
+            call = launch(10 * index, index)
+            call["args"]["Call stack"] = stack
+            work = kernel(f"kernel {index % 50}", 10 * index + 3, 4, index)
+            file.write(f"{json.dumps(call)},\n{json.dumps(work)},\n")
+        file.write(json.dumps(launch(0, count)) + "\n]}")
+    result = subprocess.run(
+        [sys.executable, "-c", _PEAK, str(path), str(count)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(result.stdout) < path.stat().st_size

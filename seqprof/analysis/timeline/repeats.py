@@ -17,7 +17,7 @@ from seqprof.analysis.timeline.structure import Ints
 #: Fewer repeats of a pattern are a coincidence, or a few blocks of a network.
 MIN_REPEATS = 4
 #: Share of the sequence that a period must explain.
-MIN_COVERAGE = 0.5
+MIN_COVERAGE = 0.4
 #: Share of the pattern that a noisy repeat must contain, in order.
 MIN_LIKENESS = 0.75
 #: Share of all repeats' symbols that must be as the pattern has them; random ones reach 0.8.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from msgspec import Struct, field
@@ -99,7 +98,6 @@ class Timeline(Struct, frozen=True):
     device_names: Mapping[int, str] = field(default_factory=dict)
     rank: int | None = None
     defects: Defects = field(default_factory=Defects)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def named(self, codes: Ints, pattern: str) -> Bools:
         """Which of the name ``codes`` are of names that the regular expression finds."""

@@ -60,7 +60,7 @@ def test_random_symbols_have_no_period(alphabet: int, seed: int) -> None:
     assert found([draw.randrange(alphabet) for _ in range(1500)]) == []
 
 
-def test_three_repeats_or_less_than_half_of_the_sequence_are_none() -> None:
+def test_three_repeats_or_a_third_of_the_sequence_are_none() -> None:
     assert found(list(range(9)) * 3) == []
     assert found([*range(100, 200), *list(range(5)) * 10, *range(200, 300)]) == []
 

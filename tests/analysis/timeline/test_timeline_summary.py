@@ -308,7 +308,7 @@ TIMES = st.one_of(
 NAMES = st.one_of(
     st.sampled_from(
         [
-            "ProfilerStep#1", "ProfilerStep#2", "## forward ##", "## backward ##", "Optimizer.step#",
+            "ProfilerStep#1", "ProfilerStep#2", "## forward ##", "## backward ##", "Optimizer.step",
             "enumerate(DataLoader)#x", "nccl:all_reduce", "aten::item", "cudaStreamSynchronize",
             "autograd::engine::evaluate_function: MulBackward0", "torch::autograd::AccumulateGrad",
             "nn.Module: LSTMCell_0", "ncclDevKernel_x", "Memcpy HtoD (Pageable -> Device)", "k",

@@ -1,0 +1,132 @@
+"""`seqprof trace` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from traces_fixtures import (
+    RECORDED,
+    TRACES,
+    annotation,
+    kernel,
+    launch,
+    needs_traces,
+    write_trace,
+)
+
+EVENTS = [
+    annotation("ProfilerStep#3", 0, 100),
+    annotation("## forward ##", 0, 20),
+    annotation("## backward ##", 20, 20),
+    launch(5, 1),
+    launch(25, 2),
+    kernel("void gemm<float, (anonymous namespace)::Tile<8>>(float*, int)", 10, 30, 1),
+    kernel("b", 50, 100, 2),
+]
+
+
+def seqprof(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": str(columns)}
+    return subprocess.run(
+        [sys.executable, "-m", "seqprof", "trace", *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
+def test_tables_say_what_was_found(tmp_path: Path) -> None:
+    path = write_trace(tmp_path / "t.json.gz", EVENTS, deviceProperties=[{"id": 0, "name": "X1"}])
+    result = seqprof(str(path))
+    assert (result.returncode, result.stderr) == (0, "")
+    words = " ".join(result.stdout.split())
+    for text in (
+        "Device 0: X1, 2 activities on 1 stream",
+        "idle 0.010 ms (7.1%)",
+        "dependency: queued already; the device needed the gap 0.010 100.0%",
+        "forward 0.030 0.030 0.000 0.0% 0.030",
+        "backward 0.110 0.100 0.010 9.1% 0.100 dependency 100%",
+        "gemm 1 0.030 30.0 23.1%",
+    ):
+        assert text in words, text
+
+
+def test_json_is_strict_and_exact(tmp_path: Path) -> None:
+    path = str(write_trace(tmp_path / "t.json", EVENTS))
+    result = seqprof("--json", path, path)
+    document = json.loads(result.stdout, parse_constant=pytest.fail)
+    assert document["schema_version"] == 1
+    assert len(document["traces"]) == 2
+    (device,) = document["traces"][0]["devices"]
+    assert (device["span_ns"], device["busy_ns"], device["idle_ns"]) == (140_000, 130_000, 10_000)
+    assert device["steps"][0]["phases"][1]["phase"] == "backward"
+
+
+def test_neither_torch_nor_scipy_is_imported(tmp_path: Path) -> None:
+    path = write_trace(tmp_path / "t.json", EVENTS)
+    code = (
+        "import sys; from seqprof.cli.app import app\n"
+        f"app(['trace', {str(path)!r}], standalone_mode=False)\n"
+        "assert not {'torch', 'scipy'} & sys.modules.keys()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "message", "hint"),
+    [
+        (b'{"traceEvents": [{"ph": "X"', "truncated or damaged", "--partial"),
+        (b"{}", "is not a trace", "export_chrome_trace"),
+        (None, "cannot read", "give the path"),
+    ],
+)
+def test_errors_are_one_clear_message(
+    tmp_path: Path, data: bytes | None, message: str, hint: str
+) -> None:
+    path = tmp_path / "t.json"
+    if data is not None:
+        path.write_bytes(data)
+    result = seqprof(str(path))
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert hint in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_partial_uses_what_is_whole_and_says_so(tmp_path: Path) -> None:
+    whole = write_trace(tmp_path / "t.json", EVENTS).read_bytes()
+    path = tmp_path / "cut.json"
+    path.write_bytes(whole[:-40])
+    result = seqprof("--partial", str(path))
+    assert result.returncode == 0, result.stderr
+    assert "the file ends early; 6 whole events were used" in result.stdout
+
+
+def test_names_cannot_break_the_terminal_or_the_tables(tmp_path: Path) -> None:
+    events = [*EVENTS, launch(26, 3), kernel("\x1b[31m[bold]é漢" + "x" * 300 + "\n", 160, 5, 3)]
+    result = seqprof(str(write_trace(tmp_path / "t.json", events)))
+    assert result.returncode == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    assert "[bold]" in result.stdout
+
+
+def test_an_empty_trace_is_no_crash(tmp_path: Path) -> None:
+    result = seqprof(str(write_trace(tmp_path / "t.json", [])))
+    assert result.returncode == 0, result.stderr
+    assert "there is nothing to analyse" in result.stdout
+
+
+@needs_traces
+@pytest.mark.parametrize("columns", [80, 120])
+def test_recorded_traces_fit_the_width(columns: int) -> None:
+    result = seqprof(*(str(TRACES / name) for name in RECORDED), columns=columns)
+    assert result.returncode == 0, result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= columns
