@@ -145,6 +145,9 @@ class TimestepLatency:
     clock: Clock
     reverse: Annotated[bool, Meta(description="the loop runs from t = T-1 to 0 in the forward")]
     samples: Annotated[tuple[int, ...], Meta(description="measurements of each timestep")]
+    mean_s: Annotated[
+        tuple[float | None, ...], Meta(description="means add up to the loop; medians need not")
+    ]
     p05_s: tuple[float | None, ...]
     p25_s: tuple[float | None, ...]
     p50_s: tuple[float | None, ...]
@@ -312,6 +315,29 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperationCount:
+    """How often one tensor operation was launched in a counted step."""
+
+    phase: Literal["forward", "backward"]
+    name: Annotated[str, Meta(description="as torch dispatches it, aten::mm")]
+    calls: int
+    largest_output: Annotated[int, Meta(description="elements of the largest tensor it returned")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Which candidate a trial of `compare` or `scale` is of."""
+
+    label: Annotated[str, Meta(description="as the user gave it")]
+    spec: Annotated[dict[str, Any], Meta(description="its whole spec at this length and batch")]
+    operations: tuple[OperationCount, ...] = ()
+    unflattened: Annotated[
+        tuple[str, ...],
+        Meta(description="recurrent layers whose weights are not one piece of device memory"),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rank:
     """Which process of a distributed run this is."""
 
@@ -323,7 +349,7 @@ class Rank:
 class Recording:
     """One command's measurements."""
 
-    kind: Literal["run"]
+    kind: Literal["run", "compare", "scale"]
     created: Annotated[str, Meta(description="ISO 8601, UTC")]
     command: Annotated[str, Meta(description="as the user gave it")]
     spec: Annotated[dict[str, Any], Meta(description="the whole spec, defaults filled in")]
@@ -332,3 +358,14 @@ class Recording:
     trials: tuple[Trial, ...]
     timer_resolution_s: float
     rank: Rank = Rank()
+    candidates: Annotated[
+        tuple[Candidate, ...],
+        Meta(description="compare and scale: one for each trial; a step's `pair` is its round"),
+    ] = ()
+    baseline: Annotated[
+        str | None, Meta(description="compare: label of the candidate that others are held against")
+    ] = None
+    matched: Annotated[
+        Literal["width", "params", "flops"] | None,
+        Meta(description="compare: what was made equal; null if nothing was"),
+    ] = None

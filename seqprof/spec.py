@@ -45,10 +45,11 @@ class ModelSpec(_Part):
     kwargs: dict[str, Any] = Field(
         default_factory=dict, description="arguments for the target's factory"
     )
-    execution: Literal["cell", "fused"] | None = Field(
+    execution: Literal["cell", "fused", "parallel", "chunked", "sequential"] | None = Field(
         default=None,
-        description="cell: an nn.*Cell called once per timestep; fused: nn.LSTM and its like "
-        "(default: fused). Recurrent families only",
+        description="cell: a module called once per timestep; fused: nn.LSTM and its like; "
+        "parallel: all timesteps at once; chunked: chunks at once, one after another; sequential: "
+        "a parallel model's recurrence as a loop (default: fused or parallel)",
     )
     input_size: Positive | None = Field(
         default=None,
@@ -64,7 +65,30 @@ class ModelSpec(_Part):
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="between layers")
     nonlinearity: Literal["tanh", "relu"] | None = Field(default=None, description="rnn only")
     heads: Positive | None = Field(
-        default=None, description="attention heads (default: 4); attention and encoder only"
+        default=None, description="heads of attention-like and xLSTM families (default: 4)"
+    )
+    projection: Positive | None = Field(
+        default=None, description="lstm only: h projected to so many features (LSTMP, proj_size)"
+    )
+    state_size: Positive | None = Field(
+        default=None,
+        description="states N: of the layer in ssm (default: hidden_size), per feature in mamba "
+        "(default: 16)",
+    )
+    transition: Literal["full", "scalar"] | None = Field(
+        default=None,
+        description="mamba only. full: a decay per feature and state (Mamba); scalar: one per "
+        "head (Mamba-2) (default: full)",
+    )
+    chunk: Positive | None = Field(
+        default=None, description="timesteps per chunk of the chunked execution (default: 64)"
+    )
+    kernel_size: Positive | None = Field(
+        default=None, description="tcn only: timesteps that a convolution sees (default: 3)"
+    )
+    config: dict[str, Any] | None = Field(
+        default=None,
+        description="transformers only: `model_type` and what else its configuration class takes",
     )
     head: Literal["auto", "language_model", "classification", "regression"] = Field(
         default="auto", description="what is predicted (default: what suits the data and the model)"

@@ -19,6 +19,16 @@ Head = Literal["language_model", "classification", "regression"]
 
 _HEADS_FOR_TEXT: tuple[Head, ...] = ("language_model", "classification")
 _OWN_MODEL_KEYS = frozenset({"name", "target", "kwargs", "head"})
+#: Keys of the model that mean something to some families only.
+_OPTIONS = (
+    "execution", "bidirectional", "nonlinearity", "heads", "projection", "state_size",
+    "transition", "chunk", "kernel_size", "config",
+)  # fmt: skip
+#: Keys of the model that a Hugging Face configuration says in its own words.
+_LIBRARY_SIZES = frozenset({"input_size", "hidden_size", "layers", "dropout"})
+#: Families that turn pairs of features by their position, and those that only split them.
+_ROTARY = ("attention", "encoder", "retention")
+_HEADED = ("linear-attention", "mlstm", "slstm")
 _OWN_DATA_KEYS = frozenset({"target", "kwargs"})
 
 
@@ -96,7 +106,7 @@ def _model_is_chosen(spec: Spec, family: Family | None) -> Iterator[Conflict]:
 def _options_of_family(spec: Spec, family: Family | None) -> Iterator[Conflict]:
     if family is None:
         return
-    for option in ("execution", "bidirectional", "nonlinearity", "heads"):
+    for option in _OPTIONS:
         if option in family.options or getattr(spec.model, option) in (None, False):
             continue
         having = ", ".join(f.name for f in families().values() if option in f.options)
@@ -112,15 +122,64 @@ def _heads_divide(spec: Spec, family: Family | None) -> Iterator[Conflict]:
     if family is None or "heads" not in family.options:
         return
     heads, size = spec.model.heads or DEFAULT_HEADS, spec.model.hidden_size
-    if size % (2 * heads):
+    even = family.name in _ROTARY
+    scalar = family.name == "mamba" and spec.model.transition == "scalar"
+    if not (even or scalar or family.name in _HEADED):
+        return
+    inner = 2 * size if scalar else size
+    if inner % (2 * heads if even else heads):
         at, other = "model.heads", "model.hidden_size"
         if spec.model.heads is None:
             at, other = other, at
+        why = " of an even size (rotary positions turn pairs of features)" if even else ""
         message = (
-            f"hidden_size {size} does not split into {heads} heads of an even size (rotary "
-            f"positions turn pairs of features); use a multiple of {2 * heads}"
+            f"{'twice ' if scalar else ''}hidden_size {size} does not split into {heads} heads"
+            f"{why}; use a multiple of {2 * heads if even else heads}"
         )
-        yield Conflict(at, message, (other, "model.name"))
+        yield Conflict(at, message, (other, "model.name", "model.transition"))
+
+
+def _projection(spec: Spec, family: Family | None) -> Iterator[Conflict]:
+    model = spec.model
+    if model.projection is not None and model.projection >= model.hidden_size:
+        message = f"`projection` {model.projection} must be below hidden_size {model.hidden_size}"
+        yield Conflict("model.projection", message, ("model.hidden_size",))
+
+
+def _forms(spec: Spec, family: Family | None) -> Iterator[Conflict]:
+    model = spec.model
+    if family is None:
+        return
+    if model.chunk is not None and "chunk" in family.options and model.execution != "chunked":
+        message = "`chunk` is for `execution: chunked`"
+        yield Conflict("model.chunk", message, ("model.execution", "model.name"))
+    if family.name != "mamba":
+        return
+    scalar = model.transition == "scalar"
+    if model.heads is not None and not scalar:
+        message = "`heads` is for `transition: scalar`; full has a decay per feature"
+        yield Conflict("model.heads", message, ("model.transition", "model.name"))
+    if model.execution == "chunked" and not scalar:
+        message = "chunked is for `transition: scalar`; full runs as parallel or sequential"
+        yield Conflict("model.execution", message, ("model.transition", "model.name"))
+    if model.execution == "sequential" and scalar:
+        message = "sequential is for `transition: full`; scalar runs as parallel or chunked"
+        yield Conflict("model.execution", message, ("model.transition", "model.name"))
+
+
+def _library_model(spec: Spec, family: Family | None) -> Iterator[Conflict]:
+    """A Hugging Face model has all its sizes in ``config``."""
+    if family is None or "config" not in family.options:
+        return
+    config = spec.model.config
+    if config is None or not isinstance(config.get("model_type"), str):
+        message = f"{family.name} needs `config` with a `model_type`, for example gpt2"
+        at = "model.name" if config is None else "model.config"
+        yield Conflict(at, message, ("model.config", "model.name"))
+    for key in sorted(spec.model.model_fields_set & _LIBRARY_SIZES):
+        if getattr(spec.model, key) is not None:
+            message = f"`{key}` has no meaning for {family.name}; its own names go into `config`"
+            yield Conflict(f"model.{key}", message, ("model.name",))
 
 
 def _own_model(spec: Spec, family: Family | None) -> Iterator[Conflict]:
@@ -203,8 +262,8 @@ def _packed(spec: Spec, family: Family | None) -> Iterator[Conflict]:
     at = "data.lengths.layout"
     if spec.model.target is not None:
         yield Conflict(at, "packed is for the built-in rnn, lstm and gru", ("model.target",))
-    elif family is not None and "execution" not in family.options:
-        message = f"packed is for recurrent models; {family.name} computes on rectangles"
+    elif family is not None and "fused" not in family.executions:
+        message = f"packed is for recurrent rnn, lstm and gru; {family.name} computes on rectangles"
         yield Conflict(at, message, ("model.name",))
 
 
@@ -229,8 +288,8 @@ def _truncated_bptt(spec: Spec, family: Family | None) -> Iterator[Conflict]:
     if spec.data.target is None and truncate > seq_len:
         message = f"a chunk of {truncate} timesteps is longer than seq_len {seq_len}"
         yield Conflict(at, message, ("data.seq_len", "data.target"))
-    if family is not None and family.parallel_over_time:
-        message = f"{family.name} has no state to carry from chunk to chunk"
+    if family is not None and family.parallel_over_time is not False:
+        message = f"{family.name} is built for whole sequences: it has no state to carry on"
         yield Conflict(at, message, ("model.name",))
     elif family is not None and spec.model.bidirectional:
         message = "a bidirectional model needs the whole sequence; it cannot go on in chunks"
@@ -293,6 +352,9 @@ CHECKS: tuple[Check, ...] = (
     _model_is_chosen,
     _options_of_family,
     _heads_divide,
+    _projection,
+    _forms,
+    _library_model,
     _own_model,
     _own_data,
     _keys_of_data_kind,

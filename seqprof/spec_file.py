@@ -54,9 +54,22 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSpec:
             message, as ``file:line:column: …`` or ``--set a.b=value: …``.
     """
     path = Path(path)
+    return _load(path, _read(path), overrides)
+
+
+def load_spec_text(text: str, name: str, overrides: Sequence[str] = ()) -> LoadedSpec:
+    """Take a spec from YAML ``text``, called ``name`` in errors; the folder is the current one.
+
+    Raises:
+        SeqprofError: as :func:`load_spec`.
+    """
+    return _load(Path(name), Source(name, text, is_file=False), overrides)
+
+
+def _load(path: Path, source: Source, overrides: Sequence[str]) -> LoadedSpec:
     name = str(path)
     try:
-        tree = parse(_read(path))
+        tree = parse(source)
     except YamlError as error:
         raise SeqprofError(report(name, [error.problem])) from None
     if not isinstance(tree.data, dict):

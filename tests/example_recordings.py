@@ -228,7 +228,7 @@ def latency(
     ]
 
     def at(scale: float) -> tuple[float, ...]:
-        return tuple(round(value * scale, 9) for value in p50)
+        return tuple(float(f"{value * scale:.5g}") for value in p50)
 
     return TimestepLatency(
         loop=loop,
@@ -236,6 +236,7 @@ def latency(
         clock=clock,
         reverse=reverse,
         samples=(samples,) * timesteps,
+        mean_s=at(1.0),
         p05_s=at(0.97),
         p25_s=at(0.99),
         p50_s=at(1.0),

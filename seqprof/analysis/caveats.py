@@ -161,6 +161,16 @@ INCIDENTS: dict[str, tuple[Severity, str, str]] = {
         "Timesteps could not be marked",
         "name the module that is called once per timestep: measure.timesteps.module",
     ),
+    "loss_not_finite": (
+        "warning",
+        "The training diverged: the loss is no longer a number; times are still measured",
+        "lower train.learning_rate or set train.clip_norm; NaN may take other paths than numbers",
+    ),
+    "slow_path": (
+        "warning",
+        "The model's library took a slow path: another implementation of it can be faster",
+        "install what the library names, or read these times as those of its reference code only",
+    ),
     "few_pairs": (
         "warning",
         "Few pairs of steps were measured: intervals are wide or missing",
@@ -518,15 +528,17 @@ def _kernel_path(case: _Case) -> Iterator[Caveat]:
     if not on_cpu or workload.execution != "fused" or family not in ("rnn", "lstm", "gru"):
         return
     packed = setting(case.recording.spec, "data.lengths.layout") == "packed"
-    fused = family == "lstm" and not packed
+    projected = setting(case.recording.spec, "model.projection") is not None
+    fused = family == "lstm" and not packed and not projected
     path = "one fused oneDNN primitive" if fused else "a loop over timesteps inside torch"
     module = {"rnn": "nn.RNN", "lstm": "nn.LSTM", "gru": "nn.GRU"}[family]
     yield Caveat(
         kind="kernel_path",
         severity="note",
-        text=f"On the CPU {module}{' on packed sequences' if packed else ''} runs as {path}",
-        evidence="nn.LSTM on padded sequences has a fused primitive there; nn.GRU, nn.RNN and "
-        "packed sequences have none",
+        text=f"On the CPU {module}{' with a projection' if projected else ''}"
+        f"{' on packed sequences' if packed else ''} runs as {path}",
+        evidence="nn.LSTM on padded sequences has a fused primitive there; nn.GRU, nn.RNN, "
+        "projections and packed sequences have none",
         remedy="do not read a difference between families here as the architectures' own cost",
     )
 

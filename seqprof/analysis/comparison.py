@@ -65,9 +65,7 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
     )
 
 
-def _judge(
-    a: Sequence[float], b: Sequence[float], interval: tuple[float, float] | None
-) -> Verdict:
+def _judge(a: Sequence[float], b: Sequence[float], interval: tuple[float, float] | None) -> Verdict:
     """A difference is told only where two different intervals agree that there is one.
 
     The bootstrap's is of the ratio of medians; that of the median of the rounds' own ratios comes
@@ -78,7 +76,7 @@ def _judge(
     if interval is None or by_signs is None:
         return "inconclusive"
     low, high = interval
-    if 1 - EQUIVALENT_WITHIN <= low and high <= 1 + EQUIVALENT_WITHIN:
+    if low >= 1 - EQUIVALENT_WITHIN and high <= 1 + EQUIVALENT_WITHIN:
         return "equivalent"
     if max(high, by_signs[1]) < 1.0:
         return "faster"
@@ -92,7 +90,7 @@ def ratio_interval(a: Sequence[float], b: Sequence[float]) -> tuple[float, float
     if len(a) < SMALLEST_INTERVAL:
         return None
     import numpy as np  # with scipy 0.7 s, which only comparisons pay for
-    from scipy.stats import bootstrap
+    from scipy.stats import bootstrap  # type: ignore[import-untyped]
 
     def ratio(x: NDArray[np.float64], y: NDArray[np.float64], axis: int = -1) -> Any:
         return np.median(x, axis=axis) / np.median(y, axis=axis)

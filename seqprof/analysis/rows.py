@@ -93,7 +93,7 @@ def _loops(summary: Summary) -> Iterator[Row]:
     for loop in summary.loops:
         where = (loop.phase, loop.loop, loop.clock)
         yield _row("timestep_latency_typical", loop.p50, *where)
-        yield _row("timestep_latency_sum", loop.sum_of_medians, *where)
+        yield _row("timestep_latency_sum", loop.sum_of_means, *where)
         yield _row("loop_time", loop.span, *where)
         yield _row("operations_per_timestep", loop.operations, *where)
     for balance in summary.balances:

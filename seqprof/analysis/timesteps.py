@@ -15,6 +15,7 @@ from seqprof.analysis.phases import phase_time, steps_of
 from seqprof.analysis.statistics import (
     Estimate,
     estimate_median,
+    mean,
     median,
     median_absolute_deviation,
     missing,
@@ -90,14 +91,17 @@ class LoopLatency:
         tuple[SlowTimestep, ...], Meta(description="empty below 5 samples: none can be named")
     ]
     slow_timesteps: Annotated[int, Meta(description="how many stand out; the slowest are named")]
-    sum_of_medians: Estimate
+    sum_of_means: Estimate
     span: Annotated[Estimate, Meta(description="first mark to last mark, in the probed steps")]
     operations: Annotated[Estimate, Meta(description="tensor operations per timestep, median")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseBalance:
-    """Timesteps against their phase: phase = loops + remainder, in each probed step."""
+    """Timesteps against their phase: phase = loops + remainder, in each probed step.
+
+    All are means over the probed steps, because means add up and medians do not.
+    """
 
     phase: LoopPhase
     clock: Clock
@@ -150,7 +154,7 @@ def _summarise(latency: TimestepLatency, trial: Trial) -> LoopLatency:
         samples=min(latency.samples, default=0),
         slowest=slow[:MOST_SLOW],
         slow_timesteps=len(slow),
-        sum_of_medians=_sum_of_medians(latency, trial),
+        sum_of_means=_sum_of_means(latency, trial),
         span=_span(latency, trial),
         operations=_operations(latency, trial),
     )
@@ -226,15 +230,17 @@ def slow_timesteps(latency: TimestepLatency) -> tuple[SlowTimestep, ...]:
     return tuple(sorted(slow, key=lambda entry: -entry.p50_s))
 
 
-def _sum_of_medians(latency: TimestepLatency, trial: Trial) -> Estimate:
-    known = _known(latency.p50_s)
+def _sum_of_means(latency: TimestepLatency, trial: Trial) -> Estimate:
+    known = _known(latency.mean_s)
     batches = trial.workload.micro_batches
-    method = "sum over timesteps of p50 over steps" + (
+    method = "sum over timesteps of their mean over probed steps" + (
         f", times {batches} micro-batches" if batches > 1 else ""
     )
-    unmarked = len(latency.p50_s) - len(known)
+    unmarked = len(latency.mean_s) - len(known)
     if unmarked or not known:
-        return missing("s", method, f"{unmarked} of {len(latency.p50_s)} timesteps were not marked")
+        return missing(
+            "s", method, f"{unmarked} of {len(latency.mean_s)} timesteps were not marked"
+        )
     return Estimate(
         value=batches * math.fsum(known), unit="s", method=method, n=min(latency.samples)
     )
@@ -279,12 +285,14 @@ def balance_phases(trial: Trial) -> tuple[PhaseBalance, ...]:
 
 def _balance(trial: Trial, phase: LoopPhase, clock: Clock) -> PhaseBalance:
     totals = [total for step in steps_of(trial, "probed") if (total := _totals(step, phase, clock))]
-    method, absent = "median of probed steps", "no probed step has both the phase and its loops"
+    method, absent = "mean of probed steps", "no probed step has both the phase and its loops"
     overlap = any(loops > whole * (1.0 + OVERLAP) for whole, loops in totals)
     reason = "the loops overlap in time: one runs inside the other"
 
     def column(values: list[float]) -> Estimate:
-        return estimate_median(values, unit="s", method=method, absent=absent)
+        if not values:
+            return missing("s", method, absent)
+        return Estimate(value=mean(values), unit="s", method=method, n=len(values))
 
     return PhaseBalance(
         phase=phase,

@@ -144,8 +144,10 @@ def _next(recording: Recording, findings: Findings, kinds: set[str]) -> tuple[st
         return "seqprof doctor", "see what disturbs measurements on this machine"
     if (findings.padding.value or 0.0) > HIGH_PADDING and workload.execution == "fused":
         return _again(recording, "data.lengths.layout=packed"), "see what padding costs"
-    if workload.family is not None and workload.execution == "cell":
+    if workload.family in ("rnn", "lstm", "gru") and workload.execution == "cell":
         return _again(recording, "model.execution=fused"), "see the same model in one fused call"
+    if workload.execution == "sequential":
+        return _again(recording, "model.execution=parallel"), "see the same model as a scan"
     if workload.family in ("attention", "encoder"):
         longer = setting(recording.spec, "data.seq_len") or workload.timesteps
         return _again(recording, f"data.seq_len={2 * longer}"), "see how the step grows with T"

@@ -29,7 +29,11 @@ def run(
         bool, typer.Option("--quiet", "-q", help="Print the essential lines only; no progress.")
     ] = False,
 ) -> None:
-    """Profile one model's training: phases, timesteps forward and in BPTT, idle time."""
+    """Profile one model's training, end to end.
+
+    Shows where a step's time goes by phase, what every timestep costs forward and in BPTT, and how
+    idle the device is in each phase. Ctrl-C keeps what was measured.
+    """
     from seqprof.cli.progress import stage_progress
     from seqprof.spec_file import load_spec
     from seqprof.store import check_writable

@@ -147,7 +147,7 @@ class TimestepProbe:
         previous call in the backward.
         """
         entry = [f or (i > 0 and forward[i - 1]) for i, f in enumerate(forward)]
-        gradient = [b or later for b, later in zip(backward, [*backward[1:], False], strict=True)]
+        gradient = [b or any(backward[i + 1 : i + 2]) for i, b in enumerate(backward)]
         self._codes = [
             _code(i, e * _ENTRY | g * _GRADIENT)
             for i, (e, g) in enumerate(zip(entry, gradient, strict=True))

@@ -17,6 +17,8 @@ from seqprof.recording import Clock, LoopTiming, TimestepLatency, TimestepOperat
 Span = tuple[Any, Any]
 Side = Literal["forward", "backward"]
 _QUANTILES = (5, 25, 50, 75, 95)
+#: Significant digits of a stored latency: finer than any noise, and the file stays small.
+_DIGITS = 5
 
 
 def host_seconds(span: Span) -> float | None:
@@ -131,13 +133,13 @@ def _latency(
 ) -> TimestepLatency:
     table, counts = np.stack(rows), _counts(rows)
     seen = counts > 0
-    quantiles = np.full((len(_QUANTILES), table.shape[1]), np.nan)
+    statistics = np.full((1 + len(_QUANTILES), table.shape[1]), np.nan)
     if seen.any():
-        quantiles[:, seen] = np.nanpercentile(table[:, seen], _QUANTILES, axis=0)
-    p05, p25, p50, p75, p95 = (
-        # Nanoseconds are the clock's own unit; more digits would only swell the file.
-        tuple(None if math.isnan(q) else round(float(q), 9) for q in row)
-        for row in quantiles
+        statistics[0, seen] = np.nanmean(table[:, seen], axis=0)
+        statistics[1:, seen] = np.nanpercentile(table[:, seen], _QUANTILES, axis=0)
+    mean, p05, p25, p50, p75, p95 = (
+        tuple(None if math.isnan(q) else float(f"{q:.{_DIGITS}g}") for q in row)
+        for row in statistics
     )
     return TimestepLatency(
         loop=loop,
@@ -145,6 +147,7 @@ def _latency(
         clock=clock,
         reverse=reverse,
         samples=tuple(int(n) for n in counts),
+        mean_s=mean,
         p05_s=p05,
         p25_s=p25,
         p50_s=p50,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -128,13 +129,23 @@ class StepTimer:
             phases=self.phases.timings(),
             loops=tuple(timing for loop in marks for timing in loop_timings(loop)),
             stride=stride,
-            loss=float(result.loss),
+            loss=self._finite(float(result.loss)),
             positions=result.positions,
             padded_positions=result.padded_positions,
         )
 
+    def _finite(self, loss: float) -> float | None:
+        """The loss if it is a number; training that diverged is still timed, and it is said."""
+        if math.isfinite(loss):
+            return loss
+        if not any(incident.kind == "loss_not_finite" for incident in self.incidents):
+            self.incidents.append(Incident(kind="loss_not_finite", detail=f"the loss is {loss}"))
+        return None
+
     def _check_calls(self, marks: LoopMarks) -> None:
-        if not (marks.calls_beyond or marks.calls_missing) or self.incidents:
+        if not (marks.calls_beyond or marks.calls_missing):
+            return
+        if any(incident.kind == "marks_failed" for incident in self.incidents):
             return
         self.incidents.append(
             Incident(

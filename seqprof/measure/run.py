@@ -51,7 +51,7 @@ from seqprof.samplers.device import DeviceSampler
 from seqprof.samplers.host import HostMeter
 from seqprof.samplers.replay import DriverFacts
 from seqprof.spec import Spec
-from seqprof.workloads.build import Built, build
+from seqprof.workloads.build import Built, SequenceModel, build
 from seqprof.workloads.step import TrainingStep
 
 #: Pairs that are taken however long they last, and measurements that every timestep should get.
@@ -311,10 +311,16 @@ class _Conductor:
         else:
             lengths = prefix_lengths(self._step.timesteps)
             self._progress.stage("deriving the marginal cost", ROUNDS * len(lengths))
-            points = sweep(self._step, self._device, self._timer.events, self._spec.train.seed)
-            for point in points:
-                self._found.sweep.append(point)
-                self._progress.advance(len(self._found.sweep))
+            try:
+                self._run_sweep()
+            except RuntimeError as error:  # a model that takes one length only
+                self._incident("sweep_failed", f"{user_frame(error)}{first_line(error)}")
+                self._found.sweep_reason = first_line(error)
+
+    def _run_sweep(self) -> None:
+        for point in sweep(self._step, self._device, self._timer.events, self._spec.train.seed):
+            self._found.sweep.append(point)
+            self._progress.advance(len(self._found.sweep))
 
     def _take_dwells(self, sampler: DeviceSampler) -> None:
         if not self.described.is_accelerator or not worth_dwelling(sampler):
@@ -377,8 +383,13 @@ class _Conductor:
             dwells=tuple(found.dwells),
             samples=samples,
             host=load,
-            incidents=(*found.incidents, *self._timer.incidents),
+            incidents=(*found.incidents, *self._slow_paths(), *self._timer.incidents),
         )
+
+    def _slow_paths(self) -> tuple[Incident, ...]:
+        model = self._built.model
+        told = model.body.slow_paths() if isinstance(model, SequenceModel) else ()
+        return tuple(Incident(kind="slow_path", detail=detail) for detail in told)
 
     def _workload(self) -> Workload:
         spec, facts = self._spec, self._built.facts

@@ -349,7 +349,7 @@ def _balances(summary: Summary, console: Console) -> None:
     for balance in summary.balances:
         if balance.clock != clock:
             continue
-        sums = [loop.sum_of_medians for loop in loops_of(summary, balance.phase)]
+        sums = [loop.sum_of_means for loop in loops_of(summary, balance.phase)]
         known = [estimate.value for estimate in sums if estimate.value is not None]
         total = sum(known) if sums and len(known) == len(sums) else None
         rows.append(
@@ -361,10 +361,16 @@ def _balances(summary: Summary, console: Console) -> None:
                 q.time(balance.phase_time),
             ]
         )
-        absent += [("sum of p50", estimate) for estimate in sums]
+        absent += [("all timesteps", estimate) for estimate in sums]
         absent += [("loop and outside", balance.remainder)]
     console.print()
-    columns = ["sum", "p50 of all\ntimesteps", "loop", "outside\nthe loop", "phase\n(probed)"]
+    columns = [
+        "mean over\nprobed steps",
+        "sum of all\ntimesteps",
+        "whole\nloop",
+        "outside\nthe loop",
+        "phase",
+    ]
     table(console, columns, rows)
     _notes(console, q.reasons(absent))
 

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from seqprof.errors import SeqprofError
 from seqprof.spec import ModelSpec
 from seqprof.workloads.body import Body, State
+from seqprof.workloads.rotary import rotate, rotation_angles
 
 DEFAULT_HEADS = 4
 _MLP_FACTOR = 4
@@ -55,19 +56,11 @@ class Block(nn.Module):
         split = qkv.view(batch, timesteps, 3, self.heads, size // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, T, D/heads]
         mixed = F.scaled_dot_product_attention(
-            _rotate(q, cos, sin), _rotate(k, cos, sin), v, attn_mask=keep, is_causal=self.causal
+            rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=keep, is_causal=self.causal
         )
         joined = mixed.transpose(1, 2).reshape(batch, timesteps, size)
         x = x + cast(Tensor, self.dropout(self.out(joined)))
         return x + cast(Tensor, self.dropout(self.mlp(self.mlp_norm(x))))
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the feature pairs of ``[…, T, d]`` by their timestep's angles ``[T, d // 2]``."""
-    pairs = cos.shape[-1]
-    first, second, odd = x.tensor_split((pairs, 2 * pairs), -1)
-    turned = (first * cos - second * sin, first * sin + second * cos, odd)
-    return torch.cat(turned, -1).to(x.dtype)
 
 
 class AttentionBody(Body):
@@ -113,11 +106,7 @@ class AttentionBody(Body):
         return self.norm(x), ()
 
     def _angles(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        pairs = self.output_size // self._heads // 2
-        exponents = torch.arange(pairs, device=x.device, dtype=torch.float32) / pairs
-        times = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)
-        angles = torch.outer(times, 10_000.0**-exponents)
-        return angles.cos(), angles.sin()
+        return rotation_angles(x.shape[1], self.output_size // self._heads, x)
 
     def forward_flops(self, batch_size: int, timesteps: int) -> int:
         """FLOPs: 2·B·T·I·D to project, and per block 2·B·T·12·D² + 4·B·T²·D.

@@ -33,12 +33,15 @@ class Body(nn.Module):
         checkpoint: set it to recompute activations in the backward instead of keeping them.
         reverse_features: how many of the last output features come from a chain that runs from
             the last timestep to the first, so that timestep 0 holds their summary.
+        sees_future: whether the output at t was found to depend on inputs after t where the family
+            alone does not tell.
     """
 
     output_size: int
     carries_state: bool = False
     checkpoint: bool = False
     reverse_features: int = 0
+    sees_future: bool = False
 
     def forward(
         self,
@@ -63,6 +66,10 @@ class Body(nn.Module):
 
     def timestep_modules(self) -> tuple[TimestepModule, ...]:
         """Return the submodules called once per timestep, by paths within this body."""
+        return ()
+
+    def slow_paths(self) -> tuple[str, ...]:
+        """Return what a library has said about slow code that it fell back to, if it did."""
         return ()
 
     def forward_flops(self, batch_size: int, timesteps: int) -> int | None:

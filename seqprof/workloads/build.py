@@ -100,7 +100,7 @@ def build(spec: Spec, folder: Path) -> Built:
 
 
 def _build_family(spec: Spec, family: Family, data: DataFacts) -> SequenceModel:
-    size = spec.model.input_size or spec.model.hidden_size
+    size = family.find_entry_size(spec.model)
     body = family.load_builder()(spec.model, size)
     if not isinstance(body, Body):
         raise SeqprofError(
@@ -108,8 +108,14 @@ def _build_family(spec: Spec, family: Family, data: DataFacts) -> SequenceModel:
             f"{type(body).__name__}, not a seqprof.workloads.body.Body"
         )
     body.checkpoint = spec.train.checkpoint
-    entry = _build_entry(data, size)
-    return SequenceModel(entry, body, _build_head(_fitting_head(spec, data), body, data))
+    entry, head = _build_entry(data, size), _fitting_head(spec, data)
+    if body.sees_future and head == "language_model" and spec.data.kind in (None, "text"):
+        raise SeqprofError(
+            "model.config: this architecture sees the tokens that a language model is to predict",
+            "set model.head: classification, or take a causal architecture (for some, "
+            "`is_decoder: true` in model.config)",
+        )
+    return SequenceModel(entry, body, _build_head(head, body, data))
 
 
 def _build_entry(data: DataFacts, size: int) -> nn.Module:
@@ -153,7 +159,7 @@ def _family_facts(spec: Spec, family: Family, model: SequenceModel) -> ModelFact
     flops, reason = _count_flops(spec, model)
     return ModelFacts(
         family=family.name,
-        execution=(spec.model.execution or "fused") if family.executions else None,
+        execution=spec.model.execution or family.default_execution,
         parameters=_count_parameters(model),
         flops_per_step=flops,
         flops_reason=reason,

@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU: as cells called once per timestep, and as torch's fused layers.
+"""RNN, LSTM (also projected) and GRU: as cells called once per timestep, and as torch's fused layers.
 
 From the same seed both forms have the same weights, and the same weights give the same loss.
 """
@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from seqprof.errors import SeqprofError
 from seqprof.spec import ModelSpec
 from seqprof.workloads.body import Body, State, TimestepModule
+from seqprof.workloads.projected_lstm import ProjectedLSTMCell
 
 _GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 #: State of one layer in one direction: ``(h,)`` or, for an LSTM, ``(h, c)``, each ``[B, H]``.
@@ -37,16 +38,32 @@ def build(spec: ModelSpec, input_size: int) -> Body:
     )
 
 
+def _width(spec: ModelSpec) -> int:
+    """Features of h per direction."""
+    return spec.projection or spec.hidden_size
+
+
 def _forward_flops(spec: ModelSpec, input_size: int, batch_size: int, timesteps: int) -> int:
-    """FLOPs of W x and U h: Σ over layers and directions of 2·B·T·(G·H)·(I + H), G gates."""
+    """FLOPs of W x and U h: Σ over layers and directions of 2·B·T·(G·H)·(I + H), G gates.
+
+    Projected to P features, h has P instead of H, and its projection adds 2·B·T·H·P.
+    """
     directions = 2 if spec.bidirectional else 1
     gates = _GATES[cast(str, spec.name)] * spec.hidden_size
-    sizes = [input_size] + [spec.hidden_size * directions] * (spec.layers - 1)
-    products = sum(gates * (size + spec.hidden_size) for size in sizes)
+    width = _width(spec)
+    sizes = [input_size] + [width * directions] * (spec.layers - 1)
+    projected = spec.hidden_size * width if spec.projection else 0
+    products = sum(gates * (size + width) + projected for size in sizes)
     return 2 * batch_size * timesteps * directions * products
 
 
-def _make_cell(spec: ModelSpec, input_size: int) -> nn.RNNCellBase:
+#: What a :class:`Timestep` stacks.
+Cell: TypeAlias = nn.RNNCellBase | ProjectedLSTMCell
+
+
+def _make_cell(spec: ModelSpec, input_size: int) -> Cell:
+    if spec.projection is not None:
+        return ProjectedLSTMCell(input_size, spec.hidden_size, spec.projection)
     if spec.name == "lstm":
         return nn.LSTMCell(input_size, spec.hidden_size)
     if spec.name == "gru":
@@ -60,7 +77,7 @@ class Timestep(nn.Module):
     One call is one timestep, so whoever times this module's calls times timesteps.
     """
 
-    def __init__(self, cells: Sequence[nn.RNNCellBase], dropout: float) -> None:
+    def __init__(self, cells: Sequence[Cell], dropout: float) -> None:
         super().__init__()
         self.cells = nn.ModuleList(cells)
         self.dropout = dropout
@@ -93,18 +110,20 @@ class Timestep(nn.Module):
 
     def zeros(self, inputs: Tensor) -> StackState:
         """Return the state before the first timestep of ``inputs`` ``[B, T, I]``."""
-        cells = cast("list[nn.RNNCellBase]", list(self.cells))
         return tuple(
-            tuple(
-                inputs.new_zeros(inputs.shape[0], cell.hidden_size)
-                for _ in range(2 if isinstance(cell, nn.LSTMCell) else 1)
-            )
-            for cell in cells
+            tuple(inputs.new_zeros(inputs.shape[0], size) for size in _state_sizes(cell))
+            for cell in cast("list[Cell]", list(self.cells))
         )
 
 
+def _state_sizes(cell: Cell) -> tuple[int, ...]:
+    if isinstance(cell, ProjectedLSTMCell):
+        return cell.projection, cell.hidden_size
+    return (cell.hidden_size,) * (2 if isinstance(cell, nn.LSTMCell) else 1)
+
+
 def _advance(cell: nn.Module, x: Tensor, before: LayerState) -> LayerState:
-    if isinstance(cell, nn.LSTMCell):
+    if isinstance(cell, (nn.LSTMCell, ProjectedLSTMCell)):
         return cast(LayerState, cell(x, before))
     return (cell(x, before[0]),)
 
@@ -168,9 +187,9 @@ class CellBody(Body):
 
     def __init__(self, spec: ModelSpec, input_size: int) -> None:
         super().__init__()
-        sizes = [input_size] + [spec.hidden_size] * (spec.layers - 1)
+        sizes = [input_size] + [_width(spec)] * (spec.layers - 1)
         self.timestep = Timestep([_make_cell(spec, size) for size in sizes], spec.dropout)
-        self.output_size = spec.hidden_size
+        self.output_size = _width(spec)
         self._spec, self._input_size = spec, input_size
 
     def forward(
@@ -227,10 +246,10 @@ class BidirectionalCellBody(Body):
 
     def __init__(self, spec: ModelSpec, input_size: int) -> None:
         super().__init__()
-        sizes = [input_size] + [2 * spec.hidden_size] * (spec.layers - 1)
+        sizes = [input_size] + [2 * _width(spec)] * (spec.layers - 1)
         self.layers = nn.ModuleList(BidirectionalLayer(spec, size) for size in sizes)
-        self.output_size = 2 * spec.hidden_size
-        self.reverse_features = spec.hidden_size
+        self.output_size = 2 * _width(spec)
+        self.reverse_features = _width(spec)
         self._spec, self._input_size = spec, input_size
 
     def forward(
@@ -284,7 +303,11 @@ class FusedBody(Body):
     def __init__(self, spec: ModelSpec, input_size: int) -> None:
         super().__init__()
         kinds = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-        extra = {"nonlinearity": spec.nonlinearity or "tanh"} if spec.name == "rnn" else {}
+        extra: dict[str, Any] = {}
+        if spec.name == "rnn":
+            extra["nonlinearity"] = spec.nonlinearity or "tanh"
+        if spec.projection is not None:
+            extra["proj_size"] = spec.projection
         directions = 2 if spec.bidirectional else 1
         self.rnn = kinds[cast(str, spec.name)](
             input_size,
@@ -295,8 +318,8 @@ class FusedBody(Body):
             dropout=spec.dropout if spec.layers > 1 else 0.0,
             **extra,
         )
-        self.output_size = directions * spec.hidden_size
-        self.reverse_features = spec.hidden_size if spec.bidirectional else 0
+        self.output_size = directions * _width(spec)
+        self.reverse_features = _width(spec) if spec.bidirectional else 0
         self.carries_state = not spec.bidirectional
         self._spec, self._input_size = spec, input_size
 

@@ -23,31 +23,61 @@ class Family:
         name: what a spec's ``model.name`` says.
         recurrence: the equation, as a user would recognise it.
         executions: the forms it can run in; empty where there is but one.
-        parallel_over_time: whether all timesteps can be computed at once.
+        parallel_over_time: whether all timesteps can be computed at once; None where the spec's
+            other keys decide it.
         builder: ``module:function`` taking ``(ModelSpec, input_size)`` and returning a
             :class:`seqprof.workloads.body.Body`, which maps ``[B, T, input_size]`` to
             ``[B, T, output_size]``.
         options: names of the optional ``ModelSpec`` fields that mean something to it.
         causal: whether the output at t depends on inputs up to t only (when not bidirectional).
+        depth_law: how the longest chain of dependent operations grows with T, in words.
+        work_law: how the number of arithmetic operations grows with T, in words.
+        entry_size: ``module:function`` taking a ``ModelSpec`` and returning the default
+            ``input_size`` where that is not ``hidden_size``.
     """
 
     name: str
     recurrence: str
     executions: tuple[str, ...]
-    parallel_over_time: bool
+    parallel_over_time: bool | None
     builder: str
     options: frozenset[str] = frozenset()
     causal: bool = True
+    depth_law: str = "not stated"
+    work_law: str = "not stated"
+    entry_size: str | None = None
+
+    @property
+    def default_execution(self) -> str | None:
+        """The form it runs in when the spec names none; None where there is but one."""
+        if "fused" in self.executions:
+            return "fused"
+        return self.executions[0] if self.executions else None
 
     def load_builder(self) -> Callable[..., Any]:
         """Import the builder (and with it torch)."""
-        module, _, function = self.builder.partition(":")
-        builder: Callable[..., Any] = getattr(importlib.import_module(module), function)
-        return builder
+        return _load(self.builder)
+
+    def find_entry_size(self, model: ModelSpec) -> int:
+        """Return the features per timestep that its first layer takes."""
+        if model.input_size is not None:
+            return model.input_size
+        return model.hidden_size if self.entry_size is None else _load(self.entry_size)(model)
+
+
+def _load(path: str) -> Callable[..., Any]:
+    module, _, function = path.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 _RECURRENT = "seqprof.workloads.recurrent:build"
 _ATTENTION = "seqprof.workloads.attention:build"
+_SCANNED = ("parallel", "sequential")
+_IN_CHUNKS = ("parallel", "chunked")
+_SCAN_DEPTH = "log T; T sequential"
+_CHUNK_DEPTH = "constant; T/C chunked"
+_CHUNK_WORK = "T²; T·C chunked"
 
 _BUILT_IN = (
     Family(
@@ -57,6 +87,8 @@ _BUILT_IN = (
         parallel_over_time=False,
         builder=_RECURRENT,
         options=frozenset({"execution", "bidirectional", "nonlinearity"}),
+        depth_law="T",
+        work_law="T",
     ),
     Family(
         name="lstm",
@@ -64,7 +96,9 @@ _BUILT_IN = (
         executions=("cell", "fused"),
         parallel_over_time=False,
         builder=_RECURRENT,
-        options=frozenset({"execution", "bidirectional"}),
+        options=frozenset({"execution", "bidirectional", "projection"}),
+        depth_law="T",
+        work_law="T",
     ),
     Family(
         name="gru",
@@ -73,6 +107,8 @@ _BUILT_IN = (
         parallel_over_time=False,
         builder=_RECURRENT,
         options=frozenset({"execution", "bidirectional"}),
+        depth_law="T",
+        work_law="T",
     ),
     Family(
         name="attention",
@@ -81,6 +117,8 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder=_ATTENTION,
         options=frozenset({"heads"}),
+        depth_law="constant",
+        work_law="T²",
     ),
     Family(
         name="encoder",
@@ -89,7 +127,112 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder=_ATTENTION,
         options=frozenset({"heads"}),
+        depth_law="constant",
+        work_law="T²",
         causal=False,
+    ),
+    Family(
+        name="linear-attention",
+        recurrence="S_t = S_{t-1} + φ(k_t) v_tᵀ; o_t = S_tᵀ φ(q_t) / (z_tᵀ φ(q_t))",
+        executions=_IN_CHUNKS,
+        parallel_over_time=True,
+        builder="seqprof.workloads.linear_attention:build",
+        options=frozenset({"execution", "heads", "chunk"}),
+        depth_law=_CHUNK_DEPTH,
+        work_law=_CHUNK_WORK,
+    ),
+    Family(
+        name="retention",
+        recurrence="S_t = γ S_{t-1} + k_t v_tᵀ; o_t = S_tᵀ q_t",
+        executions=_IN_CHUNKS,
+        parallel_over_time=True,
+        builder="seqprof.workloads.retention:build",
+        options=frozenset({"execution", "heads", "chunk"}),
+        depth_law=_CHUNK_DEPTH,
+        work_law=_CHUNK_WORK,
+    ),
+    Family(
+        name="mingru",
+        recurrence="h_t = (1-z(x_t))⊙h_{t-1} + z(x_t)⊙h̃(x_t)",
+        executions=_SCANNED,
+        parallel_over_time=True,
+        builder="seqprof.workloads.mingru:build",
+        options=frozenset({"execution"}),
+        depth_law=_SCAN_DEPTH,
+        work_law="T",
+    ),
+    Family(
+        name="minlstm",
+        recurrence="f′ = f/(f+i); i′ = i/(f+i); h_t = f′⊙h_{t-1} + i′⊙h̃(x_t)",
+        executions=_SCANNED,
+        parallel_over_time=True,
+        builder="seqprof.workloads.minlstm:build",
+        options=frozenset({"execution"}),
+        depth_law=_SCAN_DEPTH,
+        work_law="T",
+    ),
+    Family(
+        name="ssm",
+        recurrence="h_t = Λ h_{t-1} + γ⊙B x_t; y_t = Re(C h_t) + D⊙x_t; Λ diagonal, complex",
+        executions=_SCANNED,
+        parallel_over_time=True,
+        builder="seqprof.workloads.ssm:build",
+        options=frozenset({"execution", "state_size"}),
+        depth_law=_SCAN_DEPTH,
+        work_law="T",
+    ),
+    Family(
+        name="mamba",
+        recurrence="h_t = exp(Δ_t A)⊙h_{t-1} + Δ_t B_t x_t; y_t = C_t h_t + D⊙x_t",
+        executions=("parallel", "chunked", "sequential"),
+        parallel_over_time=True,
+        builder="seqprof.workloads.mamba:build",
+        options=frozenset({"execution", "state_size", "transition", "heads", "chunk"}),
+        depth_law="log T; T sequential; scalar: constant, T/C chunked",
+        work_law="T; scalar: T², T·C chunked",
+    ),
+    Family(
+        name="slstm",
+        recurrence="c_t = f⊙c_{t-1} + i⊙z; n_t = f⊙n_{t-1} + i; h_t = o⊙c_t/n_t; "
+        "gates from x_t and h_{t-1}, i = exp",
+        executions=("cell",),
+        parallel_over_time=False,
+        builder="seqprof.workloads.slstm:build",
+        options=frozenset({"execution", "heads"}),
+        depth_law="T",
+        work_law="T",
+    ),
+    Family(
+        name="mlstm",
+        recurrence="C_t = f C_{t-1} + i v_t k_tᵀ; n_t = f n_{t-1} + i k_t; "
+        "h_t = o⊙(C_t q_t) / max(|n_tᵀ q_t|, 1)",
+        executions=_IN_CHUNKS,
+        parallel_over_time=True,
+        builder="seqprof.workloads.mlstm:build",
+        options=frozenset({"execution", "heads", "chunk"}),
+        depth_law=_CHUNK_DEPTH,
+        work_law=_CHUNK_WORK,
+    ),
+    Family(
+        name="tcn",
+        recurrence="none: convolutions over the last k timesteps, 2^l apart in layer l",
+        executions=(),
+        parallel_over_time=True,
+        builder="seqprof.workloads.tcn:build",
+        options=frozenset({"kernel_size"}),
+        depth_law="constant",
+        work_law="T",
+    ),
+    Family(
+        name="transformers",
+        recurrence="any Hugging Face architecture, by model.config (extra: transformers)",
+        executions=(),
+        parallel_over_time=None,
+        builder="seqprof.workloads.transformers_model:build",
+        options=frozenset({"config"}),
+        depth_law="by architecture",
+        work_law="by architecture",
+        entry_size="seqprof.workloads.transformers_model:entry_size",
     ),
 )
 

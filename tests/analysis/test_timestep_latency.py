@@ -77,6 +77,7 @@ def test_unmarked_timesteps_are_gaps_and_no_sum_is_made_up() -> None:
     made = latency("forward", 1e-4)
     holes = replace(
         made,
+        mean_s=tuple(None if t < 6 else p for t, p in enumerate(made.mean_s)),
         p50_s=tuple(None if t < 6 else p for t, p in enumerate(made.p50_s)),
         p05_s=tuple(None if t < 6 else p for t, p in enumerate(made.p05_s)),
         p25_s=tuple(None if t < 6 else p for t, p in enumerate(made.p25_s)),
@@ -85,8 +86,8 @@ def test_unmarked_timesteps_are_gaps_and_no_sum_is_made_up() -> None:
     summary = summarise_loops(change_trial(cpu_cell(), latencies=(holes,)).trials[0])[0]
     assert summary.bins[0].p50_s is None
     assert summary.profile_s[0] is None
-    assert summary.sum_of_medians.value is None
-    assert summary.sum_of_medians.reason == "6 of 64 timesteps were not marked"
+    assert summary.sum_of_means.value is None
+    assert summary.sum_of_means.reason == "6 of 64 timesteps were not marked"
 
 
 def test_a_loop_without_any_mark_is_survived() -> None:
@@ -138,9 +139,7 @@ def test_loops_inside_one_another_are_not_added_up() -> None:
 
 def test_micro_batches_count_in_the_sum() -> None:
     made = change_trial(cpu_cell(), workload=workload(micro_batches=3))
-    once, thrice = (
-        summarise_loops(r.trials[0])[1].sum_of_medians.value for r in (cpu_cell(), made)
-    )
+    once, thrice = (summarise_loops(r.trials[0])[1].sum_of_means.value for r in (cpu_cell(), made))
     assert once is not None
     assert thrice == pytest.approx(3 * once)
 

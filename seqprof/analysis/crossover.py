@@ -1,0 +1,199 @@
+"""Where the costs of two models meet.
+
+Between measured lengths the cost is not known; a parabola and a power law through the neighbouring
+medians both pass for it. Each gives a crossing, and so does each resample of the rounds: the
+interval holds 95 % of the resamples under both. Beyond the longest length the last medians are
+continued in the same two ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from msgspec import Meta
+
+from seqprof.analysis.comparison import expanded_level
+from seqprof.analysis.growth import percentiles, resample_medians
+from seqprof.analysis.statistics import Estimate, median, missing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array: TypeAlias = NDArray[np.float64]
+
+METHOD = "where the medians meet, by parabola and by power law between neighbouring lengths"
+#: An extrapolated crossing farther than this from the longest measured length is not given.
+FARTHEST = 4.0
+#: Resamples that must agree, for a crossing or for a difference.
+AGREE = 0.975
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossover:
+    """The length at which two models cost the same."""
+
+    length: Annotated[Estimate, Meta(description="null with a reason where none is supported")]
+    extrapolated: bool
+    cheaper_below: Annotated[int | None, Meta(description="0: the first model; null if unknown")]
+
+
+def find_crossover(
+    first: Mapping[int, Sequence[float]], second: Mapping[int, Sequence[float]]
+) -> Crossover:
+    """Find where two models' costs meet.
+
+    Args:
+        first: cost per round at each length; only lengths that both have are used.
+        second: likewise, in the same unit.
+
+    Returns:
+        A crossing between two lengths at which different models are cheaper beyond doubt; else one
+        beyond the longest length, *extrapolated*, if nearly all resamples of the rounds meet within
+        four times of it; else null. Costs known from one round only are taken as exact.
+    """
+    lengths = sorted(set(first) & set(second))
+    if len(lengths) < 2:
+        return _none(f"both were measured at {len(lengths)} lengths; two are needed")
+    import numpy as np
+
+    x = np.asarray(lengths, dtype=np.float64)
+    rounds = min(len(costs[length]) for costs in (first, second) for length in lengths)
+    a, b = (_draws([costs[length] for length in lengths]) for costs in (first, second))
+    difference = np.log(a) - np.log(b)
+    below, above = (np.mean(difference < 0, axis=0), np.mean(difference > 0, axis=0))
+    sign = np.where(below >= AGREE, -1, np.where(above >= AGREE, 1, 0))
+    sure = [index for index in range(len(x)) if sign[index]]
+    for left, right in pairwise(sure):
+        if sign[left] != sign[right]:
+            return _inside(x, a, b, (left, right), rounds)
+    if not sure:
+        return _none("the two differ by less than their noise at every length")
+    if sure[-1] != len(x) - 1:
+        return _none("beyond some length the two differ by less than their noise")
+    return _beyond(x, a, b, rounds)
+
+
+def _none(reason: str) -> Crossover:
+    return Crossover(length=missing("1", METHOD, reason), extrapolated=False, cheaper_below=None)
+
+
+def _draws(costs: Sequence[Sequence[float]]) -> Array:
+    """Return ``[1 + resamples, lengths]``: the medians, then those of resampled rounds."""
+    import numpy as np
+
+    exact = np.asarray([[median(values) for values in costs]])
+    resampled = resample_medians(costs)
+    return exact if resampled is None else np.concatenate([exact, resampled])
+
+
+def _same_count(a: Array, b: Array) -> tuple[Array, Array]:
+    import numpy as np
+
+    count = max(len(a), len(b))
+    return np.resize(a, (count, a.shape[1])), np.resize(b, (count, b.shape[1]))
+
+
+def _inside(x: Array, a: Array, b: Array, between: tuple[int, int], rounds: int) -> Crossover:
+    """Cross between two lengths, given by index, at which the order differs for sure."""
+    import numpy as np
+
+    left, right = between
+    a, b = _same_count(a, b)
+    gap = a - b
+    crossed = gap[:, left:right] * gap[:, left + 1 : right + 1] <= 0
+    at = np.where(crossed.any(axis=1), left + np.argmax(crossed, axis=1), -1)
+    found = np.full((2, len(gap)), np.nan)
+    for segment in range(left, right):
+        rows = at == segment
+        if rows.any():
+            ends = slice(segment, segment + 2)
+            width = x[segment + 1] - x[segment]
+            found[0, rows] = x[segment] + _root(*_polynomial(x, gap[rows], segment), width)
+            found[1, rows] = _meet_as_powers(x[ends], a[rows, ends], b[rows, ends])
+    return _crossover(found, a, b, rounds, extrapolated=False)
+
+
+def _beyond(x: Array, a: Array, b: Array, rounds: int) -> Crossover:
+    import numpy as np
+
+    a, b = _same_count(a, b)
+    last, farthest = len(x) - 1, FARTHEST * x[-1]
+    polynomial = x[-1] + _root(*_polynomial(x, a - b, last), farthest - x[-1])
+    powers = _meet_as_powers(x[-2:], a[:, -2:], b[:, -2:])
+    found = np.stack([polynomial, powers])
+    found[~((found >= x[-1]) & (found <= farthest))] = np.nan
+    if np.mean(np.isfinite(found)) < AGREE:
+        cheaper = "first" if a[0, -1] < b[0, -1] else "second"
+        return _none(
+            f"no crossing is supported up to {farthest:.0f}: at {x[-1]:.0f} the {cheaper} is "
+            "cheaper"
+        )
+    return _crossover(found, a, b, rounds, extrapolated=True)
+
+
+def _polynomial(x: Array, gap: Array, start: int) -> tuple[Array, Array, Array]:
+    """Return value, slope and curvature at ``x[start]`` of the parabola through three lengths.
+
+    They are ``start``, the next one and one more neighbour; of two lengths, a line. A cost
+    a + b T + c T², as that of recurrent models and of attention, is met exactly.
+    """
+    import numpy as np
+
+    size = len(x)
+    if size == 2:
+        slope = (gap[:, 1] - gap[:, 0]) / (x[1] - x[0])
+        return gap[:, start], slope, np.zeros(len(gap))
+    first = min(max(start, 0), size - 3)
+    x0, x1, x2 = x[first : first + 3]
+    g0, g1, g2 = (gap[:, first + index] for index in range(3))
+    near, far = (g1 - g0) / (x1 - x0), (g2 - g1) / (x2 - x1)
+    curvature = (far - near) / (x2 - x0)
+    at = x[start]
+    return gap[:, start], near + curvature * (2 * at - x0 - x1), curvature
+
+
+def _root(value: Array, slope: Array, curvature: Array, reach: float) -> Array:
+    """Return the smallest root in ``[0, reach]`` of value + slope u + curvature u²; else NaN."""
+    import numpy as np
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        half = -0.5 * (slope + np.copysign(np.sqrt(slope**2 - 4 * curvature * value), slope))
+        roots = np.stack([half / curvature, value / half])
+    slack = 1e-9 * reach
+    roots[~((roots >= -slack) & (roots <= reach + slack))] = np.inf
+    smallest = roots.min(axis=0)
+    return np.where(value == 0, 0.0, np.where(np.isfinite(smallest), smallest, np.nan))
+
+
+def _meet_as_powers(x: Array, a: Array, b: Array) -> Array:
+    """Return where two power laws meet, each through two medians; may lie outside of them."""
+    import numpy as np
+
+    gap = np.log(a) - np.log(b)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        share = np.where(gap[:, 0] == 0, 0.0, gap[:, 0] / (gap[:, 0] - gap[:, 1]))
+        meeting: Array = x[0] * (x[1] / x[0]) ** share
+    return meeting
+
+
+def _crossover(found: Array, a: Array, b: Array, rounds: int, *, extrapolated: bool) -> Crossover:
+    import numpy as np
+
+    known = found[np.isfinite(found)]
+    low, high = percentiles(known, expanded_level(max(rounds, 2)))
+    exact = found[:, 0][np.isfinite(found[:, 0])]
+    value = float(np.median(known)) if len(exact) == 0 else float(exact[0])
+    # Without resamples the interval's ends are the two curves themselves.
+    low, high = (min(known), max(known)) if found.shape[1] == 1 else (low, high)
+    value = min(max(value, low), high)
+    return Crossover(
+        length=Estimate(
+            value=value, low=float(low), high=float(high), unit="1", method=METHOD, n=rounds
+        ),
+        extrapolated=extrapolated,
+        cheaper_below=0 if a[0, 0] < b[0, 0] else 1,
+    )

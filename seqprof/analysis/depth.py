@@ -1,0 +1,230 @@
+"""Work and depth of a graph of operations.
+
+Terms of the work-span model (Cormen et al., Introduction to Algorithms, ch. 26): *work* is all
+operations, *depth* those on the longest chain in which each consumes an earlier one's output,
+*parallelism* work over depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from sys import intern
+from typing import Annotated
+
+from msgspec import Meta
+
+#: The phases that make up a training step's chain; the optimizer is shown apart.
+STEP_PHASES = ("forward", "loss", "backward")
+
+
+class OperationGraph:
+    """Operations in the order in which they ran, each with the ones that it consumes.
+
+    Attributes:
+        names: of each operation.
+        phases: ``forward``, ``loss``, ``backward`` or ``optimizer``, of each.
+        sources: the earlier operations whose output it reads.
+        flops: of matrix products and convolutions; 0 for others.
+        bytes_moved: read and written.
+        scans: length of the chain hidden in an operation (``cumsum`` …), by operation.
+    """
+
+    __slots__ = ("bytes_moved", "flops", "names", "phases", "scans", "sources")
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.phases: list[str] = []
+        self.sources: list[tuple[int, ...]] = []
+        self.flops: list[int] = []
+        self.bytes_moved: list[int] = []
+        self.scans: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def add(
+        self,
+        name: str,
+        phase: str,
+        sources: Iterable[int],
+        *,
+        flops: int = 0,
+        bytes_moved: int = 0,
+        scan_length: int | None = None,
+    ) -> int:
+        """Append an operation and return its number."""
+        number = len(self.names)
+        self.names.append(intern(name))
+        self.phases.append(intern(phase))
+        self.sources.append(tuple(sorted(sources)))
+        self.flops.append(flops)
+        self.bytes_moved.append(bytes_moved)
+        if scan_length is not None:
+            self.scans[number] = scan_length
+        return number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Work and depth of one phase, or of forward, loss and backward together."""
+
+    work_ops: Annotated[int, Meta(description="operations; views and allocations excluded")]
+    depth_ops: Annotated[
+        int, Meta(description="on the longest chain, each consuming the previous one's output")
+    ]
+    depth_ops_scans_as_log2: Annotated[
+        int,
+        Meta(
+            description="the same chain where an operation that hides a chain of n elements "
+            "(cumsum …) counts as ceil(log2 n)"
+        ),
+    ]
+    work_flops: Annotated[int, Meta(description="of matrix products, convolutions, attention")]
+    span_flops: Annotated[int, Meta(description="most FLOPs on one chain")]
+    work_bytes: Annotated[int, Meta(description="read and written by all operations")]
+    parallelism: Annotated[float | None, Meta(description="work_ops / depth_ops")]
+
+
+def cost(graph: OperationGraph, phases: Collection[str] = STEP_PHASES) -> Cost:
+    """Return work and depth of the operations of ``phases``, and of nothing else."""
+    scans = _scan_weights(graph)
+    depths = [0] * len(graph)
+    scan_depths = [0] * len(graph)
+    spans = [0] * len(graph)
+    work = flops = moved = 0
+    for number, (phase, sources) in enumerate(zip(graph.phases, graph.sources, strict=True)):
+        if phase not in phases:
+            continue  # stays 0, so a chain does not go on through it
+        own = graph.flops[number]
+        depths[number] = 1 + max((depths[s] for s in sources), default=0)
+        scan_depths[number] = scans.get(number, 1) + max(
+            (scan_depths[s] for s in sources), default=0
+        )
+        spans[number] = own + max((spans[s] for s in sources), default=0)
+        work += 1
+        flops += own
+        moved += graph.bytes_moved[number]
+    depth = max(depths, default=0)
+    return Cost(
+        work_ops=work,
+        depth_ops=depth,
+        depth_ops_scans_as_log2=max(scan_depths, default=0),
+        work_flops=flops,
+        span_flops=max(spans, default=0),
+        work_bytes=moved,
+        parallelism=work / depth if depth else None,
+    )
+
+
+def _scan_weights(graph: OperationGraph) -> dict[int, int]:
+    return {number: max(1, (n - 1).bit_length()) for number, n in graph.scans.items()}
+
+
+def hidden_scans(graph: OperationGraph) -> dict[str, int]:
+    """Return how often each operation occurs that hides a chain."""
+    found: dict[str, int] = {}
+    for number in graph.scans:
+        found[graph.names[number]] = found.get(graph.names[number], 0) + 1
+    return found
+
+
+def critical_path(graph: OperationGraph, phases: Collection[str] = STEP_PHASES) -> tuple[int, ...]:
+    """Return the operations of one longest chain, first to last."""
+    depths = [0] * len(graph)
+    before = [-1] * len(graph)
+    last = -1
+    for number, (phase, sources) in enumerate(zip(graph.phases, graph.sources, strict=True)):
+        if phase not in phases:
+            continue
+        for source in sources:
+            if depths[source] > depths[number]:
+                depths[number] = depths[source]
+                before[number] = source
+        depths[number] += 1
+        if last < 0 or depths[number] > depths[last]:
+            last = number
+    path = []
+    while last >= 0:
+        path.append(last)
+        last = before[last]
+    return tuple(reversed(path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A sequence of operation names that occurs so many times in a row."""
+
+    repeats: int
+    names: tuple[str, ...]
+
+
+#: Longest period searched for: operations on the chain of one timestep.
+LONGEST_PERIOD = 512
+
+
+def run_length(names: Sequence[str]) -> tuple[Run, ...]:
+    """Return ``names`` as runs of what repeats: the longest stretch from the left each time."""
+    runs: list[Run] = []
+    single: list[str] = []
+    position = 0
+    while position < len(names):
+        period, repeats = _longest_stretch(names, position)
+        if repeats < 2:
+            single.append(names[position])
+            position += 1
+            continue
+        if single:
+            runs.append(Run(repeats=1, names=tuple(single)))
+            single = []
+        runs.append(Run(repeats=repeats, names=tuple(names[position : position + period])))
+        position += period * repeats
+    if single:
+        runs.append(Run(repeats=1, names=tuple(single)))
+    return tuple(runs)
+
+
+def _longest_stretch(names: Sequence[str], start: int) -> tuple[int, int]:
+    """Return period and repeats of what repeats from ``start`` on; of equals the shorter period.
+
+    A stretch of few operations must repeat thrice: two alike in a row is no pattern.
+    """
+    best_period, best_repeats = 1, 1
+    for period in range(1, min(LONGEST_PERIOD, (len(names) - start) // 2) + 1):
+        if names[start] != names[start + period]:
+            continue
+        same = 0
+        while (
+            start + period + same < len(names)
+            and names[start + same] == names[start + period + same]
+        ):
+            same += 1
+        repeats = same // period + 1
+        if repeats >= 3 and repeats * period > best_repeats * best_period:
+            best_period, best_repeats = period, repeats
+            if start + period + same >= len(names) - period:
+                break  # it goes on to the end; no other period can gain anything
+    return best_period, best_repeats
+
+
+def dot(graph: OperationGraph, title: str) -> str:
+    """Return the graph in Graphviz's DOT language: a cluster per phase, the longest chain bold."""
+    on_path = set(critical_path(graph))
+    lines = ["digraph depth {", f"  label={_quoted(title)};", "  node [shape=box];"]
+    for phase in dict.fromkeys(graph.phases):
+        lines += [f"  subgraph cluster_{phase} {{", f"    label={_quoted(phase)};"]
+        for number, name in enumerate(graph.names):
+            if graph.phases[number] == phase:
+                style = ", style=bold, color=red" if number in on_path else ""
+                lines.append(f"    n{number} [label={_quoted(name)}{style}];")
+        lines.append("  }")
+    for number, sources in enumerate(graph.sources):
+        for source in sources:
+            style = " [style=bold, color=red]" if {number, source} <= on_path else ""
+            lines.append(f"  n{source} -> n{number}{style};")
+    return "\n".join([*lines, "}", ""])
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return f'"{escaped}"'

@@ -1,0 +1,239 @@
+"""Record the graph of operations that a training step runs: what each reads and writes.
+
+An operation depends on those that last wrote what it reads. Tensors are told apart by the bytes of
+their storage that they cover (:mod:`.regions`), so a view is what it views, an in-place operation
+continues the chain of what it changes, and two slices of one storage are two things. That an
+operation may not overwrite what another still reads (write after read, write after write) is an
+order that memory imposes, not a flow of data: another buffer would remove it, so it counts not.
+
+Not counted: views, allocations, operations on the host's own tensors. ``ones_like`` and its kin
+take a tensor for its shape alone and consume nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from seqprof.analysis.depth import OperationGraph
+from seqprof.instruments.depth.regions import (
+    Region,
+    covers,
+    overlaps,
+    region_of,
+    touched_bytes,
+    whole,
+)
+
+#: These allocate and compute nothing.
+_ALLOCATIONS = frozenset(
+    {"empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided", "empty_permuted"}
+)
+#: These take a tensor for its shape, dtype and device alone.
+_SHAPE_ONLY = frozenset(
+    {
+        *("ones_like", "zeros_like", "full_like", "rand_like", "randn_like", "randint_like"),
+        *("new_zeros", "new_ones", "new_full"),
+    }
+)
+#: In-place operations that do not read what they overwrite.
+_OVERWRITES = frozenset(
+    {"copy_", "fill_", "zero_", "normal_", "uniform_", "bernoulli_", "random_", "exponential_"}
+)
+#: One operation that computes a chain along a dimension, and where its arguments say which.
+_SCANS = {"cumsum": 1, "cumprod": 1, "logcumsumexp": 1, "cummax": 1, "cummin": 1}
+
+Tracking = Literal["elements", "storage"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Traits:
+    """What an operator's schema says."""
+
+    name: str
+    allocates: bool
+    shape_only: bool
+    #: Position or name of arguments that it writes, and of those that it writes without reading.
+    written: frozenset[int | str]
+    overwritten: frozenset[int | str]
+    scan_argument: int | None
+
+
+@cache
+def _traits(operator: Any) -> _Traits:
+    schema = getattr(operator, "_schema", None)
+    if schema is None:  # a higher-order operator: one operation, and a chain may hide in it
+        nothing: frozenset[int | str] = frozenset()
+        return _Traits(str(operator), False, False, nothing, nothing, None)
+    name = schema.name.partition("::")[2]
+    written, overwritten = set(), set()
+    for index, argument in enumerate(schema.arguments):
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            continue
+        written |= {index, argument.name}
+        if argument.kwarg_only or name in _OVERWRITES:
+            overwritten |= {index, argument.name}
+    short = name.lstrip("_").removesuffix("_helper").removesuffix("_")
+    return _Traits(
+        name=name,
+        allocates=name in _ALLOCATIONS,
+        shape_only=name in _SHAPE_ONLY,
+        written=frozenset(written),
+        overwritten=frozenset(overwritten),
+        scan_argument=_SCANS.get(short),
+    )
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _tensors(part)
+
+
+class _Storage:
+    """A storage and who last wrote each region of it, the newest last.
+
+    It is kept alive so that its address names nothing else; a meta storage holds no memory.
+    """
+
+    __slots__ = ("_keep", "_nbytes", "_writes")
+
+    def __init__(self, storage: torch.UntypedStorage) -> None:
+        self._keep = storage
+        self._nbytes = storage.nbytes()
+        self._writes: dict[Region, int] = {}
+
+    def writers(self, region: Region | None) -> Iterator[int]:
+        """Yield the operations whose output is in ``region``."""
+        if region is None:
+            return
+        for written, operation in reversed(self._writes.items()):
+            if overlaps(written, region):
+                yield operation
+                if covers(written, region):
+                    return
+
+    def write(self, region: Region | None, operation: int) -> None:
+        """Note that ``operation`` wrote ``region``."""
+        if region is None:
+            return
+        if region == whole(self._nbytes):
+            self._writes.clear()
+        self._writes.pop(region, None)  # so that it becomes the newest
+        self._writes[region] = operation
+
+
+class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records operations on meta tensors while it is entered.
+
+    Set :attr:`phase` to the name of the phase that is about to run.
+
+    Args:
+        tracking: ``storage`` treats all views of one storage as one thing, as simpler tools do;
+            then operations that share a buffer chain up that pass nothing to each other.
+    """
+
+    #: Let higher-order operators (scans) come here too.
+    supports_higher_order_operators = True
+
+    def __init__(self, tracking: Tracking = "elements") -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.graph = OperationGraph()
+        self.phase = "forward"
+        self._whole = tracking == "storage"
+        self._storages: dict[int, _Storage] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        call: Callable[..., Any] = func
+        named = kwargs or {}
+        result = call(*args, **named)
+        self._record(func, args, named, result)
+        return result
+
+    def _record(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+    ) -> None:
+        traits = _traits(func)
+        reads, writes, inputs = [], [], set()
+        for key, value in (*enumerate(args), *kwargs.items()):
+            for tensor in _tensors(value):
+                storage = tensor.untyped_storage()
+                inputs.add(storage._cdata)
+                if key in traits.written:
+                    writes.append(tensor)
+                if key not in traits.overwritten and not traits.shape_only:
+                    reads.append(tensor)
+        fresh = [t for t in _tensors(result) if t.untyped_storage()._cdata not in inputs]
+        writes += fresh
+        # Without a write and without anything new it is a view (or a question to the host).
+        if traits.allocates or not any(t.is_meta for t in writes):
+            return
+        self._add(func, traits, reads, writes, _flops(func, args, kwargs, result), args)
+
+    def _add(
+        self,
+        func: Any,
+        traits: _Traits,
+        reads: list[Tensor],
+        writes: list[Tensor],
+        flops: int,
+        args: tuple[Any, ...],
+    ) -> None:
+        read_regions = [(self._storage(t), self._region(t)) for t in reads]
+        written_regions = [(self._storage(t), self._region(t)) for t in writes]
+        sources = {node for storage, region in read_regions for node in storage.writers(region)}
+        operation = self.graph.add(
+            traits.name,
+            self.phase,
+            tuple(sources),
+            flops=flops,
+            bytes_moved=_bytes(region for _, region in (*read_regions, *written_regions)),
+            scan_length=_scan_length(traits, args, func),
+        )
+        for storage, region in written_regions:
+            storage.write(region, operation)
+
+    def _storage(self, tensor: Tensor) -> _Storage:
+        storage = tensor.untyped_storage()
+        known = self._storages.get(storage._cdata)
+        if known is None:
+            known = self._storages[storage._cdata] = _Storage(storage)
+        return known
+
+    def _region(self, tensor: Tensor) -> Region | None:
+        return whole(tensor.untyped_storage().nbytes()) if self._whole else region_of(tensor)
+
+
+def _bytes(regions: Iterable[Region | None]) -> int:
+    return sum(map(touched_bytes, regions))
+
+
+def _flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
+    """FLOPs by torch's own formulas: matrix products, convolutions, attention; 0 for the rest."""
+    formula = flop_registry.get(getattr(func, "_overloadpacket", None))
+    return 0 if formula is None else int(formula(*args, **kwargs, out_val=result))
+
+
+def _scan_length(traits: _Traits, args: tuple[Any, ...], func: Any) -> int | None:
+    """How many elements the chain hidden in the operation has; None where there is none."""
+    if getattr(func, "_schema", None) is None and "scan" in traits.name:
+        return max((t.shape[0] for t in _tensors(args) if t.dim()), default=1)
+    if traits.scan_argument is None:
+        return None
+    tensor: Tensor = args[0]
+    return tensor.shape[args[traits.scan_argument]] if tensor.dim() else 1

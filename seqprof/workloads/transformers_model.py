@@ -1,0 +1,228 @@
+"""Any Hugging Face architecture, built from a configuration: no weights, no network.
+
+The library's base model (``AutoModel``) is the body; vectors go in and the last hidden states come
+out, so data, heads and losses are those of every other family. Its own token embedding is dropped:
+it would be counted as parameters and never used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from seqprof.errors import EXIT_CANNOT_MEASURE, SeqprofError
+from seqprof.spec import ModelSpec
+from seqprof.suggest import did_you_mean
+from seqprof.workloads.body import Body, State
+
+#: What the library logs when it lacks a kernel for what the model does.
+_SLOW = re.compile(
+    r"fall(s|ing)? ?back|fast path|slow path|(much|significantly) slower|"
+    r"(reference|sequential|naive) (pytorch )?implementation",
+    re.IGNORECASE,
+)
+#: Sequence length of the trial run when a model is built.
+_TRIAL = 8
+
+
+def build(spec: ModelSpec, input_size: int) -> Body:
+    """Return the architecture that ``spec.config`` describes, with random weights.
+
+    Raises:
+        SeqprofError: the library is missing, or cannot build or run it.
+    """
+    library = _import_library()
+    config = _make_config(library, spec)
+    try:
+        model = library.AutoModel.from_config(config)
+    except Exception as error:
+        raise _cannot_build(config, error) from error
+    return LibraryBody(model, config, input_size)
+
+
+def entry_size(spec: ModelSpec) -> int:
+    """Return the width of the architecture's token embedding, from a model without storage."""
+    library = _import_library()
+    config = _make_config(library, spec)
+    try:
+        with torch.device("meta"):
+            model = library.AutoModel.from_config(config)
+        return int(model.get_input_embeddings().embedding_dim)
+    except Exception as error:
+        raise _cannot_build(config, error) from error
+
+
+def _import_library() -> ModuleType:
+    try:
+        return importlib.import_module("transformers")
+    except ImportError as error:
+        raise SeqprofError(
+            f"model.name: transformers needs the package of that name ({error})",
+            "pip install 'seqprof[transformers]'",
+            exit_code=EXIT_CANNOT_MEASURE,
+        ) from error
+
+
+def _make_config(library: ModuleType, spec: ModelSpec) -> Any:
+    """Make the configuration; the library would take unknown keys without a word."""
+    wanted = dict(spec.config or {})
+    kind = str(wanted.pop("model_type", ""))
+    try:
+        default = library.AutoConfig.for_model(kind)
+    except ValueError as error:
+        known = [str(name) for name in library.CONFIG_MAPPING]
+        hint = did_you_mean(kind, known) if len(known) < 20 else _closest(kind, known)
+        raise SeqprofError(
+            f"model.config: transformers {library.__version__} knows no model_type {kind!r}{hint}"
+        ) from error
+    known = sorted({*default.to_dict(), *getattr(default, "attribute_map", {})})
+    for key in wanted:
+        if key not in known:
+            raise SeqprofError(
+                f"model.config: {kind} has no key {key!r}{_closest(key, known)}",
+                f"its keys are those of transformers.{type(default).__name__}",
+            )
+    try:
+        config = library.AutoConfig.for_model(kind, **wanted)
+    except Exception as error:
+        raise SeqprofError(
+            f"model.config: {kind} refuses this configuration: {type(error).__name__}: {error}"
+        ) from error
+    config.use_cache = False  # nothing is generated
+    return config
+
+
+def _closest(word: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _cannot_build(config: Any, error: Exception) -> SeqprofError:
+    first = str(error).strip().splitlines() or [""]
+    return SeqprofError(
+        f"model.config: transformers cannot build a sequence model from {config.model_type}: "
+        f"{type(error).__name__}: {first[0]}",
+        "seqprof trains architectures with one stack over one sequence (gpt2, llama, mamba …)",
+    )
+
+
+class LibraryBody(Body):
+    """The base model of an architecture, on vectors ``[B, T, entry size]``."""
+
+    def __init__(self, model: nn.Module, config: Any, input_size: int) -> None:
+        super().__init__()
+        self._positions = _learned_positions(model, config)
+        cast(Any, model).set_input_embeddings(nn.Identity())
+        self.model = model
+        self._config = config
+        self._checkpointing = False
+        self.output_size, self.sees_future = self._try(input_size)
+        self._log = _SlowPathLog()
+
+    def _try(self, input_size: int) -> tuple[int, bool]:
+        """Run a short sequence: how wide the output is, and whether timesteps see later ones."""
+        inputs = torch.zeros(1, _TRIAL, input_size).normal_().requires_grad_()
+        half = _TRIAL // 2
+        training = self.model.training
+        self.model.eval()
+        try:
+            output = self._call(inputs)
+            [gradient] = torch.autograd.grad(output[:, :half].square().sum(), inputs)
+        except Exception as error:
+            raise _cannot_build(self._config, error) from error
+        self.model.train(training)
+        return output.shape[-1], bool(gradient[:, half:].abs().max() > 0)
+
+    def _call(self, inputs: Tensor) -> Tensor:
+        return cast(Tensor, self.model(inputs_embeds=inputs).last_hidden_state)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        packed: bool = False,
+    ) -> tuple[Tensor, State]:
+        """See :meth:`Body.forward`; there is no state.
+
+        Raises:
+            SeqprofError: ``packed``; more timesteps than the architecture has positions; lengths
+                that vary where timesteps see later ones; checkpointing that it does not support.
+        """
+        if packed:
+            raise SeqprofError(
+                "data.lengths.layout: transformers takes no packed sequences",
+                "set data.lengths.layout: padded",
+            )
+        if lengths is not None and self.sees_future:
+            raise SeqprofError(
+                "data.lengths: this architecture sees padding that comes after a sequence's end",
+                "set data.lengths.distribution: fixed, or take a causal architecture",
+            )
+        if self._positions is not None and inputs.shape[1] > self._positions:
+            raise SeqprofError(
+                f"data.seq_len: {inputs.shape[1]} timesteps, but {self._config.model_type} has "
+                f"{self._positions} learned positions",
+                "raise max_position_embeddings (n_positions for gpt2) in model.config",
+            )
+        if self.checkpoint and not self._checkpointing:
+            self._enable_checkpointing()
+        return self._call(inputs), ()
+
+    def _enable_checkpointing(self) -> None:
+        try:
+            cast(Any, self.model).gradient_checkpointing_enable(
+                gradient_checkpointing_kwargs={"use_reentrant": False}
+            )
+        except ValueError as error:
+            raise SeqprofError(f"train.checkpoint: {error}", "set train.checkpoint: false") from error
+        self._checkpointing = True
+
+    def slow_paths(self) -> tuple[str, ...]:
+        return tuple(self._log.told)
+
+
+def _learned_positions(model: nn.Module, config: Any) -> int | None:
+    """How many positions have a vector of their own; None where T is not limited so."""
+    limit = getattr(config, "max_position_embeddings", None)
+    own = cast(Any, model).get_input_embeddings()
+    tables = [m for m in model.modules() if isinstance(m, nn.Embedding) and m is not own]
+    return limit if any(table.num_embeddings == limit for table in tables) else None
+
+
+class _SlowPathLog(logging.Handler):
+    """Keeps what the library logs about slow paths from now on; its terminal need not show it.
+
+    The library says each such thing once per process, so what it has said is forgotten first.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.told: list[str] = []
+        once = getattr(logging.Logger, "warning_once", None)
+        if hasattr(once, "cache_clear"):
+            once.cache_clear()
+        logger = logging.getLogger("transformers")
+        for handler in logger.handlers:
+            if isinstance(handler, _SlowPathLog):
+                logger.removeHandler(handler)  # an earlier model's
+            elif _is_not_slow not in handler.filters:
+                handler.addFilter(_is_not_slow)
+        logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if _SLOW.search(message) and message not in self.told:
+            self.told.append(message)
+
+
+def _is_not_slow(record: logging.LogRecord) -> bool:
+    return _SLOW.search(record.getMessage()) is None
