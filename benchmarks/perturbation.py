@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from seqprof.analysis.statistics import estimate_median
 from seqprof.instruments.loops import Loop
-from seqprof.measure.pairs import StepTimer, typical_step_s
+from seqprof.measure.pairs import StepTimer, settled_garbage, fastest_step_s
 from seqprof.spec import Spec
 from seqprof.workloads.build import build
 from seqprof.workloads.step import TrainingStep
@@ -50,7 +50,7 @@ def measure(batch_size: int, hidden_size: int, timesteps: int, pairs: int) -> No
     cell = dict(built.model.named_modules())[module.path]
     timer = StepTimer(step, torch.device("cpu"), [Loop(module.path, cell, timesteps)], 0)
     warmup = [timed(timer, 0, None) for _ in range(5)]
-    plan, mark_s = timer.plan(typical_step_s(warmup), "auto", spec.measure.timesteps.budget)
+    plan, mark_s = timer.plan(fastest_step_s(warmup), "auto", spec.measure.timesteps.budget)
 
     probed_ratios, profiled_ratios, strides = [], [], {plan.stride}
     for pair in range(pairs):
@@ -81,7 +81,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {options.threads} threads, {options.pairs} pairs")
     for case in CASES:
-        measure(*case, options.pairs)
+        with settled_garbage():
+            measure(*case, options.pairs)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,6 @@ from seqprof.spec_file import LoadedSpec, load_spec, load_spec_text
 from seqprof.suggest import did_you_mean
 from seqprof.workloads.registry import Family, families
 
-#: What only some families take; left out for the others, so that one base serves all.
-_OPTIONS = ("execution", "bidirectional", "nonlinearity", "heads")
 #: What a user's own model is not given, since its factory takes `kwargs`.
 _BUILT_IN_KEYS = tuple(
     key for key in ModelSpec.model_fields if key not in ("name", "target", "kwargs", "head")
@@ -95,7 +93,9 @@ def _from_name(word: str, base: Path | None, overrides: Sequence[str]) -> Loaded
         forms = " or ".join(f"{name}@{form}" for form in family.executions) or name
         raise SeqprofError(f"unknown candidate '{word}': there is {forms}")
     own = [f"model.name={name}", "model.target=null", "model.kwargs=null"]
-    own += [f"model.{option}=null" for option in _OPTIONS if option not in family.options]
+    # What only some families take is left out for the others, so that one base serves all.
+    options = sorted(frozenset[str]().union(*(other.options for other in known.values())))
+    own += [f"model.{option}=null" for option in options if option not in family.options]
     if family.executions:
         own.append(f"model.execution={execution or _usual(family)}")
     return _load(f"model: {{name: {name}}}\n", word, base, [*overrides, *own])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -40,14 +42,16 @@ class StridePlan:
     ratios: list[float] = field(default_factory=list)
 
     def judge(self, bare_s: float, probed_s: float) -> None:
-        """Take in one pair; doubles the stride when marks are clearly over budget."""
+        """Take in one pair; widens the stride when marks are clearly over budget."""
         if self.fixed or self.stride >= self.largest:
             return
         self.ratios.append(probed_s / bare_s)
         if len(self.ratios) == _JUDGE_AFTER:
             over = sum(ratio > 1 + self.budget for ratio in self.ratios)
             if over >= _OVER:
-                self.stride = min(self.largest, max(3, 2 * self.stride))
+                excess = (median(self.ratios) - 1) / self.budget
+                # A span needs two marks: stride k costs 2 / k of what marking everything costs.
+                self.stride = min(self.largest, math.ceil(max(2, self.stride) * excess))
             self.ratios.clear()
 
 
@@ -182,6 +186,21 @@ def calls_per_step(step: TrainingStep, loops: Sequence[Loop]) -> int:
     return step.micro_batches * loops[0].calls if loops else 0
 
 
-def typical_step_s(walls: Sequence[float]) -> float:
-    """Typical time of a step from warm-up steps, the first of which is never typical."""
-    return median(walls[1:] or walls)
+def fastest_step_s(walls: Sequence[float]) -> float:
+    """Time of an undisturbed step, from warm-up steps: against it a budget must hold."""
+    return min(walls)
+
+
+@contextmanager
+def settled_garbage() -> Iterator[None]:
+    """Collect once, and leave what is alive out of later collections.
+
+    The collector stays on, as in training; but a full collection over torch's own modules, which
+    a longer run would meet once in a long while, would hit a few timed steps at random.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -13,7 +13,6 @@ recorded; what was measured until then is kept.
 
 from __future__ import annotations
 
-import gc
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,11 +28,13 @@ from seqprof.instruments.clocks import NS, host_clock_ns, synchronize, timer_res
 from seqprof.instruments.loops import Loop, find_loops, named_loop
 from seqprof.measure.account import account
 from seqprof.measure.compiling import compile_model, try_compile
+from seqprof.measure.depth import depth_facts
 from seqprof.measure.device import choose_device, describe_device, describe_environment
 from seqprof.measure.dwell import dwells, first_line, worth_dwelling
-from seqprof.measure.pairs import StepTimer, typical_step_s
+from seqprof.measure.pairs import StepTimer, settled_garbage, fastest_step_s
 from seqprof.measure.sweep import ROUNDS, prefix_lengths, sweep
 from seqprof.recording import (
+    DepthLaw,
     DeviceSamples,
     Dwell,
     HostLoad,
@@ -89,6 +90,7 @@ class _Findings:
     sweep_reason: str | None = None
     dwells: list[Dwell] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
+    depth: DepthLaw | None = None
     exit_code: int = 0
 
 
@@ -178,6 +180,7 @@ class _Conductor:
         self._found.incidents.extend(incidents)
         if not any(step.kind == "bare" for step in self._found.steps):
             raise self._nothing_measured()
+        self._derive_depth()
         return self._trial(samples, load), self._found.exit_code
 
     def _run_stages(self, sampler: DeviceSampler) -> None:
@@ -190,7 +193,7 @@ class _Conductor:
             self._take_sweep,
             lambda: self._take_dwells(sampler),
         )
-        with _settled_garbage():
+        with settled_garbage():
             for stage in stages:
                 with self._explained(nothing_measured=False):
                     stage()
@@ -271,7 +274,7 @@ class _Conductor:
         if found.loops:
             wanted = measure.timesteps
             plan, found.mark_cost_s = timer.plan(
-                typical_step_s(found.warmup), wanted.stride, wanted.budget
+                fastest_step_s(found.warmup), wanted.stride, wanted.budget
             )
         self._progress.stage("measuring steps", measure.pairs)
         start, pair = host_clock_ns(), 0
@@ -330,6 +333,27 @@ class _Conductor:
             self._found.dwells.append(dwell)
             self._progress.advance(len(self._found.dwells))
 
+    def _derive_depth(self) -> None:
+        """Last, and beside no sampler: it needs no device, and measures nothing."""
+        if self._found.exit_code:
+            return
+        timesteps = self._step.timesteps
+        if self._compiled:
+            reason = "the model is compiled: its operations are merged into others"
+            self._found.depth = DepthLaw(timesteps=timesteps, reason=reason)
+            return
+        self._progress.stage("deriving the sequential depth", None)
+        try:
+            self._found.depth = depth_facts(
+                self._step.model,
+                self._built.loss,
+                self._spec.train,
+                self._step.next_batch(),
+                timesteps,
+            )
+        except KeyboardInterrupt:  # everything that is measured is there already
+            self._found.depth = DepthLaw(timesteps=timesteps, reason="interrupted")
+
     def _incident(self, kind: str, detail: str) -> None:
         at = (host_clock_ns() - self._origin_ns) * NS
         self._found.incidents.append(Incident(kind=kind, detail=detail, at_s=at))
@@ -383,13 +407,14 @@ class _Conductor:
             dwells=tuple(found.dwells),
             samples=samples,
             host=load,
+            depth=found.depth,
             incidents=(*found.incidents, *self._slow_paths(), *self._timer.incidents),
         )
 
     def _slow_paths(self) -> tuple[Incident, ...]:
         model = self._built.model
         told = model.body.slow_paths() if isinstance(model, SequenceModel) else ()
-        return tuple(Incident(kind="slow_path", detail=detail) for detail in told)
+        return (Incident(kind="slow_path", detail=" ".join(told)),) if told else ()
 
     def _workload(self) -> Workload:
         spec, facts = self._spec, self._built.facts
@@ -427,18 +452,3 @@ def user_frame(error: BaseException) -> str:
         if outside and "site-packages" not in frame.filename:
             return f"{Path(frame.filename).name}:{frame.lineno}: "
     return ""
-
-
-@contextmanager
-def _settled_garbage() -> Iterator[None]:
-    """Collect once, and leave what is alive out of later collections.
-
-    The collector stays on, as in training; but a full collection over torch's own modules, which
-    a longer run would meet once in a long while, would hit a few timed steps at random.
-    """
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -24,21 +24,18 @@ from seqprof.errors import SeqprofError
 from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
 from seqprof.instruments.memory import PeakMemory, peak_memory
 from seqprof.instruments.operations import OperationCounter, launches
+from seqprof.measure.answers import Dwelt, Failure, Prepared, Size, Visit
 from seqprof.measure.device import choose_device, describe_device, describe_environment
 from seqprof.measure.dwell import dwells, first_line, worth_dwelling
 from seqprof.measure.pairs import StepTimer
 from seqprof.measure.run import user_frame
 from seqprof.measure.sweep import sweep
 from seqprof.recording import (
-    DeviceSamples,
     Dwell,
-    Environment,
-    Incident,
     OperationCount,
     Phase,
     PhaseAccount,
     PrefixPoint,
-    Step,
     Workload,
 )
 from seqprof.samplers.device import DeviceSampler
@@ -48,51 +45,6 @@ from seqprof.workloads.step import TrainingStep
 
 #: A step this short is run once untimed at every visit, to bring its data back into the caches.
 SETTLE_BELOW_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """What a model of some width has."""
-
-    parameters: int
-    flops_per_step: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A point that is warm and counted."""
-
-    workload: Workload
-    environment: Environment
-    warmup_wall_s: tuple[float, ...]
-    accounts: tuple[PhaseAccount, ...]
-    operations: tuple[OperationCount, ...]
-    unflattened: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """Steps of one round."""
-
-    steps: tuple[Step, ...]
-    settling_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Dwelt:
-    """What the device's slow counters told."""
-
-    dwells: tuple[Dwell, ...]
-    samples: DeviceSamples
-    incidents: tuple[Incident, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What went wrong with one point."""
-
-    kind: Literal["out_of_memory", "step_failed"]
-    detail: str
 
 
 @dataclass(slots=True)
@@ -115,6 +67,10 @@ class Worker:
     origin_ns: int
     _points: dict[tuple[int, int], _Point] = field(default_factory=dict)
     _model: nn.Module | None = None
+    preparing: Workload | None = None
+
+    def ready(self) -> None:
+        """Answer, which takes as long as the imports do."""
 
     def size(self, spec: Spec) -> Size:
         """Build a model only to say how large it is."""
@@ -124,6 +80,7 @@ class Worker:
     def prepare(self, key: tuple[int, int], spec: Spec) -> Prepared:
         """Warm a point up and count one step of it."""
         device = choose_device(spec.measure.device)
+        self.preparing = None
         if spec.measure.threads is not None:
             torch.set_num_threads(spec.measure.threads)
         built = build(spec, self.folder)
@@ -132,6 +89,8 @@ class Worker:
         built = replace(built, model=self._model)
         torch.manual_seed(spec.train.seed)
         step = TrainingStep(built, spec, device)
+        self.preparing = _workload(spec, built, step)
+        step.drop_gradients()  # of a point that failed in the middle
         point = _Point(spec, step, StepTimer(step, device, (), self.origin_ns))
         warmup = [_timed(step, device) for _ in range(spec.measure.warmup)]
         point.typical_s = min(warmup)
@@ -139,7 +98,7 @@ class Worker:
         self._points[key] = point
         _reset(device)
         return Prepared(
-            workload=_workload(spec, built, step),
+            workload=self.preparing,
             environment=describe_environment(describe_device(device), self.folder),
             warmup_wall_s=tuple(warmup),
             accounts=accounts,
@@ -215,7 +174,7 @@ def _workload(spec: Spec, built: Built, step: TrainingStep) -> Workload:
     )
 
 
-class _NamedOperations(OperationCounter):
+class _NamedOperations(OperationCounter):  # type: ignore[no-untyped-call]
     """Counts launching operations by name, and keeps the size of what they return."""
 
     def __init__(self) -> None:
@@ -308,7 +267,7 @@ def unflattened(model: nn.Module) -> tuple[str, ...]:
     )
 
 
-def failure(error: Exception) -> Failure:
+def failure(error: Exception, workload: Workload | None) -> Failure:
     """Word what went wrong in a step."""
     text = first_line(error)
     # The CPU's allocator raises a plain RuntimeError.
@@ -316,7 +275,7 @@ def failure(error: Exception) -> Failure:
         "can't allocate memory" in str(error) or "not enough memory" in str(error)
     )
     kind: Literal["out_of_memory", "step_failed"] = "out_of_memory" if short else "step_failed"
-    return Failure(kind, f"{user_frame(error)}{type(error).__name__}: {text}")
+    return Failure(kind, f"{user_frame(error)}{type(error).__name__}: {text}", workload)
 
 
 def serve(connection: Connection) -> None:
@@ -332,7 +291,7 @@ def serve(connection: Connection) -> None:
         except SeqprofError as error:
             answer = error
         except Exception as error:
-            answer = failure(error)
+            answer = failure(error, worker.preparing)
             error.__traceback__ = None  # its frames hold the tensors that did not fit
         connection.send(answer)
 

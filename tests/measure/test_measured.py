@@ -12,6 +12,7 @@ from command_line import SAMPLES
 from torch.utils import benchmark
 
 from seqprof.analysis.summary import summarise
+from seqprof.measure.pairs import StridePlan
 from seqprof.measure.run import Outcome, measure_run
 from seqprof.recording import Trial
 from seqprof.reports import console
@@ -245,3 +246,23 @@ def test_every_sample_config_runs_shortened(
     printed = capsys.readouterr().out
     assert "Phases" in printed
     assert max(map(len, printed.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("ratios", "stride"),
+    [
+        ([1.0295] * 8, 6),  # three times the budget at stride 1: a span needs two marks
+        ([1.03] * 7, 1),  # too few to judge
+        ([1.03] * 6 + [1.0] * 2, 1),  # not clear enough
+        ([0.97, 1.005] * 4, 1),
+    ],
+)
+def test_the_stride_widens_only_when_pairs_are_clearly_over_budget(
+    ratios: list[float], stride: int
+) -> None:
+    plan = StridePlan(stride=1, largest=100, budget=0.01, fixed=False)
+    fixed = StridePlan(stride=1, largest=100, budget=0.01, fixed=True)
+    for ratio in ratios:
+        plan.judge(1.0, ratio)
+        fixed.judge(1.0, ratio)
+    assert (plan.stride, fixed.stride) == (stride, 1)

@@ -138,8 +138,9 @@ class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Set :attr:`phase` to the name of the phase that is about to run.
 
     Args:
-        tracking: ``storage`` treats all views of one storage as one thing, as simpler tools do;
-            then operations that share a buffer chain up that pass nothing to each other.
+        tracking: ``storage`` treats all views of one storage as one thing and every tensor argument
+            as consumed, as simpler tools do. Operations that share a buffer then chain up though
+            they pass nothing to each other; it is here to compare with such counts.
     """
 
     #: Let higher-order operators (scans) come here too.
@@ -176,7 +177,7 @@ class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 inputs.add(storage._cdata)
                 if key in traits.written:
                     writes.append(tensor)
-                if key not in traits.overwritten and not traits.shape_only:
+                if key not in traits.overwritten and (self._whole or not traits.shape_only):
                     reads.append(tensor)
         fresh = [t for t in _tensors(result) if t.untyped_storage()._cdata not in inputs]
         writes += fresh

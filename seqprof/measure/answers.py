@@ -1,0 +1,63 @@
+"""What a worker answers. Plain data, so that the parent needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from seqprof.recording import (
+    DeviceSamples,
+    Dwell,
+    Environment,
+    Incident,
+    OperationCount,
+    PhaseAccount,
+    Step,
+    Workload,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a model of some width has."""
+
+    parameters: int
+    flops_per_step: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A point that is warm and counted."""
+
+    workload: Workload
+    environment: Environment
+    warmup_wall_s: tuple[float, ...]
+    accounts: tuple[PhaseAccount, ...]
+    operations: tuple[OperationCount, ...]
+    unflattened: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Steps of one round."""
+
+    steps: tuple[Step, ...]
+    settling_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dwelt:
+    """What the device's slow counters told."""
+
+    dwells: tuple[Dwell, ...]
+    samples: DeviceSamples
+    incidents: tuple[Incident, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong with one point."""
+
+    kind: Literal["out_of_memory", "step_failed"]
+    detail: str
+    workload: Workload | None = None

@@ -1,0 +1,217 @@
+"""How candidates are compared.
+
+::
+
+    start all workers | match | prepare A B C … | round: A B C | A B C | … | sweeps | dwells
+
+Workers import torch and build at the same time; from the warm-up on, one works at a time. A round
+visits every candidate once, at every length, and each visit takes the same number of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Literal, Protocol
+
+from seqprof.errors import SeqprofError
+from seqprof.measure.answers import Failure, Size
+from seqprof.measure.candidates import Contender, at_point, with_width
+from seqprof.measure.field import Entry, Field
+from seqprof.recording import Recording
+from seqprof.spec import DEFAULT_HEADS, Spec
+from seqprof.workloads.registry import families
+
+#: Without `--rounds`: as many as this, or as fit into this time, but never fewer than these.
+ROUNDS, MAX_S, FEWEST_ROUNDS = 20, 8.0, 6
+Match = Literal["width", "params", "flops"]
+#: A match this close is good enough: hidden sizes are whole numbers.
+MATCH_WITHIN = 0.005
+_WIDEST = 8192
+
+
+class Progress(Protocol):
+    """Told how the measuring goes, never while a worker works."""
+
+    def stage(self, name: str, total: float | None) -> None: ...
+
+    def advance(self, done: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A recording, the exit code that tells how complete it is, and where the time went."""
+
+    recording: Recording
+    exit_code: int
+    wall_s: float
+    untimed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to compare and how.
+
+    Attributes:
+        contenders: at least one; the baseline is one of their labels.
+        lengths: sequence lengths; empty for the specs' own.
+        batch_size: None for the specs' own.
+        rounds: None for as many as fit.
+    """
+
+    contenders: tuple[Contender, ...]
+    baseline: str
+    lengths: tuple[int, ...] = ()
+    batch_size: int | None = None
+    rounds: int | None = None
+    match: Match | None = None
+
+
+def measure_comparison(plan: Plan, command: str, progress: Progress) -> Outcome:
+    """Measure all candidates in interleaved rounds.
+
+    Raises:
+        SeqprofError: a candidate cannot be built, trained or matched.
+    """
+    with Field(plan.contenders) as field:
+        try:
+            progress.stage("starting the candidates", None)
+            field.wait_until_ready()
+            contenders = _matched(field, plan, progress)
+            _prepare(field, contenders, plan, progress)
+            _take_rounds(field, plan.rounds, progress)
+            _take_rest(field, progress)
+        except KeyboardInterrupt:
+            field.interrupt()
+        recording = field.recording("compare", command, plan.baseline, plan.match)
+        untimed = sum(entry.untimed_s for entry in field.entries)
+        return Outcome(recording, field.exit_code, field.now_s, untimed)
+
+
+def _prepare(field: Field, contenders: Sequence[Contender], plan: Plan, progress: Progress) -> None:
+    for length in plan.lengths or (None,):
+        for index, contender in enumerate(contenders):
+            spec = at_point(contender.spec, length, plan.batch_size)
+            field.entries.append(Entry(index, contender.label, spec))
+    progress.stage("warming up", len(field.entries))
+    for done, entry in enumerate(list(field.entries), start=1):
+        field.prepare(entry)
+        refuse_broken(entry)
+        progress.advance(done)
+
+
+def refuse_broken(entry: Entry) -> None:
+    """Raise for a model that cannot be trained at all; out of memory is a result instead."""
+    broken = [incident for incident in entry.incidents if incident.kind == "step_failed"]
+    if broken:
+        raise SeqprofError(
+            f"{entry.label} cannot be trained: {broken[0].detail}",
+            hint="the same batch and model fail without seqprof too; see the line named",
+        )
+
+
+def _take_rounds(field: Field, wanted: int | None, progress: Progress) -> None:
+    total = wanted or ROUNDS
+    progress.stage("measuring in turns", total)
+    began = monotonic()
+    for round_ in range(total):
+        enough = wanted is None and round_ >= FEWEST_ROUNDS and monotonic() - began > MAX_S
+        entries = [entry for entry in field.entries if entry.ready]
+        if enough or not entries:
+            return
+        for entry in entries:
+            field.visit(entry, round_)
+        progress.advance(round_ + 1)
+
+
+def _take_rest(field: Field, progress: Progress) -> None:
+    entries = [entry for entry in field.entries if entry.ready]
+    progress.stage("deriving the marginal cost", len(entries))
+    for done, entry in enumerate(entries, start=1):
+        if entry.spec.measure.sweep and not entry.spec.train.compile:
+            field.take_sweep(entry)
+        else:
+            entry.sweep_reason = "switched off, or the model is compiled"
+        progress.advance(done)
+    if any(e.prepared and e.prepared.environment.device.is_accelerator for e in entries):
+        progress.stage("dwelling on each phase for NVML", len(entries))
+        for done, entry in enumerate(entries, start=1):
+            if entry.ready:
+                field.take_dwells(entry)
+            progress.advance(done)
+
+
+# Matching -------------------------------------------------------------------------------------
+
+
+def _matched(field: Field, plan: Plan, progress: Progress) -> tuple[Contender, ...]:
+    """Return the candidates with hidden sizes at which they have what the baseline has."""
+    if plan.match is None:
+        return plan.contenders
+    progress.stage(f"matching {plan.match}", len(plan.contenders))
+    labels = [contender.label for contender in plan.contenders]
+    reference = plan.contenders[labels.index(plan.baseline)]
+    if plan.match == "width":
+        width = reference.spec.model.hidden_size
+        return tuple(
+            replace(c, spec=with_width(c.spec, width)) for c in map(_built_in, plan.contenders)
+        )
+    target = _quantity(field, labels.index(plan.baseline), _at_first(reference.spec, plan), plan)
+    matched = []
+    for index, contender in enumerate(map(_built_in, plan.contenders)):
+        spec = contender.spec
+        if contender.label != plan.baseline:
+            spec = with_width(spec, _find_width(field, index, spec, plan, target))
+        matched.append(replace(contender, spec=spec))
+        progress.advance(index + 1)
+    return tuple(matched)
+
+
+def _built_in(contender: Contender) -> Contender:
+    if contender.spec.model.name is None:
+        raise SeqprofError(
+            f"--match: {contender.label} is a model of your own, whose size seqprof cannot change",
+            "give it the size you want through model.kwargs, and leave --match out",
+        )
+    return contender
+
+
+def _at_first(spec: Spec, plan: Plan) -> Spec:
+    """FLOPs depend on the length; they are matched at the first one."""
+    return at_point(spec, plan.lengths[0] if plan.lengths else None, plan.batch_size)
+
+
+def _quantity(field: Field, index: int, spec: Spec, plan: Plan) -> int:
+    answer = field.workers[index].call("size", spec)
+    if isinstance(answer, Failure):
+        raise SeqprofError(f"--match {plan.match}: {answer.detail}")
+    assert isinstance(answer, Size)
+    if plan.match == "params":
+        return answer.parameters
+    if answer.flops_per_step is None:
+        raise SeqprofError(f"--match flops: the FLOPs of {spec.model.name} are not known")
+    return answer.flops_per_step
+
+
+def _find_width(field: Field, index: int, spec: Spec, plan: Plan, target: int) -> int:
+    """Return the hidden size whose quantity is nearest to ``target``, by bisection."""
+    multiple = width_multiple(spec)
+    low, high = 1, _WIDEST // multiple
+    best = (float("inf"), multiple)
+    while low <= high:
+        middle = (low + high) // 2
+        value = _quantity(field, index, _at_first(with_width(spec, middle * multiple), plan), plan)
+        best = min(best, (abs(value / target - 1), middle * multiple))
+        if best[0] <= MATCH_WITHIN:
+            break
+        low, high = (middle + 1, high) if value < target else (low, middle - 1)
+    return best[1]
+
+
+def width_multiple(spec: Spec) -> int:
+    """Return what the hidden size must be a multiple of: two features for each head."""
+    family = families().get(spec.model.name or "")
+    if family is None or "heads" not in family.options:
+        return 1
+    return 2 * (spec.model.heads or DEFAULT_HEADS)
