@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from seqprof.analysis.statistics import estimate_median
 from seqprof.instruments.loops import Loop
-from seqprof.measure.pairs import StepTimer, settled_garbage, fastest_step_s
+from seqprof.measure.pairs import StepTimer, fastest_step_s, settled_garbage
 from seqprof.spec import Spec
 from seqprof.workloads.build import build
 from seqprof.workloads.step import TrainingStep

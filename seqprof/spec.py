@@ -30,7 +30,13 @@ Positive = Annotated[int, Field(ge=1, le=LARGEST)]
 class _Part(BaseModel):
     """A mapping that refuses unknown keys and silent conversions, and cannot be changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        defer_build=True,  # `schema spec` never validates; do not build what it does not use
+    )
 
 
 class ModelSpec(_Part):
@@ -65,7 +71,7 @@ class ModelSpec(_Part):
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="between layers")
     nonlinearity: Literal["tanh", "relu"] | None = Field(default=None, description="rnn only")
     heads: Positive | None = Field(
-        default=None, description="heads of attention-like and xLSTM families (default: 4)"
+        default=None, description="heads of attention-like families, xLSTM and scalar mamba (default: 4)"
     )
     projection: Positive | None = Field(
         default=None, description="lstm only: h projected to so many features (LSTMP, proj_size)"
