@@ -26,9 +26,15 @@ def test_every_family_is_listed_whole(columns: str) -> None:
     words = done.stdout.split()
     for family in families().values():
         assert set(family.recurrence.split()) <= set(words)
-        row = next(line for line in lines if line.startswith(family.name))
-        assert (", ".join(family.executions) or "one") in row
-        assert row.split()[-1] == ("yes" if family.parallel_over_time else "no")
+        start = next(i for i, line in enumerate(lines) if line.startswith(f"{family.name} "))
+        rows = lines[start : start + len(family.growth)]
+        assert len(rows) >= max(1, len(family.executions))
+        for row, growth in zip(rows, family.growth, strict=True):
+            told = f"{growth.form} {growth.parallel} {growth.depth} {growth.work}".split()
+            assert [word for word in row.split() if word != "*"][-len(told) :] == told
+        starred = [row for row in rows if "*" in row.split()]
+        assert len(starred) == (len(rows) > 1)
+        assert all(f" {family.default_execution} *" in row for row in starred)
 
 
 def test_listing_imports_no_torch() -> None:

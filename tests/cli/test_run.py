@@ -146,9 +146,11 @@ def test_a_fault_in_the_middle_keeps_what_was_measured(
 def test_ctrl_c_keeps_the_steps_measured_so_far(failing: Path, tmp_path: Path) -> None:
     sign, output = tmp_path / "sign", tmp_path / "run.json"
     process = subprocess.Popen(
-        [sys.executable, "-m", "seqprof", "run", str(failing), "-o", str(output)]
-        + ["--set", f"model.kwargs={{after: 30, action: {sign}}}"]
-        + ["--set", "measure.pairs=1000000", "--set", "measure.max_s=600"],
+        [
+            *(sys.executable, "-m", "seqprof", "run", str(failing), "-o", str(output)),
+            *("--set", f"model.kwargs={{after: 30, action: {sign}}}"),
+            *("--set", "measure.pairs=1000000", "--set", "measure.max_s=600"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
