@@ -31,7 +31,7 @@ from seqprof.measure.compiling import compile_model, try_compile
 from seqprof.measure.depth import depth_facts
 from seqprof.measure.device import choose_device, describe_device, describe_environment
 from seqprof.measure.dwell import dwells, first_line, worth_dwelling
-from seqprof.measure.pairs import StepTimer, settled_garbage, fastest_step_s
+from seqprof.measure.pairs import StepTimer, fastest_step_s, settled_garbage
 from seqprof.measure.sweep import ROUNDS, prefix_lengths, sweep
 from seqprof.recording import (
     DepthLaw,
@@ -321,7 +321,14 @@ class _Conductor:
                 self._found.sweep_reason = first_line(error)
 
     def _run_sweep(self) -> None:
-        for point in sweep(self._step, self._device, self._timer.events, self._spec.train.seed):
+        points = sweep(
+            self._step,
+            self._device,
+            self._timer.events,
+            self._spec.train.seed,
+            limit_s=self._spec.measure.max_s / 2,
+        )
+        for point in points:
             self._found.sweep.append(point)
             self._progress.advance(len(self._found.sweep))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 
@@ -14,8 +15,8 @@ from seqprof.workloads.step import TrainingStep
 
 #: Prefixes as quarters of the sequence: four lengths tell a line from a curve.
 _PARTS = 4
-#: Enough pairs of points for an interval of the slope.
-ROUNDS = 6
+#: Enough pairs of points for an interval of the slope; on a slow machine fewer must do.
+ROUNDS, FEWEST_ROUNDS = 6, 3
 
 
 def prefix_lengths(timesteps: int) -> list[int]:
@@ -24,15 +25,25 @@ def prefix_lengths(timesteps: int) -> list[int]:
 
 
 def sweep(
-    step: TrainingStep, device: torch.device, events: EventPool | None, seed: int
+    step: TrainingStep,
+    device: torch.device,
+    events: EventPool | None,
+    seed: int,
+    limit_s: float = math.inf,
 ) -> Iterator[PrefixPoint]:
-    """Yield one point a step; lengths are shuffled within a round so that drift is not growth."""
+    """Yield one point a step; lengths are shuffled within a round so that drift is not growth.
+
+    No round begins after ``limit_s``, except for the fewest that there must be.
+    """
     lengths = prefix_lengths(step.timesteps)
     clock = PhaseClock(events)
     order = random.Random(seed)
     for length in lengths:
         step.run(prefix=length)  # a new shape allocates and plans; none of it is timed
+    began = host_clock_ns()
     for round_ in range(ROUNDS):
+        if round_ >= FEWEST_ROUNDS and (host_clock_ns() - began) * NS > limit_s:
+            return
         for length in order.sample(lengths, len(lengths)):
             clock.clear()
             if events is not None:
