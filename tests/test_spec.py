@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -44,7 +44,7 @@ def found(**keys: Any) -> list[Conflict]:
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"model__name": "lstm", "model__target": "a:b"}, "model.target", "both"),
     ({"model__name": "lsmt"}, "model.name", "did you mean 'lstm'"),
-    ({"model__name": "transformer-xl"}, "model.name", "known: rnn, lstm"),
+    ({"model__name": "xgboost"}, "model.name", "known: rnn, lstm"),
     ({"model__name": "attention", "model__execution": "cell"}, "model.execution", "rnn, lstm, gru"),
     ({"model__name": "attention", "model__bidirectional": True}, "model.bidirectional", "rnn"),
     ({"model__name": "encoder", "model__bidirectional": True}, "model.bidirectional", "encoder"),
@@ -52,6 +52,38 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"model__heads": 4}, "model.heads", "attention, encoder"),
     ({"model__name": "attention", "model__hidden_size": 100}, "model.hidden_size", "of 8"),
     ({"model__name": "encoder", "model__heads": 3}, "model.heads", "multiple of 6"),
+    ({"model__projection": 256}, "model.projection", "below hidden_size 256"),
+    ({"model__name": "gru", "model__projection": 8}, "model.projection", "it is for lstm"),
+    ({"model__name": "mingru", "model__execution": "fused"}, "model.execution", "parallel or seq"),
+    ({"model__name": "slstm", "model__execution": "parallel"}, "model.execution", "runs as cell"),
+    ({"model__name": "slstm", "model__heads": 3}, "model.heads", "multiple of 3"),
+    ({"model__name": "retention", "model__hidden_size": 12}, "model.hidden_size", "of 8"),
+    ({"model__name": "mlstm", "model__chunk": 8}, "model.chunk", "execution: chunked"),
+    ({"model__name": "ssm", "model__chunk": 8}, "model.chunk", "it is for linear-attention"),
+    ({"model__name": "mingru", "model__state_size": 8}, "model.state_size", "ssm, mamba"),
+    ({"model__name": "ssm", "model__transition": "scalar"}, "model.transition", "for mamba"),
+    ({"model__name": "mamba", "model__heads": 2}, "model.heads", "transition: scalar"),
+    ({"model__name": "mamba", "model__execution": "chunked"}, "model.execution", "scalar"),
+    (
+        {"model__name": "mamba", "model__execution": "sequential", "model__transition": "scalar"},
+        "model.execution",
+        "full",
+    ),
+    (
+        {"model__name": "mamba", "model__transition": "scalar", "model__heads": 3},
+        "model.heads",
+        "twice hidden_size 256",
+    ),
+    ({"model__name": "lstm", "model__kernel_size": 3}, "model.kernel_size", "for tcn"),
+    ({"model__name": "transformers"}, "model.name", "`model_type`"),
+    ({"model__name": "transformers", "model__config": {}}, "model.config", "`model_type`"),
+    (
+        {"model__name": "transformers", "model__config": {"model_type": "gpt2"}}
+        | {"model__hidden_size": 64},
+        "model.hidden_size",
+        "`config`",
+    ),
+    ({"model__config": {"model_type": "gpt2"}}, "model.config", "for transformers"),
     ({"model__kwargs": {"a": 1}}, "model.kwargs", "target"),
     ({"model__target": "a:b", "model__hidden_size": 256}, "model.hidden_size", "kwargs"),
     ({"model__target": "a:b", "model__layers": 2}, "model.layers", "kwargs"),
@@ -106,6 +138,18 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"train__bptt__truncate": 65, "data__seq_len": 64}, "train.bptt.truncate", "seq_len 64"),
     ({"train__bptt__truncate": 8, "model__name": "attention"}, "train.bptt.truncate", "no state"),
     ({"train__bptt__truncate": 8, "model__name": "encoder"}, "train.bptt.truncate", "no state"),
+    ({"train__bptt__truncate": 8, "model__name": "mingru"}, "train.bptt.truncate", "no state"),
+    (
+        {"train__bptt__truncate": 8, "model__name": "transformers"}
+        | {"model__config": {"model_type": "gpt2"}},
+        "train.bptt.truncate",
+        "no state",
+    ),
+    (
+        {"model__name": "slstm", "data__lengths": {"layout": "packed"}},
+        "data.lengths.layout",
+        "recurrent",
+    ),
     (
         {"train__bptt__truncate": 8, "model__bidirectional": True},
         "train.bptt.truncate",
@@ -164,6 +208,13 @@ RIGHT: list[dict[str, Any]] = [
     {"model__name": "attention", "model__bidirectional": False},
     {"model__name": "attention", "model__heads": 2, "model__hidden_size": 20},
     {"model__name": "rnn", "model__nonlinearity": "relu", "model__execution": "fused"},
+    {"model__projection": 255, "model__bidirectional": True, "model__execution": "cell"},
+    {"model__name": "mamba", "model__transition": "scalar", "model__execution": "chunked"}
+    | {"model__chunk": 1000, "model__heads": 2, "model__state_size": 5},
+    {"model__name": "mamba", "model__execution": "sequential", "model__hidden_size": 7},
+    {"model__name": "linear-attention", "model__hidden_size": 12, "model__heads": 3},
+    {"model__name": "slstm", "train__bptt__truncate": 8},
+    {"model__name": "transformers", "model__config": {"model_type": "gpt2", "n_embd": 64}},
     {"model__target": "a.b:c", "model__kwargs": {"x": [1, {"y": 2}]}, "model__head": "regression"}
     | {"data__kind": "csv", "data__path": "x"},
     {"data__target": "a:b", "data__kwargs": {"x": 1}}

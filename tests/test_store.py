@@ -14,7 +14,7 @@ import pytest
 from example_recordings import ALL, accelerator, change_trial, cpu_cell, long
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 
 from seqprof import store
 from seqprof.analysis.summary import summarise

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from example_recordings import ALL, cpu_cell, cpu_fused
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 
 from seqprof import store
 from seqprof.analysis.summary import summarise

@@ -119,7 +119,8 @@ def test_named_module_that_will_not_do(path: str, words: str) -> None:
             self.activation = nn.ReLU()
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.activation(super().forward(x))
+            output: Tensor = self.activation(super().forward(x))
+            return output
 
     model = Once()
     with pytest.raises(SeqprofError) as caught:

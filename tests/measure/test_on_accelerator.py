@@ -1,4 +1,4 @@
-"""`seqprof run` on the simulated accelerator, whose truth is known; in a subprocess, as a user does.
+"""`seqprof run` on the simulated accelerator, whose truth is known; in a subprocess, as by a user.
 
 The busy log that the simulator keeps is the truth; the command sees only events and NVML.
 """
