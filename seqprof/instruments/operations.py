@@ -9,9 +9,18 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-#: These allocate or describe memory and launch nothing.
+#: These allocate memory and launch nothing.
 _ALLOCATIONS = frozenset(
     {"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty"}
+)
+#: These return views without saying so in their schema.
+_UNDECLARED_VIEWS = frozenset(
+    {
+        "aten::unsafe_split",
+        "aten::unsafe_split_with_sizes",
+        "aten::unsafe_chunk",
+        "aten::_unsafe_view",
+    }
 )
 
 
@@ -19,7 +28,7 @@ _ALLOCATIONS = frozenset(
 def launches(operator: torch._ops.OpOverload) -> bool:
     """Whether the operator computes something, rather than views or describes a tensor."""
     schema = operator._schema
-    if schema.name in _ALLOCATIONS:
+    if schema.name in _ALLOCATIONS or schema.name in _UNDECLARED_VIEWS:
         return False
     views = [r for r in schema.returns if r.alias_info is not None and not r.alias_info.is_write]
     return not views
