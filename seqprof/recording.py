@@ -270,6 +270,105 @@ class HostLoad:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DepthLaw:
+    """Sequential depth of one step (forward, loss, backward), from shapes alone: *derived*."""
+
+    timesteps: int
+    depth_ops: Annotated[
+        int | None,
+        Meta(description="operations on the longest chain, each consuming the previous one's"),
+    ] = None
+    work_ops: Annotated[int | None, Meta(description="operations in all, views excluded")] = None
+    law: Annotated[
+        str | None, Meta(description="exact depth over T, as in 15·T + 20; null if none was found")
+    ] = None
+    coefficients: Annotated[
+        dict[str, float], Meta(description="term of the law to its coefficient")
+    ] = field(default_factory=dict)
+    lengths: Annotated[
+        tuple[int, ...], Meta(description="the T that were recorded; others follow from the law")
+    ] = ()
+    reason: Annotated[str | None, Meta(description="why there is no law")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfiledPhase:
+    """One phase (or `step`) on the device in the profiled pass, mean per step."""
+
+    phase: str
+    window_s: Annotated[
+        float, Meta(description="device windows of the phases tile the step; see docs/metrics.md")
+    ]
+    busy_s: Annotated[float, Meta(description="union of all activities on all streams")]
+    idle_s: float
+    activities: Annotated[float, Meta(description="kernels, copies and memsets; or operators")]
+    idle_by_cause_s: Annotated[
+        dict[str, float],
+        Meta(description="launch, sync, data, communication, dependency, unknown: they add up"),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfiledTimesteps:
+    """Each timestep of one loop in the profiled pass: mean per call; index = timestep.
+
+    An activity belongs to the timestep in whose host window it was launched. Busy and idle are
+    those of the timestep's device window. ``None`` where a timestep was not marked.
+    """
+
+    loop: str
+    phase: Literal["forward", "backward"]
+    activities: tuple[float | None, ...]
+    busy_s: tuple[float | None, ...]
+    idle_s: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityTotal:
+    """All runs of one kernel (or operator), per step; ``share`` is of all durations."""
+
+    name: str
+    calls: float
+    total_s: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfiledPass:
+    """A few steps under torch.profiler, beside the unprofiled ones, and what its trace says."""
+
+    on: Annotated[
+        Literal["device", "processor"],
+        Meta(description="processor: operators stand in for kernels; this is not device time"),
+    ]
+    steps: Annotated[int, Meta(description="steps that the figures are means of")] = 0
+    wall_s: Annotated[
+        tuple[float, ...], Meta(description="wall time of each profiled step, slowed as it is")
+    ] = ()
+    whole: ProfiledPhase | None = None
+    phases: tuple[ProfiledPhase, ...] = ()
+    timesteps: tuple[ProfiledTimesteps, ...] = ()
+    timesteps_reason: Annotated[
+        str | None, Meta(description="why there are none; null if there are")
+    ] = None
+    activities: Annotated[
+        tuple[ActivityTotal, ...], Meta(description="the longest in total, at most 10")
+    ] = ()
+    launchless: Annotated[
+        int, Meta(description="activities whose launch was not recorded, in the whole trace")
+    ] = 0
+    clock_error_s: Annotated[
+        float | None, Meta(description="bound on what a timestep's mark is off in the trace")
+    ] = None
+    quality: Annotated[
+        tuple[str, ...], Meta(description="defects of the trace and their effects")
+    ] = ()
+    reason: Annotated[
+        str | None, Meta(description="why there is no profiled pass; null if there is one")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """Something that happened and that a caveat must tell. ``analysis/caveats.py`` words it."""
 
@@ -311,6 +410,12 @@ class Trial:
     dwells: tuple[Dwell, ...] = ()
     samples: DeviceSamples = DeviceSamples()
     host: HostLoad | None = None
+    depth: Annotated[
+        DepthLaw | None, Meta(description="null in a recording older than this field")
+    ] = None
+    profile: Annotated[
+        ProfiledPass | None, Meta(description="null in a recording older than this field")
+    ] = None
     incidents: tuple[Incident, ...] = ()
 
 

@@ -71,7 +71,8 @@ class ModelSpec(_Part):
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="between layers")
     nonlinearity: Literal["tanh", "relu"] | None = Field(default=None, description="rnn only")
     heads: Positive | None = Field(
-        default=None, description="heads of attention-like families, xLSTM and scalar mamba (default: 4)"
+        default=None,
+        description="heads of attention-like families, xLSTM and scalar mamba (default: 4)",
     )
     projection: Positive | None = Field(
         default=None, description="lstm only: h projected to so many features (LSTMP, proj_size)"
@@ -234,6 +235,14 @@ class MeasureSpec(_Part):
     )
     dwell_s: float = Field(default=2.0, gt=0, description="how long a phase is repeated for NVML")
     dwell_samples: Positive = Field(default=3, description="fresh NVML samples a dwell needs")
+    profile: Literal["auto"] | bool = Field(
+        default="auto",
+        description="steps under torch.profiler besides (auto: where it records kernels, and with "
+        "--trace)",
+    )
+    profile_steps: Annotated[int, Field(ge=1, le=50)] = Field(
+        default=3, description="profiled steps; two more are run before them"
+    )
     sample_interval_s: float = Field(default=0.05, ge=0.05, le=1.0, description="NVML polling")
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from seqprof.recording import (
     CallLatency,
     Clock,
+    DepthLaw,
     Device,
     DeviceSamples,
     Dwell,
@@ -286,6 +287,14 @@ def cpu_cell() -> Recording:
                 latency("backward", 0.93 * CPU_PHASES["backward"] / 64),
             ),
             mark_cost_s=1.1e-6,
+            depth=DepthLaw(
+                timesteps=64,
+                depth_ops=968,
+                work_ops=2_316,
+                law="15·T + 8",
+                coefficients={"T": 15.0, "1": 8.0},
+                lengths=(4, 5, 6, 8, 12, 16, 17),
+            ),
             timestep_operations=(
                 TimestepOperations(loop=LOOP, phase="forward", operations=(16,) * 64),
                 TimestepOperations(loop=LOOP, phase="backward", operations=(29,) * 64),
@@ -330,6 +339,9 @@ def cpu_fused() -> Recording:
             sweep=sweep,
             samples=DeviceSamples(reason="no accelerator"),
             host=quiet_host(),
+            depth=DepthLaw(
+                timesteps=64, reason="the model is compiled: its operations are merged into others"
+            ),
         ),
         spec=spec(model__execution="fused"),
         command="seqprof run sample_configs/lstm_fused.yaml",

@@ -136,7 +136,11 @@ measure: {timesteps: {stride: 0}, device: GPU}
         ("layers: [2]", "1:29", "expected a whole number ≥ 1, got a list"),
         ("dropout: 1", "1:30", "model.dropout: expected a number ≥ 0 and < 1, got 1"),
         ("bidirectional: yes", "1:36", "got 'yes'; in YAML 1.2 only true and false are"),
-        ("execution: Cel", "1:32", "one of cell, fused, got 'Cel'; did you mean 'cell'?"),
+        (
+            "execution: Cel",
+            "1:32",
+            "one of cell, fused, parallel, chunked, sequential, got 'Cel'; did you mean 'cell'?",
+        ),
         ("layers: 1, layers: 2", "1:32", "'layers' stands here twice; first at line 1, column 21"),
         ("? [a] : b", "1:23", "a key must be a word"),
         ("nmae: x", "1:21", "unknown key 'nmae' in model; did you mean 'name'?"),
@@ -185,7 +189,7 @@ def test_each_problem_elsewhere_has_its_place_and_words(
         ("model: lstm", "1:8: model: expected a mapping, got 'lstm'"),
         ("model: {name: 3}", "1:15: model.name: expected text, got 3; put it in quotes"),
         ("model: {target: a:b, kwargs: {1: 2}}", "1:31: an argument's name must be text, got 1"),
-        ("data: {seq_len: 9}", "1:1: model needs a `name` (rnn, lstm, gru, attention, encoder)"),
+        ("data: {seq_len: 9}", "1:1: model needs a `name` (rnn, lstm, gru, attention, encoder,"),
         ("model: {nmae: lstm}", "1:9: unknown key 'nmae' in model; did you mean 'name'?"),
     ],
 )

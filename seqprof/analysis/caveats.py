@@ -46,6 +46,8 @@ COARSE_TIMER = 0.01
 HIGH_MARK_COST = 0.05
 #: Largest distance of a sweep's medians from its line.
 HIGH_MISFIT = 0.10
+#: Profiled steps over bare ones.
+SLOWED_BY_PROFILER = 1.10
 #: Share of computed timesteps that is padding.
 HIGH_PADDING = 0.10
 
@@ -155,6 +157,26 @@ INCIDENTS: dict[str, tuple[Severity, str, str]] = {
         "warning",
         "The sweep over prefix lengths failed: the marginal cost is null",
         "check that the model takes shorter sequences, or set measure.sweep: false",
+    ),
+    "profile_failed": (
+        "warning",
+        "The pass under torch.profiler failed: what a kernel timeline gives is null",
+        "set measure.profile: false to do without; another profiler on the device takes its place",
+    ),
+    "profile_unavailable": (
+        "warning",
+        "There is no pass under torch.profiler: what a kernel timeline gives is null",
+        "install a torch that is built with the profiler of this device, or drop --trace",
+    ),
+    "profile_quality": (
+        "warning",
+        "The trace of the profiled pass has a defect",
+        "profile fewer steps (measure.profile_steps), or shorter ones (data.seq_len)",
+    ),
+    "trace_not_written": (
+        "warning",
+        "The trace of the profiled pass could not be written",
+        "give --trace a file in a folder with room for it",
     ),
     "marks_failed": (
         "warning",
@@ -443,6 +465,21 @@ def _perturbation(case: _Case) -> Iterator[Caveat]:
         )
 
 
+def _profiled(case: _Case) -> Iterator[Caveat]:
+    profile = case.findings.profile
+    if profile is None or profile.slowdown.value is None or profile.measured.on != "device":
+        return
+    if profile.slowdown.value > SLOWED_BY_PROFILER:
+        yield Caveat(
+            kind="profiler_slowed",
+            severity="note",
+            text="The profiler slowed its steps: idle times of the kernel timeline are too long",
+            evidence=f"profiled steps took {profile.slowdown.value:.2f} times as long as bare ones "
+            f"(limit {SLOWED_BY_PROFILER:g})",
+            remedy="trust its busy times and counts; take idle against the bare step, or from NVML",
+        )
+
+
 def _stride(case: _Case) -> Iterator[Caveat]:
     strides = [stride for stride in case.findings.perturbation.strides if stride > 1]
     if strides:
@@ -586,6 +623,7 @@ _CHECKS: tuple[Callable[[_Case], Iterator[Caveat]], ...] = (
     _clocks,
     _other_processes,
     _perturbation,
+    _profiled,
     _timer,
     _mark_cost,
     _launch_bound,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from msgspec import Meta
 
 from seqprof.analysis.comparison import expanded_level
-from seqprof.analysis.growth import percentiles, resample_medians
+from seqprof.analysis.growth import FEWEST_ROUNDS, percentiles, resample_medians
 from seqprof.analysis.statistics import Estimate, median, missing
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def find_crossover(
     Returns:
         A crossing between two lengths at which different models are cheaper beyond doubt; else one
         beyond the longest length, *extrapolated*, if nearly all resamples of the rounds meet within
-        four times of it; else null. Costs known from one round only are taken as exact.
+        four times of it; else null. Costs given once
+        only (memory, published tables) are taken as exact.
     """
     lengths = sorted(set(first) & set(second))
     if len(lengths) < 2:
@@ -62,6 +63,8 @@ def find_crossover(
 
     x = np.asarray(lengths, dtype=np.float64)
     rounds = min(len(costs[length]) for costs in (first, second) for length in lengths)
+    if 1 < rounds < FEWEST_ROUNDS:
+        return _none(f"{rounds} rounds at some length; {FEWEST_ROUNDS} are needed")
     a, b = (_draws([costs[length] for length in lengths]) for costs in (first, second))
     difference = np.log(a) - np.log(b)
     below, above = (np.mean(difference < 0, axis=0), np.mean(difference > 0, axis=0))

@@ -20,6 +20,7 @@ from seqprof.analysis.phases import (
     summarise_phases,
     throughput,
 )
+from seqprof.analysis.profile import ProfileSummary, summarise_profile
 from seqprof.analysis.statistics import Estimate
 from seqprof.analysis.timesteps import (
     LaunchBound,
@@ -29,7 +30,7 @@ from seqprof.analysis.timesteps import (
     compare_clocks,
     summarise_loops,
 )
-from seqprof.recording import Environment, Recording, Trial, Workload
+from seqprof.recording import DepthLaw, Environment, Recording, Trial, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,9 @@ class Findings:
     """The quantities of one trial; each is defined in docs/metrics.md."""
 
     header: Header
+    depth: Annotated[
+        DepthLaw | None, Meta(description="derived from shapes; null in an older recording")
+    ] = None
     step: Annotated[Estimate, Meta(description="wall time of a bare step")]
     throughput: Annotated[Estimate, Meta(description="timesteps trained per second, no padding")]
     phases: tuple[PhaseSummary, ...]
@@ -69,6 +73,9 @@ class Findings:
     dwells: tuple[DwellSummary, ...]
     idle: tuple[PhaseIdle, ...]
     padding: Estimate
+    profile: Annotated[
+        ProfileSummary | None, Meta(description="null in a recording older than this field")
+    ] = None
 
 
 def setting(spec: dict[str, Any], path: str) -> Any:
@@ -90,6 +97,7 @@ def find(recording: Recording, trial: Trial) -> Findings:
     )
     return Findings(
         header=_header(recording, trial),
+        depth=trial.depth,
         step=step,
         throughput=throughput(trial),
         phases=phases,
@@ -109,22 +117,39 @@ def find(recording: Recording, trial: Trial) -> Findings:
             trial.samples,
             utilization,
             accelerator=environment.device.is_accelerator,
+            profile=trial.profile,
         ),
         padding=padding_share(trial),
+        profile=summarise_profile(trial),
     )
+
+
+#: Keys of the model that the header shows.
+_SIZES = (
+    "input_size", "hidden_size", "projection", "layers", "bidirectional", "dropout", "heads",
+    "state_size", "transition", "chunk", "kernel_size",
+)  # fmt: skip
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, (str, int, float))
 
 
 def _header(recording: Recording, trial: Trial) -> Header:
     model = setting(recording.spec, "model") or {}
-    sizes = ("input_size", "hidden_size", "layers", "bidirectional", "dropout", "heads")
-    built_in = trial.workload.family is not None
+    shape = {key: model[key] for key in _SIZES if model.get(key)}
+    if trial.workload.family is None:
+        shape = {}
+    elif model.get("config"):
+        # A library's architecture has its sizes there, and ours are not used.
+        shape = {key: value for key, value in model["config"].items() if _is_plain(value)}
     return Header(
         command=recording.command,
         created=recording.created,
         seed=recording.seed,
         environment=recording.environment,
         workload=trial.workload,
-        shape={key: model[key] for key in sizes if model.get(key)} if built_in else {},
+        shape=shape,
         warmup_steps=len(trial.warmup_wall_s),
         bare_steps=len(steps_of(trial, "bare")),
         probed_steps=len(steps_of(trial, "probed")),

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 SLOPE_METHOD = "Theil-Sen slope of time over size"
 POWER_METHOD = "Theil-Sen slope of log time over log size"
 LOCAL_METHOD = "log(time ratio) / log(size ratio) of neighbouring sizes"
-#: Rounds at every size from which its spread is resampled.
-FEWEST_ROUNDS = 3
+#: Rounds at every size from which its spread is resampled: the range of five values covers the
+#: median with 94 %, that of three with 75 %.
+FEWEST_ROUNDS = 5
 #: A doubling of the batch that lifts the throughput by less has stopped to pay.
 SATURATED_BELOW = 0.10
 
@@ -137,7 +138,7 @@ def group(sizes: Sequence[int], seconds: Sequence[float]) -> dict[int, list[floa
 
 
 def resample_medians(times: Sequence[Sequence[float]]) -> Array | None:
-    """Return ``[RESAMPLES, sizes]`` medians of resampled rounds; None below three at any size."""
+    """Return ``[RESAMPLES, sizes]`` medians of resampled rounds; None below five at any size."""
     if min(map(len, times)) < FEWEST_ROUNDS:
         return None
     import numpy as np

@@ -13,10 +13,10 @@ from msgspec import Meta
 
 from seqprof.analysis.dwell import DwellSummary
 from seqprof.analysis.phases import PhaseSummary
+from seqprof.analysis.profile import busy_fraction
 from seqprof.analysis.statistics import Estimate, missing
-from seqprof.recording import DeviceSamples, Phase
+from seqprof.recording import DeviceSamples, Phase, ProfiledPass
 
-NEEDS_TIMELINE = "needs a kernel timeline"
 IdleSource = Literal["nvml_utilization", "core_busy_fraction"]
 
 
@@ -43,12 +43,14 @@ def summarise_idle(
     utilization: Estimate,
     *,
     accelerator: bool,
+    profile: ProfiledPass | None = None,
 ) -> tuple[PhaseIdle, ...]:
     """Return one entry per phase and one for the step.
 
     Args:
         utilization: model FLOP/s over peak, which is known for the whole step only.
         accelerator: False where the processor stands in.
+        profile: the profiled pass, for busy_fraction.
     """
     by_phase: dict[str, DwellSummary] = {dwell.phase: dwell for dwell in dwells}
     parts: list[tuple[Phase | Literal["step"], Estimate, Estimate]] = [
@@ -56,7 +58,7 @@ def summarise_idle(
     ]
     parts.append(("step", step, _core_busy_step(phases)))
     return tuple(
-        _summarise(name, time, busy, by_phase.get(name), samples, utilization, accelerator)
+        _summarise(name, time, busy, by_phase.get(name), samples, utilization, accelerator, profile)
         for name, time, busy in parts
     )
 
@@ -69,6 +71,7 @@ def _summarise(
     samples: DeviceSamples,
     utilization: Estimate,
     accelerator: bool,
+    profile: ProfiledPass | None,
 ) -> PhaseIdle:
     reason = _no_dwell(phase, samples, accelerator)
     nvml = dwell.nvml_utilization if dwell else missing("1", "NVML during a dwell", reason)
@@ -77,9 +80,9 @@ def _summarise(
         phase=phase,
         time=time,
         nvml_utilization=nvml,
-        busy_fraction=missing(
-            "1", "union of kernel intervals / window", NEEDS_TIMELINE if accelerator else reason
-        ),
+        busy_fraction=busy_fraction(profile, phase)
+        if accelerator
+        else missing("1", "union of kernel intervals / window", reason),
         sm_active=dwell.sm_active if dwell else missing("1", "NVML GPM during a dwell", reason),
         model_flops_utilization=utilization
         if phase == "step" or not accelerator

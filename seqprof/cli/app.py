@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from seqprof.cli import doctor, listing, run, schema, show, trace
+from seqprof.cli import compare, depth, doctor, listing, run, scale, schema, show, trace
 from seqprof.errors import EXIT_INTERRUPTED, SeqprofError
 
 app = typer.Typer(
@@ -47,8 +47,11 @@ def options(
 
 
 app.command("run")(run.run)
+app.command("compare")(compare.compare)
+app.command("scale")(scale.scale)
 app.command("show")(show.show)
 app.command("trace")(trace.trace)
+app.command("depth")(depth.depth)
 app.command("list")(listing.list_families)
 app.command("doctor")(doctor.doctor)
 app.add_typer(schema.app, name="schema")

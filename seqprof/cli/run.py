@@ -22,6 +22,12 @@ def run(
         Path | None,
         typer.Option("--output", "-o", help="Write recording, summary and rows as JSON."),
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            "--trace", metavar="FILE", help="Keep the profiled steps' trace (.json.gz, Perfetto)."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print that JSON to stdout, and nothing else there.")
     ] = False,
@@ -41,16 +47,20 @@ def run(
     loaded = load_spec(config, overrides or [])
     if output is not None:
         check_writable(output)
+    if trace is not None:
+        check_writable(trace)
 
     from seqprof.measure.run import measure_run  # imports torch: after all that can be refused
 
     with stage_progress(enabled=not quiet) as progress:
         outcome = measure_run(
-            loaded.spec, loaded.folder, shlex.join(["seqprof", *sys.argv[1:]]), progress
+            loaded.spec, loaded.folder, shlex.join(["seqprof", *sys.argv[1:]]), progress, trace
         )
 
     from seqprof.cli.output import present
 
     present(outcome.recording, output=output, as_json=as_json, quiet=quiet)
+    if outcome.trace_kept and not quiet:
+        print(f"written: {trace}", file=sys.stderr)
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)

@@ -24,3 +24,19 @@ def recording() -> None:
     from seqprof.reports.json import schema
 
     typer.echo(json.dumps(schema(), indent=2))
+
+
+@app.command("compare")
+def compare() -> None:
+    """Print the JSON Schema of a stored comparison."""
+    from seqprof.reports.compare_json import CompareDocument, schema
+
+    typer.echo(json.dumps(schema(CompareDocument, "seqprof comparison"), indent=2))
+
+
+@app.command("scale")
+def scale() -> None:
+    """Print the JSON Schema of a stored scaling."""
+    from seqprof.reports.compare_json import ScaleDocument, schema
+
+    typer.echo(json.dumps(schema(ScaleDocument, "seqprof scaling"), indent=2))

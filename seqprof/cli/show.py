@@ -34,6 +34,11 @@ def show(
 
     loaded = [store.load(path) for path in recordings]  # all, before the first is printed
     for index, (path, recording) in enumerate(zip(recordings, loaded, strict=True)):
+        if recording.kind != "run":
+            from seqprof.cli.output import present_comparison
+
+            present_comparison(recording, None, output_format is Format.JSON, quiet)
+            continue
         summary = summarise(recording)
         if output_format is Format.JSON:
             from seqprof.reports import json as json_report

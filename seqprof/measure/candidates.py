@@ -16,6 +16,8 @@ from seqprof.workloads.registry import Family, families
 _BUILT_IN_KEYS = tuple(
     key for key in ModelSpec.model_fields if key not in ("name", "target", "kwargs", "head")
 )
+#: Without a base spec: short enough for an answer while one waits.
+_DEFAULTS = "data: {seq_len: 128}\n"
 _YAML = (".yaml", ".yml")
 
 
@@ -76,7 +78,7 @@ def _contender(label: str, word: str, base: Path | None, overrides: Sequence[str
 def _from_target(word: str, base: Path | None, overrides: Sequence[str]) -> LoadedSpec:
     own = [f"model.target={word}", "model.name=null"]
     own += [f"model.{key}=null" for key in _BUILT_IN_KEYS]
-    return _load(f"model: {{target: '{word}'}}\n", word, base, [*overrides, *own])
+    return _load(f"model: {{target: '{word}'}}\n{_DEFAULTS}", word, base, [*overrides, *own])
 
 
 def _from_name(word: str, base: Path | None, overrides: Sequence[str]) -> LoadedSpec:
@@ -98,7 +100,7 @@ def _from_name(word: str, base: Path | None, overrides: Sequence[str]) -> Loaded
     own += [f"model.{option}=null" for option in options if option not in family.options]
     if family.executions:
         own.append(f"model.execution={execution or _usual(family)}")
-    return _load(f"model: {{name: {name}}}\n", word, base, [*overrides, *own])
+    return _load(f"model: {{name: {name}}}\n{_DEFAULTS}", word, base, [*overrides, *own])
 
 
 def _usual(family: Family) -> str:
@@ -149,3 +151,20 @@ def parse_sizes(text: str, option: str) -> tuple[int, ...]:
         raise SeqprofError(
             f"{option} {text}: expected a range of doublings, as 64:4096, or a list, as 64,256,1024"
         ) from None
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Return the seconds of ``60``, ``60s`` or ``5m``.
+
+    Raises:
+        SeqprofError: it is none of them, or not positive.
+    """
+    units = {"s": 1.0, "m": 60.0}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1.0)
+    try:
+        seconds = float(number) * unit
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        raise SeqprofError(f"{option} {text}: expected a time, as 60s or 5m")
+    return seconds

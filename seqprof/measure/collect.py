@@ -16,6 +16,7 @@ from seqprof.recording import Clock, LoopTiming, TimestepLatency, TimestepOperat
 
 Span = tuple[Any, Any]
 Side = Literal["forward", "backward"]
+SIDES: tuple[Side, ...] = ("forward", "backward")
 _QUANTILES = (5, 25, 50, 75, 95)
 #: Significant digits of a stored latency: finer than any noise, and the file stays small.
 _DIGITS = 5

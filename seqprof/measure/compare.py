@@ -24,11 +24,11 @@ from seqprof.spec import DEFAULT_HEADS, Spec
 from seqprof.workloads.registry import families
 
 #: Without `--rounds`: as many as this, or as fit into this time, but never fewer than these.
-ROUNDS, MAX_S, FEWEST_ROUNDS = 20, 8.0, 6
+ROUNDS, MAX_S, FEWEST_ROUNDS = 20, 7.0, 6
 Match = Literal["width", "params", "flops"]
 #: A match this close is good enough: hidden sizes are whole numbers.
 MATCH_WITHIN = 0.005
-_WIDEST = 8192
+_MOST_GUESSES = 12
 
 
 class Progress(Protocol):
@@ -74,6 +74,9 @@ def measure_comparison(plan: Plan, command: str, progress: Progress) -> Outcome:
     Raises:
         SeqprofError: a candidate cannot be built, trained or matched.
     """
+    if plan.match is not None:
+        for contender in plan.contenders:
+            _refuse_own(contender)
     with Field(plan.contenders) as field:
         try:
             progress.stage("starting the candidates", None)
@@ -154,12 +157,10 @@ def _matched(field: Field, plan: Plan, progress: Progress) -> tuple[Contender, .
     reference = plan.contenders[labels.index(plan.baseline)]
     if plan.match == "width":
         width = reference.spec.model.hidden_size
-        return tuple(
-            replace(c, spec=with_width(c.spec, width)) for c in map(_built_in, plan.contenders)
-        )
+        return tuple(replace(c, spec=with_width(c.spec, width)) for c in plan.contenders)
     target = _quantity(field, labels.index(plan.baseline), _at_first(reference.spec, plan), plan)
     matched = []
-    for index, contender in enumerate(map(_built_in, plan.contenders)):
+    for index, contender in enumerate(plan.contenders):
         spec = contender.spec
         if contender.label != plan.baseline:
             spec = with_width(spec, _find_width(field, index, spec, plan, target))
@@ -168,13 +169,12 @@ def _matched(field: Field, plan: Plan, progress: Progress) -> tuple[Contender, .
     return tuple(matched)
 
 
-def _built_in(contender: Contender) -> Contender:
+def _refuse_own(contender: Contender) -> None:
     if contender.spec.model.name is None:
         raise SeqprofError(
             f"--match: {contender.label} is a model of your own, whose size seqprof cannot change",
             "give it the size you want through model.kwargs, and leave --match out",
         )
-    return contender
 
 
 def _at_first(spec: Spec, plan: Plan) -> Spec:
@@ -195,18 +195,23 @@ def _quantity(field: Field, index: int, spec: Spec, plan: Plan) -> int:
 
 
 def _find_width(field: Field, index: int, spec: Spec, plan: Plan, target: int) -> int:
-    """Return the hidden size whose quantity is nearest to ``target``, by bisection."""
+    """Return the hidden size whose quantity is nearest to ``target``.
+
+    Parameters and FLOPs grow about as the square of the width, so each guess goes by that; at the
+    end neighbours are tried in turn.
+    """
     multiple = width_multiple(spec)
-    low, high = 1, _WIDEST // multiple
-    best = (float("inf"), multiple)
-    while low <= high:
-        middle = (low + high) // 2
-        value = _quantity(field, index, _at_first(with_width(spec, middle * multiple), plan), plan)
-        best = min(best, (abs(value / target - 1), middle * multiple))
-        if best[0] <= MATCH_WITHIN:
+    tried: dict[int, float] = {}
+    guess = max(1, spec.model.hidden_size // multiple)
+    while len(tried) < _MOST_GUESSES and guess not in tried:
+        width = with_width(spec, guess * multiple)
+        value = _quantity(field, index, _at_first(width, plan), plan)
+        tried[guess] = abs(value / target - 1)
+        if tried[guess] <= MATCH_WITHIN:
             break
-        low, high = (middle + 1, high) if value < target else (low, middle - 1)
-    return best[1]
+        step = round(guess * (target / value) ** 0.5)
+        guess = max(1, step if step != guess else guess + (1 if value < target else -1))
+    return min(tried, key=lambda guess: tried[guess]) * multiple
 
 
 def width_multiple(spec: Spec) -> int:

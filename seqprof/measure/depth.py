@@ -64,6 +64,12 @@ class Subject:
     batch_size: int
     optimizer: TrainSpec
     notes: tuple[str, ...] = ()
+    chunk: int | None = None  # of truncated BPTT
+
+
+def law_lengths(chunk: int | None) -> list[int]:
+    """Lengths from which the law comes; with truncated BPTT whole chunks, as it steps there."""
+    return list(LAW_LENGTHS) if chunk is None else [chunk * count for count in (1, 2, 3, 4)]
 
 
 def meta_copy(model: nn.Module) -> nn.Module:
@@ -148,7 +154,8 @@ def record_lengths(
         What was found, for the longest of ``lengths``, and the graph of the shortest recorded.
     """
     longest = max(lengths)
-    wanted = sorted({*lengths, *(t for t in LAW_LENGTHS if t <= max(longest, _LONGEST_EXTRA))})
+    extra = [t for t in law_lengths(subject.chunk) if t <= max(longest, _LONGEST_EXTRA)]
+    wanted = sorted({*lengths, *extra})
     smallest = record(subject, wanted[0], with_optimizer=True)
     points = [point(smallest, wanted[0])]
     graph = smallest
@@ -248,6 +255,7 @@ def config_subject(spec: Spec, folder: Path, name: str, batch_size: int | None) 
         batch_size=batch,
         optimizer=spec.train,
         notes=tuple(notes),
+        chunk=spec.train.bptt.truncate,
     )
 
 
@@ -324,7 +332,7 @@ def depth_facts(
     train: TrainSpec,
     template: Batch,
     timesteps: int,
-    lengths: Iterable[int] = LAW_LENGTHS,
+    lengths: Iterable[int] | None = None,
     budget_s: float = RUN_BUDGET_S,
 ) -> DepthLaw:
     """Return depth and work at T, by their laws, from a meta copy of ``model``.
@@ -332,16 +340,27 @@ def depth_facts(
     Args:
         template: a batch as the model gets it; its values are not used.
         timesteps: T that depth and work are wanted for.
-        lengths: short lengths to record.
+        lengths: short lengths to record (default: :func:`law_lengths`).
         budget_s: about how long it may take.
 
     Never raises for what the model does: the reason is in the result.
     """
+    chunk = train.bptt.truncate
+    if chunk is not None and timesteps <= chunk:
+        chunk = None
+    if chunk is not None and timesteps % chunk:
+        reason = f"T is no multiple of train.bptt.truncate ({chunk}): the law is for whole chunks"
+        return DepthLaw(timesteps=timesteps, reason=reason)
+    wanted = sorted(lengths or law_lengths(chunk))
     try:
-        return _facts(model, loss, train, template, timesteps, sorted(lengths), budget_s)
+        return _facts(model, loss, train, template, timesteps, wanted, budget_s)
     except Exception as error:
-        reason = error.message if isinstance(error, SeqprofError) else _first_line(error)
-        return DepthLaw(timesteps=timesteps, reason=f"{type(error).__name__}: {reason}")
+        reason = (
+            error.message
+            if isinstance(error, SeqprofError)
+            else f"{type(error).__name__}: {_first_line(error)}"
+        )
+        return DepthLaw(timesteps=timesteps, reason=reason)
 
 
 def _facts(

@@ -30,6 +30,8 @@ from seqprof.spec import Spec
 _NS = 1e-9
 #: A visit takes steps for about this long, but no more steps than this.
 VISIT_S, MOST_STEPS = 0.05, 10
+#: A sweep is cut short after this.
+SWEEP_S = 2.0
 
 
 @dataclass(slots=True)
@@ -161,7 +163,7 @@ class Field:
     def take_sweep(self, entry: Entry) -> None:
         """Take prefixes of the sequences, for the marginal cost."""
         try:
-            answer = self.workers[entry.contender].call("sweep", entry.key)
+            answer = self.workers[entry.contender].call("sweep", entry.key, SWEEP_S)
         except WorkerDiedError as death:
             answer = Failure("step_failed", str(death))
             self._replace_worker(entry.contender)

@@ -116,7 +116,7 @@ class StepTimer:
         if stride is not None:
             chosen = mask(self.calls, stride, pair)
             self._probe.begin_step(chosen, chosen)
-            forwards = _CallIndices(self._probe, self._step, self._loops)
+            forwards = CallIndices(self._probe, self._step, self._loops)
         synchronize(self._device)
         result = self._step.run(self.phases, forwards)
         synchronize(self._device)
@@ -160,7 +160,7 @@ class StepTimer:
         )
 
 
-class _CallIndices:
+class CallIndices:
     """Turns the timesteps of a forward into indices of calls.
 
     They are the same unless the user named a module that is called another number of times.

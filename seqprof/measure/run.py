@@ -2,10 +2,11 @@
 
 ::
 
-    build | warm-up | find timesteps | count | pairs: bare probed, probed bare … | sweep | dwell
-          |<------------------------- the NVML sampler polls ----------------------------->|
+    build | warm-up | find timesteps | count | pairs: bare probed, probed bare … | sweep … | profile
+          |<----------------------------- the NVML sampler polls ----------------------------->|
 
-The sweep of prefix lengths is for models without marked timesteps, the dwell for accelerators.
+After the pairs comes a sweep of prefix lengths, for models without marked timesteps, and on
+accelerators the dwell. The profiled pass is last: a profiler may leave later steps slower.
 
 What goes wrong in the middle (out of memory, a kernel error, Ctrl-C) ends the measuring and is
 recorded; what was measured until then is kept.
@@ -32,6 +33,7 @@ from seqprof.measure.depth import depth_facts
 from seqprof.measure.device import choose_device, describe_device, describe_environment
 from seqprof.measure.dwell import dwells, first_line, worth_dwelling
 from seqprof.measure.pairs import StepTimer, fastest_step_s, settled_garbage
+from seqprof.measure.profiled import Profiler
 from seqprof.measure.sweep import ROUNDS, prefix_lengths, sweep
 from seqprof.recording import (
     DepthLaw,
@@ -41,6 +43,7 @@ from seqprof.recording import (
     Incident,
     PhaseAccount,
     PrefixPoint,
+    ProfiledPass,
     Recording,
     Step,
     StepKind,
@@ -73,6 +76,7 @@ class Outcome:
 
     recording: Recording
     exit_code: int
+    trace_kept: bool = False
 
 
 @dataclass(slots=True)
@@ -91,10 +95,13 @@ class _Findings:
     dwells: list[Dwell] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     depth: DepthLaw | None = None
+    profile: ProfiledPass | None = None
     exit_code: int = 0
 
 
-def measure_run(spec: Spec, folder: Path, command: str, progress: Progress) -> Outcome:
+def measure_run(
+    spec: Spec, folder: Path, command: str, progress: Progress, trace: Path | None = None
+) -> Outcome:
     """Measure one model's training.
 
     Args:
@@ -102,6 +109,7 @@ def measure_run(spec: Spec, folder: Path, command: str, progress: Progress) -> O
         folder: where the spec's relative paths and targets are looked for.
         command: what the user typed, for the recording.
         progress: told the stages.
+        trace: where to keep the trace of the profiled pass; None if nowhere.
 
     Raises:
         SeqprofError: nothing could be measured.
@@ -111,7 +119,7 @@ def measure_run(spec: Spec, folder: Path, command: str, progress: Progress) -> O
     device = choose_device(spec.measure.device)
     progress.stage("building the model", None)
     torch.manual_seed(spec.train.seed)
-    conductor = _Conductor(spec, folder, device, progress)
+    conductor = _Conductor(spec, folder, device, progress, trace)
     trial, exit_code = conductor.measure()
     environment = replace(
         describe_environment(conductor.described, folder),
@@ -128,13 +136,20 @@ def measure_run(spec: Spec, folder: Path, command: str, progress: Progress) -> O
         trials=(trial,),
         timer_resolution_s=timer_resolution_s(),
     )
-    return Outcome(recording, exit_code)
+    return Outcome(recording, exit_code, conductor.trace_kept)
 
 
 class _Conductor:
     """Runs the stages of one trial, in order, and keeps what they found."""
 
-    def __init__(self, spec: Spec, folder: Path, device: torch.device, progress: Progress) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        folder: Path,
+        device: torch.device,
+        progress: Progress,
+        trace: Path | None,
+    ) -> None:
         self._spec = spec
         self._folder = folder
         self._device = device
@@ -142,11 +157,14 @@ class _Conductor:
         self._found = _Findings()
         self.described = describe_device(device)
         self.driver = DriverFacts()
+        self.trace_kept = False
         self._compiled = False
         self._built = self._build()
         self._step = TrainingStep(self._built, spec, device)
         self._origin_ns = host_clock_ns()
         self._timer = StepTimer(self._step, device, (), self._origin_ns)
+        self._profiler = Profiler(spec.measure, device, trace)
+        self._found.profile = self._profiler.absent("the run ended before it")
 
     def _build(self) -> Built:
         built = build(self._spec, self._folder)
@@ -178,6 +196,9 @@ class _Conductor:
             load = host.stop()
             samples, incidents, self.driver = sampler.finish()
         self._found.incidents.extend(incidents)
+        self._found.incidents.extend(self._profiler.keep(samples, self._origin_ns))
+        self.trace_kept = self._profiler.kept
+        self._profiler.close()
         if not any(step.kind == "bare" for step in self._found.steps):
             raise self._nothing_measured()
         self._derive_depth()
@@ -192,6 +213,7 @@ class _Conductor:
             self._take_pairs,
             self._take_sweep,
             lambda: self._take_dwells(sampler),
+            self._take_profile,
         )
         with settled_garbage():
             for stage in stages:
@@ -340,6 +362,16 @@ class _Conductor:
             self._found.dwells.append(dwell)
             self._progress.advance(len(self._found.dwells))
 
+    def _take_profile(self) -> None:
+        if self._profiler.why_not() is None:
+            self._progress.stage("profiling steps", None)
+        counted = [account.operations for account in self._found.accounts]
+        operations = sum(count for count in counted if count is not None)
+        self._found.profile, incidents = self._profiler.take(
+            self._step, self._found.loops, operations or None
+        )
+        self._found.incidents.extend(incidents)
+
     def _derive_depth(self) -> None:
         """Last, and beside no sampler: it needs no device, and measures nothing."""
         if self._found.exit_code:
@@ -415,6 +447,7 @@ class _Conductor:
             samples=samples,
             host=load,
             depth=found.depth,
+            profile=found.profile,
             incidents=(*found.incidents, *self._slow_paths(), *self._timer.incidents),
         )
 

@@ -45,6 +45,8 @@ from seqprof.workloads.step import TrainingStep
 
 #: A step this short is run once untimed at every visit, to bring its data back into the caches.
 SETTLE_BELOW_S = 0.05
+#: Rounds of a sweep that are taken however long they last.
+FEWEST_SWEEP_ROUNDS = 2
 
 
 @dataclass(slots=True)
@@ -115,11 +117,18 @@ class Worker:
         taken = tuple(point.timer.run("bare", round_) for _ in range(steps))
         return Visit(taken, settling)
 
-    def sweep(self, key: tuple[int, int]) -> tuple[PrefixPoint, ...]:
-        """Take prefixes of the sequences, for the marginal cost."""
+    def sweep(self, key: tuple[int, int], max_s: float) -> tuple[PrefixPoint, ...]:
+        """Take prefixes of the sequences, for the marginal cost; stop after ``max_s``."""
         point = self._points[key]
         device = choose_device(point.spec.measure.device)
-        return tuple(sweep(point.step, device, point.timer.events, point.spec.train.seed))
+        points: list[PrefixPoint] = []
+        began = host_clock_ns()
+        for taken in sweep(point.step, device, point.timer.events, point.spec.train.seed):
+            points.append(taken)
+            late = (host_clock_ns() - began) * NS > max_s
+            if late and taken.round >= FEWEST_SWEEP_ROUNDS:
+                break
+        return tuple(points)
 
     def dwell(self, key: tuple[int, int]) -> Dwelt:
         """Repeat each phase for NVML; nothing without an accelerator."""

@@ -16,8 +16,10 @@ from seqprof.analysis.statistics import Estimate
 from seqprof.analysis.summary import Summary
 from seqprof.analysis.timesteps import SLOW_SAMPLES, Bin, LoopLatency
 from seqprof.analysis.verdict import loops_of, main_clock
+from seqprof.recording import DepthLaw
 from seqprof.reports import quantities as q
 from seqprof.reports.layout import heading, pairs, paragraph, print_to, table
+from seqprof.reports.profile_console import render_profile
 
 #: Loops whose timesteps are shown row by row; of more, the slowest. The JSON has all.
 MOST_LOOP_TABLES = 2
@@ -42,6 +44,8 @@ def render(summary: Summary, console: Console, *, quiet: bool = False) -> None:
     _marginal(summary, console)
     _idle(summary, console)
     _dwells(summary, console)
+    if summary.profile is not None:
+        render_profile(summary.profile, console, NAMES)
     _caveats(summary, console)
     _verdict(summary, console)
 
@@ -90,6 +94,7 @@ def _header(summary: Summary, console: Console) -> None:
             ("software", " · ".join(versions)),
             ("measured", _measured(header)),
             ("step", f"{_with_interval(summary.step)} · {_throughput(summary)}"),
+            *([("depth", _depth(summary.depth))] if summary.depth is not None else []),
         ],
     )
 
@@ -138,6 +143,17 @@ def _throughput(summary: Summary) -> str:
     if summary.throughput.value is None:
         return f"throughput: {summary.throughput.reason}"
     return f"{q.rate(summary.throughput)} timesteps/s"
+
+
+def _depth(depth: DepthLaw) -> str:
+    """How many operations wait for each other, as in 15·T + 8 = 968 of 2,316."""
+    if depth.depth_ops is None:
+        return f"{depth.law or q.NOTHING} ({depth.reason or 'the law does not hold at this T'})"
+    grows = depth.law is not None and any(term != "1" for term in depth.coefficients)
+    law = f"{depth.law} = " if grows else ""
+    of = "" if depth.work_ops is None else f" of {depth.work_ops:,}"
+    constant = "" if grows or depth.law is None else " at any T"
+    return f"{law}{depth.depth_ops:,}{of} operations on the longest chain{constant} (derived)"
 
 
 def _with_interval(estimate: Estimate) -> str:
@@ -459,7 +475,7 @@ _IDLE_COLUMNS: tuple[tuple[str, Callable[[PhaseIdle], Estimate]], ...] = (
 _SOURCES = {
     "NVML\nutil.": "nvml_utilization: share of the driver's windows with any kernel running, while "
     "the phase alone was repeated (dwell)",
-    "kernel\nbusy": "busy_fraction: exact, from a kernel timeline",
+    "kernel\nbusy": "busy_fraction: exact, from the kernel timeline of profiled steps, see below",
     "SM\nactive": "sm_active: share of SMs with a warp resident, NVML GPM during the dwell",
     "model\nFLOPs": "model_flops_utilization: analytic FLOP/s over the datasheet's dense peak",
     "cores\nbusy": "core_busy_fraction: process CPU time / (wall time × threads)",

@@ -12,6 +12,7 @@ Dao & Gu 2024, section 6). No exponent is above 0, so nothing can overflow.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -73,11 +74,11 @@ _ADVANCE = Advance()
 
 
 def split_chunks(x: Tensor, chunk: int, dim: int) -> Tensor:
-    """Cut negative dimension ``dim`` into chunks, ``[…, T/C, C, …]``, padded by zeros at the end."""
+    """Cut (negative) ``dim`` into chunks, ``[…, T/C, C, …]``, padded by zeros at the end."""
     missing = -x.shape[dim] % chunk
     if missing:
         x = F.pad(x, (0, 0) * (-dim - 1) + (0, missing))
-    return x.unflatten(dim, (-1, chunk))
+    return torch.unflatten(x, dim, (-1, chunk))
 
 
 def forward_flops(timesteps: int, chunk: int | None, key_size: int, value_size: int) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,7 +58,7 @@ class LinearAttention(Mixer):
             mixed = decayed_attention.parallel(q, k, v, v.new_zeros(x.shape[1]))
         else:
             mixed = decayed_attention.chunked(q, k, v, v.new_zeros(self._chunk), self._chunk)
-        value, normaliser = full_precision(mixed).split((self._size // self._heads, 1), -1)
+        value, normaliser = torch.split(full_precision(mixed), [self._size // self._heads, 1], -1)
         return cast(Tensor, self.out(join_heads(value / normaliser))), ()
 
     def forward_flops(self, batch_size: int, timesteps: int) -> int:

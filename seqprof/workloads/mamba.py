@@ -130,7 +130,7 @@ class ScalarMamba(Mixer):
         mixed = self._inner + 2 * self._states
         gate, mixed_in, steps = self.enter(x).split((self._inner, mixed, self._heads), -1)
         convolved = full_precision(F.silu(self.convolve(mixed_in)))
-        u, b, c = convolved.split((self._inner, self._states, self._states), -1)
+        u, b, c = torch.split(convolved, [self._inner, self._states, self._states], -1)
         step = F.softplus(full_precision(steps) + self.step_bias).transpose(1, 2)  # [B, heads, T]
         log_a = step * -self.log_rate.exp().unsqueeze(-1)
         u = split_heads(u, self._heads)  # [B, heads, T, P]

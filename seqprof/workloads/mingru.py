@@ -11,6 +11,7 @@ h positive. h_{-1} = 0.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,9 +35,7 @@ def build(spec: ModelSpec, input_size: int) -> Body:
 def log_positive(x: Tensor) -> Tensor:
     """log g(x)."""
     # relu, so that the branch not taken has a finite gradient.
-    return (x >= 0).to(x.dtype).mul((F.relu(x) + 0.5).log()) + (x < 0).to(x.dtype).mul(
-        F.logsigmoid(x)
-    )
+    return torch.where(x >= 0, (F.relu(x) + 0.5).log(), F.logsigmoid(x))
 
 
 def scan_logarithms(log_a: Tensor, log_b: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ class MLSTM(Mixer):
         q, k, v = (full_precision(split_heads(part, self._heads)) for part in (query, key, value))
         k = k / math.sqrt(self._size // self._heads)
         gates = full_precision(self.gates(x)).transpose(1, 2)
-        log_i, forget = gates.split(self._heads, 1)  # each [B, H, T]
+        log_i, forget = gates.chunk(2, 1)  # each [B, H, T]
         log_f = F.logsigmoid(forget)
         if self._chunk is None:
             mixed = parallel(q, k, v, log_i, log_f)
@@ -105,9 +105,7 @@ def _normalise(numerator: Tensor, normaliser: Tensor, m: Tensor) -> Tensor:
     return full_precision(numerator) / torch.maximum(normaliser.abs(), (-m).exp())
 
 
-def chunked(
-    q: Tensor, k: Tensor, v: Tensor, log_i: Tensor, log_f: Tensor, chunk: int
-) -> Tensor:
+def chunked(q: Tensor, k: Tensor, v: Tensor, log_i: Tensor, log_f: Tensor, chunk: int) -> Tensor:
     """The same in chunks of C timesteps; the states between them are a chain of T/C timesteps."""
     timesteps = q.shape[2]
     q, k, v = (split_chunks(x, chunk, -2) for x in (q, k, v))  # [B, H, T/C, C, d]

@@ -1,4 +1,4 @@
-"""RNN, LSTM (also projected) and GRU: as cells called once per timestep, and as torch's fused layers.
+"""RNN, LSTM (also projected) and GRU, as cells called once per timestep and as torch's layers.
 
 From the same seed both forms have the same weights, and the same weights give the same loss.
 """
@@ -6,6 +6,7 @@ From the same seed both forms have the same weights, and the same weights give t
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
@@ -308,6 +309,8 @@ class FusedBody(Body):
             extra["nonlinearity"] = spec.nonlinearity or "tanh"
         if spec.projection is not None:
             extra["proj_size"] = spec.projection
+            # The report says it, as a caveat.
+            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
         directions = 2 if spec.bidirectional else 1
         self.rnn = kinds[cast(str, spec.name)](
             input_size,

@@ -15,6 +15,23 @@ if TYPE_CHECKING:
     from seqprof.spec import ModelSpec
 
 
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How one form of a family grows with T, in words; C is the timesteps per chunk.
+
+    Attributes:
+        form: an execution, or an execution with another option.
+        parallel: whether all timesteps are computed at once.
+        depth: the longest chain of dependent operations.
+        work: the arithmetic.
+    """
+
+    form: str
+    parallel: str
+    depth: str
+    work: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """A kind of sequence model.
@@ -30,8 +47,7 @@ class Family:
             ``[B, T, output_size]``.
         options: names of the optional ``ModelSpec`` fields that mean something to it.
         causal: whether the output at t depends on inputs up to t only (when not bidirectional).
-        depth_law: how the longest chain of dependent operations grows with T, in words.
-        work_law: how the number of arithmetic operations grows with T, in words.
+        growth: how each form grows with T; empty where it is not stated.
         entry_size: ``module:function`` taking a ``ModelSpec`` and returning the default
             ``input_size`` where that is not ``hidden_size``.
     """
@@ -43,8 +59,7 @@ class Family:
     builder: str
     options: frozenset[str] = frozenset()
     causal: bool = True
-    depth_law: str = "not stated"
-    work_law: str = "not stated"
+    growth: tuple[Growth, ...] = ()
     entry_size: str | None = None
 
     @property
@@ -75,9 +90,13 @@ _RECURRENT = "seqprof.workloads.recurrent:build"
 _ATTENTION = "seqprof.workloads.attention:build"
 _SCANNED = ("parallel", "sequential")
 _IN_CHUNKS = ("parallel", "chunked")
-_SCAN_DEPTH = "log T; T sequential"
-_CHUNK_DEPTH = "constant; T/C chunked"
-_CHUNK_WORK = "T²; T·C chunked"
+_GROWS_RECURRENT = (Growth("cell", "no", "T", "T"), Growth("fused", "no", "T", "T"))
+_GROWS_ATTENTION = (Growth("one", "yes", "constant", "T²"),)
+_GROWS_SCANNED = (Growth("parallel", "yes", "log T", "T"), Growth("sequential", "no", "T", "T"))
+_GROWS_IN_CHUNKS = (
+    Growth("parallel", "yes", "constant", "T²"),
+    Growth("chunked", "in chunks", "T/C", "T·C"),
+)
 
 _BUILT_IN = (
     Family(
@@ -87,8 +106,7 @@ _BUILT_IN = (
         parallel_over_time=False,
         builder=_RECURRENT,
         options=frozenset({"execution", "bidirectional", "nonlinearity"}),
-        depth_law="T",
-        work_law="T",
+        growth=_GROWS_RECURRENT,
     ),
     Family(
         name="lstm",
@@ -97,8 +115,7 @@ _BUILT_IN = (
         parallel_over_time=False,
         builder=_RECURRENT,
         options=frozenset({"execution", "bidirectional", "projection"}),
-        depth_law="T",
-        work_law="T",
+        growth=_GROWS_RECURRENT,
     ),
     Family(
         name="gru",
@@ -107,8 +124,7 @@ _BUILT_IN = (
         parallel_over_time=False,
         builder=_RECURRENT,
         options=frozenset({"execution", "bidirectional"}),
-        depth_law="T",
-        work_law="T",
+        growth=_GROWS_RECURRENT,
     ),
     Family(
         name="attention",
@@ -117,8 +133,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder=_ATTENTION,
         options=frozenset({"heads"}),
-        depth_law="constant",
-        work_law="T²",
+        growth=_GROWS_ATTENTION,
     ),
     Family(
         name="encoder",
@@ -127,8 +142,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder=_ATTENTION,
         options=frozenset({"heads"}),
-        depth_law="constant",
-        work_law="T²",
+        growth=_GROWS_ATTENTION,
         causal=False,
     ),
     Family(
@@ -138,8 +152,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder="seqprof.workloads.linear_attention:build",
         options=frozenset({"execution", "heads", "chunk"}),
-        depth_law=_CHUNK_DEPTH,
-        work_law=_CHUNK_WORK,
+        growth=_GROWS_IN_CHUNKS,
     ),
     Family(
         name="retention",
@@ -148,8 +161,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder="seqprof.workloads.retention:build",
         options=frozenset({"execution", "heads", "chunk"}),
-        depth_law=_CHUNK_DEPTH,
-        work_law=_CHUNK_WORK,
+        growth=_GROWS_IN_CHUNKS,
     ),
     Family(
         name="mingru",
@@ -158,8 +170,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder="seqprof.workloads.mingru:build",
         options=frozenset({"execution"}),
-        depth_law=_SCAN_DEPTH,
-        work_law="T",
+        growth=_GROWS_SCANNED,
     ),
     Family(
         name="minlstm",
@@ -168,8 +179,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder="seqprof.workloads.minlstm:build",
         options=frozenset({"execution"}),
-        depth_law=_SCAN_DEPTH,
-        work_law="T",
+        growth=_GROWS_SCANNED,
     ),
     Family(
         name="ssm",
@@ -178,8 +188,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder="seqprof.workloads.ssm:build",
         options=frozenset({"execution", "state_size"}),
-        depth_law=_SCAN_DEPTH,
-        work_law="T",
+        growth=_GROWS_SCANNED,
     ),
     Family(
         name="mamba",
@@ -188,8 +197,11 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder="seqprof.workloads.mamba:build",
         options=frozenset({"execution", "state_size", "transition", "heads", "chunk"}),
-        depth_law="log T; T sequential; scalar: constant, T/C chunked",
-        work_law="T; scalar: T², T·C chunked",
+        growth=(
+            *_GROWS_SCANNED,
+            Growth("parallel, scalar", "yes", "constant", "T²"),
+            Growth("chunked, scalar", "in chunks", "T/C", "T·C"),
+        ),
     ),
     Family(
         name="slstm",
@@ -199,8 +211,7 @@ _BUILT_IN = (
         parallel_over_time=False,
         builder="seqprof.workloads.slstm:build",
         options=frozenset({"execution", "heads"}),
-        depth_law="T",
-        work_law="T",
+        growth=(Growth("cell", "no", "T", "T"),),
     ),
     Family(
         name="mlstm",
@@ -210,8 +221,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder="seqprof.workloads.mlstm:build",
         options=frozenset({"execution", "heads", "chunk"}),
-        depth_law=_CHUNK_DEPTH,
-        work_law=_CHUNK_WORK,
+        growth=_GROWS_IN_CHUNKS,
     ),
     Family(
         name="tcn",
@@ -220,8 +230,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder="seqprof.workloads.tcn:build",
         options=frozenset({"kernel_size"}),
-        depth_law="constant",
-        work_law="T",
+        growth=(Growth("one", "yes", "constant", "T"),),
     ),
     Family(
         name="transformers",
@@ -230,8 +239,7 @@ _BUILT_IN = (
         parallel_over_time=None,
         builder="seqprof.workloads.transformers_model:build",
         options=frozenset({"config"}),
-        depth_law="by architecture",
-        work_law="by architecture",
+        growth=(Growth("one", "depends", "depends", "depends"),),
         entry_size="seqprof.workloads.transformers_model:entry_size",
     ),
 )

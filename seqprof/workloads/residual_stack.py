@@ -149,7 +149,7 @@ class ResidualStack(Body):
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """``[B, T, heads·d]`` to ``[B, heads, T, d]``."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:

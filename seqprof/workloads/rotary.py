@@ -9,10 +9,10 @@ _BASE = 10_000.0
 
 
 def rotation_angles(timesteps: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """cos and sin of the angles, each ``[T, width // 2]`` in float32, on the device of ``like``."""
-    pairs = width // 2
-    exponents = torch.arange(pairs, device=like.device, dtype=torch.float32) / pairs
-    times = torch.arange(timesteps, device=like.device, dtype=torch.float32)
+    """cos and sin, each ``[T, width // 2]``, on the device of ``like``; float32 at least."""
+    pairs, dtype = width // 2, torch.promote_types(like.dtype, torch.float32)
+    exponents = torch.arange(pairs, device=like.device, dtype=dtype) / pairs
+    times = torch.arange(timesteps, device=like.device, dtype=dtype)
     angles = torch.outer(times, _BASE**-exponents)
     return angles.cos(), angles.sin()
 

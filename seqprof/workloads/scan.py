@@ -37,18 +37,24 @@ def associative_scan(combine: Combine, elements: Elements) -> Elements:
     if length % 2:
         # What comes after all that counts changes nothing before it.
         padded = tuple(_pad_end(element, 1) for element in elements)
-        return tuple(prefix.narrow(1, 0, length) for prefix in associative_scan(combine, padded))
+        return tuple(_split(prefix, length)[0] for prefix in associative_scan(combine, padded))
     # Splitting by a view and unbind: the backward is one stack, not zeros with strided writes.
-    halves = [element.unflatten(1, (length // 2, 2)).unbind(2) for element in elements]
+    halves = [torch.unflatten(element, 1, (length // 2, 2)).unbind(2) for element in elements]
     even, odd = tuple(half[0] for half in halves), tuple(half[1] for half in halves)
     at_odd = associative_scan(combine, combine(even, odd))
-    before = tuple(prefix.narrow(1, 0, length // 2 - 1) for prefix in at_odd)
-    later = tuple(element.narrow(1, 1, length // 2 - 1) for element in even)
+    before = tuple(_split(prefix, length // 2 - 1)[0] for prefix in at_odd)
+    first, later = zip(*(_split(element, 1) for element in even), strict=True)
     at_even = combine(before, later)
     return tuple(
-        torch.stack((torch.cat((first.narrow(1, 0, 1), rest), 1), prefix), 2).flatten(1, 2)
-        for first, rest, prefix in zip(even, at_even, at_odd, strict=True)
+        torch.stack((torch.cat((head, rest), 1), prefix), 2).flatten(1, 2)
+        for head, rest, prefix in zip(first, at_even, at_odd, strict=True)
     )
+
+
+def _split(element: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The first ``count`` timesteps and the others; its backward joins, and fills nothing."""
+    head, rest = torch.split(element, [count, element.shape[1] - count], 1)
+    return head, rest
 
 
 def _pad_end(element: Tensor, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""A diagonal, complex state-space model: the LRU (Orvieto et al. 2023), near S5 (Smith et al. 2023).
+"""A diagonal, complex state-space model: the LRU (Orvieto et al. 2023), akin to S5 (Smith et al.).
 
 ::
 
@@ -6,14 +6,13 @@
     Λ = exp(-exp(ν) + i·exp(θ))      γ = √(1 - |Λ|²)
 
 |Λ| < 1 for any ν, so the state cannot grow. Λ begins uniformly in a ring of radius 0.9 to 0.999,
-with angles up to π/10. B and C are complex ``[N, D]`` and ``[D, N]``, kept as real matrices of twice
-the size.
+with angles up to π/10. B and C are complex ``[N, D]`` and ``[D, N]``, kept as real matrices twice
+as large.
 """
 
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -59,12 +58,12 @@ class DiagonalSSM(Mixer):
         decay = self.log_decay.exp()
         transition = torch.polar((-decay).exp(), self.log_angle.exp())  # Λ, [N]
         scale = (-torch.expm1(-2 * decay)).sqrt()  # γ, without the cancellation in 1 - |Λ|²
-        real, imaginary = full_precision(self.enter(x)).unflatten(-1, (2, -1)).unbind(-2)
+        real, imaginary = full_precision(self.enter(x)).chunk(2, -1)
         driven = torch.complex(real * scale, imaginary * scale)  # [B, T, N]
         along = transition.expand(1, x.shape[1], -1)
         h = torch.view_as_real(self.recurrence(along, driven))  # [B, T, N, 2]
         y = full_precision(self.leave(h.flatten(-2))) + self.skip * x
-        return cast(Tensor, F.glu(self.gate(F.gelu(y)), -1)), ()
+        return F.glu(self.gate(F.gelu(y)), -1), ()
 
     def forward_flops(self, batch_size: int, timesteps: int) -> int:
         """FLOPs: 2·B·T·(2N·D in, 2N·D out, 2D·D gate)."""

@@ -10,15 +10,17 @@ from __future__ import annotations
 import importlib
 import logging
 import re
+import sys
 from types import ModuleType
 from typing import Any, cast
 
+import psutil
 import torch
 from torch import Tensor, nn
 
 from seqprof.errors import EXIT_CANNOT_MEASURE, SeqprofError
 from seqprof.spec import ModelSpec
-from seqprof.suggest import did_you_mean
+from seqprof.suggest import nearest
 from seqprof.workloads.body import Body, State
 
 #: What the library logs when it lacks a kernel for what the model does.
@@ -39,6 +41,7 @@ def build(spec: ModelSpec, input_size: int) -> Body:
     """
     library = _import_library()
     config = _make_config(library, spec)
+    _refuse_too_large(_outline(library, config), config)
     try:
         model = library.AutoModel.from_config(config)
     except Exception as error:
@@ -47,15 +50,35 @@ def build(spec: ModelSpec, input_size: int) -> Body:
 
 
 def entry_size(spec: ModelSpec) -> int:
-    """Return the width of the architecture's token embedding, from a model without storage."""
+    """Return the width of the architecture's token embedding."""
     library = _import_library()
     config = _make_config(library, spec)
     try:
+        return int(_outline(library, config).get_input_embeddings().embedding_dim)
+    except AttributeError as error:
+        raise _cannot_build(config, error) from error
+
+
+def _outline(library: ModuleType, config: Any) -> Any:
+    """The model without storage."""
+    try:
         with torch.device("meta"):
-            model = library.AutoModel.from_config(config)
-        return int(model.get_input_embeddings().embedding_dim)
+            return library.AutoModel.from_config(config)
     except Exception as error:
         raise _cannot_build(config, error) from error
+
+
+def _refuse_too_large(outline: nn.Module, config: Any) -> None:
+    """Defaults of an architecture can be billions of weights; the system would end the process."""
+    needed = sum(p.numel() * p.element_size() for p in outline.parameters())
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise SeqprofError(
+            f"model.config: this {config.model_type} has {needed / 2**30:.0f} GiB of weights, and "
+            f"{free / 2**30:.0f} GiB of memory are free",
+            "set smaller sizes in model.config; what it leaves out is the library's default",
+            exit_code=EXIT_CANNOT_MEASURE,
+        )
 
 
 def _import_library() -> ModuleType:
@@ -76,8 +99,7 @@ def _make_config(library: ModuleType, spec: ModelSpec) -> Any:
     try:
         default = library.AutoConfig.for_model(kind)
     except ValueError as error:
-        known = [str(name) for name in library.CONFIG_MAPPING]
-        hint = did_you_mean(kind, known) if len(known) < 20 else _closest(kind, known)
+        hint = _closest(kind, [str(name) for name in library.CONFIG_MAPPING])
         raise SeqprofError(
             f"model.config: transformers {library.__version__} knows no model_type {kind!r}{hint}"
         ) from error
@@ -99,10 +121,9 @@ def _make_config(library: ModuleType, spec: ModelSpec) -> Any:
 
 
 def _closest(word: str, known: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """Like did_you_mean, without the list of hundreds where none is near."""
+    near = nearest(word, known)
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _cannot_build(config: Any, error: Exception) -> SeqprofError:
@@ -124,8 +145,9 @@ class LibraryBody(Body):
         self.model = model
         self._config = config
         self._checkpointing = False
-        self.output_size, self.sees_future = self._try(input_size)
         self._log = _SlowPathLog()
+        self.output_size, self.sees_future = self._try(input_size)
+        self._log.forget()  # the trial was on the CPU; what counts is where it trains
 
     def _try(self, input_size: int) -> tuple[int, bool]:
         """Run a short sequence: how wide the output is, and whether timesteps see later ones."""
@@ -178,16 +200,20 @@ class LibraryBody(Body):
         return self._call(inputs), ()
 
     def _enable_checkpointing(self) -> None:
+        model = cast(Any, self.model)
         try:
-            cast(Any, self.model).gradient_checkpointing_enable(
-                gradient_checkpointing_kwargs={"use_reentrant": False}
-            )
+            if hasattr(model, "activation_checkpointing_enable"):
+                model.activation_checkpointing_enable()
+            else:  # its name in older releases
+                model.gradient_checkpointing_enable({"use_reentrant": False})
         except ValueError as error:
-            raise SeqprofError(f"train.checkpoint: {error}", "set train.checkpoint: false") from error
+            raise SeqprofError(
+                f"train.checkpoint: {error}", "set train.checkpoint: false"
+            ) from error
         self._checkpointing = True
 
     def slow_paths(self) -> tuple[str, ...]:
-        return tuple(self._log.told)
+        return (*self._log.told, *_silent_slow_paths(self.model))
 
 
 def _learned_positions(model: nn.Module, config: Any) -> int | None:
@@ -198,18 +224,23 @@ def _learned_positions(model: nn.Module, config: Any) -> int | None:
     return limit if any(table.num_embeddings == limit for table in tables) else None
 
 
-class _SlowPathLog(logging.Handler):
-    """Keeps what the library logs about slow paths from now on; its terminal need not show it.
+def _silent_slow_paths(model: nn.Module) -> list[str]:
+    """Fallbacks that the library takes without a word, by its own checks for what it lacks."""
+    modules = sys.modules[type(model).__module__]
+    told = []
+    if getattr(modules, "is_xlstm_available", lambda: True)() is False:
+        told.append("xlstm is not installed; the library's own PyTorch code stands in for it.")
+    if getattr(modules, "rwkv_cuda_kernel", ...) is None:
+        told.append("RWKV's CUDA kernel is not loaded; a loop over timesteps stands in for it.")
+    return told
 
-    The library says each such thing once per process, so what it has said is forgotten first.
-    """
+
+class _SlowPathLog(logging.Handler):
+    """Keeps what the library logs about slow paths; the terminal need not show it as well."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.told: list[str] = []
-        once = getattr(logging.Logger, "warning_once", None)
-        if hasattr(once, "cache_clear"):
-            once.cache_clear()
         logger = logging.getLogger("transformers")
         for handler in logger.handlers:
             if isinstance(handler, _SlowPathLog):
@@ -217,6 +248,18 @@ class _SlowPathLog(logging.Handler):
             elif _is_not_slow not in handler.filters:
                 handler.addFilter(_is_not_slow)
         logger.addHandler(self)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew; the library too, which says each thing once per process."""
+        self.told.clear()
+        once: Any = getattr(logging.Logger, "warning_once", None)
+        if hasattr(once, "cache_clear"):
+            once.cache_clear()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _SlowPathLog:
+        """A copied model listens with the original: a handler holds a lock."""
+        return self
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()

@@ -204,6 +204,12 @@ def test_the_kernel_path_on_the_processor(family: str, layout: str, path: str) -
     assert path in caveats(made)["kernel_path"].text
 
 
+def test_a_projected_lstm_has_no_fused_primitive_on_the_processor() -> None:
+    made = replace(cpu_fused(), spec=spec(model__projection=64))
+    text = caveats(made)["kernel_path"].text
+    assert "nn.LSTM with a projection runs as a loop over timesteps" in text
+
+
 def test_an_idle_device_that_clocks_down_before_the_steps_is_no_caveat() -> None:
     made = _samples("sm_clock_hz", 1.98e9, 1.98e9)()
     samples = made.trials[0].samples

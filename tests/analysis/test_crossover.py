@@ -101,6 +101,12 @@ def test_one_common_length_gives_null_and_says_why() -> None:
     assert "two are needed" in (found.length.reason or "")
 
 
+def test_a_few_rounds_are_too_few() -> None:
+    found = find_crossover(curve(recurrent, rounds=3), curve(lambda n: 300.0, rounds=3))
+    assert found.length.value is None
+    assert "3 rounds" in (found.length.reason or "")
+
+
 def test_costs_known_once_only_cross_too() -> None:
     found = find_crossover({n: [float(n)] for n in LENGTHS}, {n: [300.0] for n in LENGTHS})
     assert found.length.value == pytest.approx(300.0, rel=0.02)

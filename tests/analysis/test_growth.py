@@ -62,7 +62,7 @@ def test_order_of_measurement_and_unit_change_nothing(
 
 
 def test_constant_data_grow_not_at_all() -> None:
-    growth = fit_growth(LENGTHS * 4, [0.25] * 24)
+    growth = fit_growth(LENGTHS * 6, [0.25] * 36)
     assert growth.marginal.value == 0.0
     assert (growth.marginal.low, growth.marginal.high) == (0.0, 0.0)
     assert growth.exponent.value == 0.0

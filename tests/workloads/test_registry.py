@@ -96,15 +96,39 @@ def test_a_broken_entry_point_is_told_by_its_package(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", list(families()))
+BUILT_HERE = [name for name in families() if name != "transformers"]
+
+
+@pytest.mark.parametrize("name", BUILT_HERE)
 def test_every_family_has_a_body_for_each_form(name: str) -> None:
     family = find_family(name)
     for execution in family.executions or (None,):
-        spec = ModelSpec.model_validate({"name": name, "hidden_size": 8, "execution": execution})
+        model = {"name": name, "hidden_size": 8, "execution": execution}
+        if (name, execution) == ("mamba", "chunked"):
+            model["transition"] = "scalar"
+        spec = ModelSpec.model_validate(model)
         body = family.load_builder()(spec, 4)
         assert isinstance(body, Body)
         assert body.carries_state is not family.parallel_over_time
-        assert bool(body.timestep_modules()) == (execution == "cell")
+        assert bool(body.timestep_modules()) == (execution in ("cell", "sequential"))
+
+
+def test_every_form_says_how_it_grows() -> None:
+    for family in families().values():
+        told = {growth.form.split(",")[0] for growth in family.growth}
+        assert told == set(family.executions or ("one",))
+
+
+def test_the_docs_have_every_family() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "families.md").read_text(encoding="utf-8")
+    assert [name for name in families() if f"`{name}`" not in text] == []
+
+
+def test_the_form_that_a_spec_leaves_out() -> None:
+    assert find_family("lstm").default_execution == "fused"
+    assert find_family("mingru").default_execution == "parallel"
+    assert find_family("slstm").default_execution == "cell"
+    assert find_family("tcn").default_execution is None
 
 
 def test_causality_is_of_family_and_directions() -> None:

@@ -1,0 +1,141 @@
+"""What backs the claims of `seqprof compare` and `seqprof scale`; takes minutes.
+
+python benchmarks/compare.py same      # a model against itself, 20 times, under load
+python benchmarks/compare.py more      # against one with 10 % more work, 20 times, under load
+python benchmarks/compare.py overhead  # wall time over measured steps, warm-up and imports
+python benchmarks/compare.py sliced    # x[:, t] against unbind, T 256 to 2048
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+#: A program that works half of the time, in bursts of up to 50 ms.
+LOAD = """
+import random, time
+while True:
+    end = time.perf_counter() + random.uniform(0.0, 0.05)
+    while time.perf_counter() < end:
+        pass
+    time.sleep(random.uniform(0.0, 0.05))
+"""
+SAME = ("lstm", "lstm", "--seq-len", "64", "--batch", "16", "--set", "measure.sweep=false")
+
+
+@contextmanager
+def load(wanted: bool) -> Iterator[None]:
+    """Another process that disturbs while in the block."""
+    if not wanted:
+        yield
+        return
+    process = subprocess.Popen([sys.executable, "-c", LOAD])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def seqprof(*words: str) -> Any:
+    """Run a command; returns its JSON."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run(
+        [sys.executable, "-m", "seqprof", *words, "--json"],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def verdicts(times: int, *words: str) -> Counter[str]:
+    """Compare so often; prints each ratio and returns the verdicts."""
+    found: Counter[str] = Counter()
+    for _ in range(times):
+        summary = seqprof("compare", *words)["summary"]
+        against = summary["lengths"][0]["candidates"][1]["against_baseline"]
+        ratio = against["ratio"]
+        found[against["verdict"]] += 1
+        print(f"  {ratio['value']:.3f} [{ratio['low']:.3f} {ratio['high']:.3f}]", end="")
+        print(f" {against['verdict']}", flush=True)
+    return found
+
+
+def same(arguments: argparse.Namespace) -> None:
+    """A model against itself: told apart at most once in 20 times."""
+    words = (*SAME, "--rounds", str(arguments.rounds), *threads(arguments))
+    with load(not arguments.quiet):
+        found = verdicts(arguments.times, *words)
+    print(dict(found), "told apart:", found["faster"] + found["slower"], "of", arguments.times)
+
+
+def more(arguments: argparse.Namespace) -> None:
+    """Against one with 10 % more work: found at least 18 times in 20."""
+    both = ("compare_models:worker_10", "compare_models:worker_11")
+    words = (*both, *SAME[2:], "--rounds", str(arguments.rounds), *threads(arguments))
+    with load(not arguments.quiet):
+        found = verdicts(arguments.times, *words)
+    print(dict(found), "found:", found["slower"], "of", arguments.times)
+
+
+def overhead(arguments: argparse.Namespace) -> None:
+    """Wall time of the command over measured steps, warm-up and imports."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import seqprof.measure.worker"], check=True, cwd=ROOT)
+    imports = time.perf_counter() - began
+    began = time.perf_counter()
+    recording = seqprof("compare", "lstm", "attention", *threads(arguments))["recording"]
+    wall = time.perf_counter() - began
+    steps = sum(step["wall_s"] for t in recording["trials"] for step in t["steps"])
+    sweeps = sum(point["step_s"] for t in recording["trials"] for point in t["sweep"])
+    warmup = sum(sum(t["warmup_wall_s"]) for t in recording["trials"])
+    known = steps + sweeps + warmup + imports
+    print(f"wall {wall:.1f} s; steps {steps:.1f}, sweeps {sweeps:.1f}, warm-up {warmup:.1f}, ")
+    print(f"imports {imports:.1f} (one process alone): {wall / known:.2f} times their sum")
+
+
+def sliced(arguments: argparse.Namespace) -> None:
+    """A loop that slices against one that unbinds."""
+    words = ("--seq-len", "256:2048", "--batch", "16", "--budget", "60s", *threads(arguments))
+    both = ("compare_models:sliced", "compare_models:unbound")
+    summary = seqprof("scale", *both, *words)["summary"]
+    for line in summary["lengths"]:
+        growth = line["growth"]
+        local = [round(part["exponent"]["value"], 2) for part in growth["local_exponents"]]
+        print(
+            f"{line['label']} {line['phase']}: T^{growth['exponent']['value']:.2f}, local {local}"
+        )
+    for caveat in summary["caveats"]:
+        print(f"{caveat['kind']}: {caveat['text']}\n  {caveat['evidence']}")
+
+
+def threads(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """One thread leaves a core to the load, where that is asked for."""
+    return ("--set", f"measure.threads={arguments.threads}") if arguments.threads else ()
+
+
+def main() -> None:
+    """Run one of the benchmarks."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("what", choices=("same", "more", "overhead", "sliced"))
+    parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--quiet", action="store_true", help="without load")
+    arguments = parser.parse_args()
+    {"same": same, "more": more, "overhead": overhead, "sliced": sliced}[arguments.what](arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""What makes a comparison or a growth say something else than it seems to.
+
+Each finder is silent where its cause is absent, and gives its evidence and a remedy where it is
+not. They look at trials of `compare` and `scale`, whose operations were counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from math import log
+from typing import Any
+
+from seqprof.analysis.caveats import Caveat
+from seqprof.analysis.comparison import compare
+from seqprof.analysis.kernels import fused_primitive, kind_of_kernels, operations_per_timestep
+from seqprof.analysis.rounds import Series, rounds_of, together
+from seqprof.analysis.statistics import median
+from seqprof.recording import Candidate, Environment, Recording, Trial
+
+#: Backwards of a slice or an element: each returns a tensor as large as the whole sequence.
+_SLICE_BACKWARDS = ("aten::select_backward", "aten::slice_backward")
+#: The backward's exponent over the forward's, from which growth itself is evidence.
+FASTER_GROWTH = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    candidate: Candidate
+    trial: Trial
+
+    @property
+    def length(self) -> int:
+        return self.trial.workload.timesteps
+
+
+def find_artefacts(recording: Recording) -> tuple[Caveat, ...]:
+    """Return the artefacts of a comparison or a scaling, the gravest first."""
+    cases = [
+        _Case(candidate, trial)
+        for candidate, trial in zip(recording.candidates, recording.trials, strict=True)
+    ]
+    found = [
+        *_sliced_sequence(cases),
+        *_different_kernels(cases, recording.environment),
+        *_unflattened(cases),
+        *_packed(cases),
+        *_oversubscribed(recording.environment),
+    ]
+    order = ("error", "warning", "note")
+    return tuple(sorted(found, key=lambda caveat: order.index(caveat.severity)))
+
+
+def _by_label(cases: Sequence[_Case]) -> dict[str, list[_Case]]:
+    labels: dict[str, list[_Case]] = {}
+    for case in cases:
+        labels.setdefault(case.candidate.label, []).append(case)
+    return labels
+
+
+def _sliced_sequence(cases: Sequence[_Case]) -> Iterator[Caveat]:
+    """``x[:, t]`` in a loop: the backward of each fills a gradient as large as x, T times."""
+    for label, own in _by_label(cases).items():
+        largest = max(own, key=lambda case: case.length)
+        calls = [
+            count
+            for count in largest.candidate.operations
+            if count.phase == "backward" and count.name in _SLICE_BACKWARDS
+        ]
+        worst = max(calls, key=lambda count: count.calls, default=None)
+        # A chunk of truncated BPTT is sliced off too, but only a few times.
+        if worst is None or worst.calls < largest.length / 2:
+            continue
+        filled = worst.calls * worst.largest_output * 4 / 2**20
+        yield Caveat(
+            kind="sliced_sequence",
+            severity="warning",
+            text=f"{label}: the backward is quadratic in T, because the loop over timesteps "
+            "indexes the sequence (x[:, t]); that is not the architecture's cost",
+            evidence=f"{worst.name} ran {worst.calls:,} times at T = {largest.length}, each time "
+            f"on a tensor as large as the sequence: {filled:,.0f} MiB in a step" + _growth(own),
+            remedy="take the timesteps apart once, before the loop: for x_t in x.unbind(1)",
+        )
+
+
+def _growth(own: Sequence[_Case]) -> str:
+    """Say how the phases grew to the longest length, where the backward grew faster."""
+    timed = sorted((case for case in own if rounds_of(case.trial).step), key=lambda c: c.length)
+    pairs = [(a, b) for a, b in pairwise(timed) if a.length < b.length]
+    if not pairs:
+        return ""
+    short, long = pairs[-1]
+    grown = {}
+    for phase in ("forward", "backward"):
+        times = [median(getattr(rounds_of(case.trial), phase)) for case in (short, long)]
+        grown[phase] = log(times[1] / times[0]) / log(long.length / short.length)
+    if grown["backward"] < grown["forward"] + FASTER_GROWTH:
+        return ""
+    return (
+        f"; from T = {short.length} to {long.length} the backward grew as "
+        f"T^{grown['backward']:.2f}, the forward as T^{grown['forward']:.2f}"
+    )
+
+
+def _different_kernels(cases: Sequence[_Case], environment: Environment) -> Iterator[Caveat]:
+    """One candidate's recurrence is a fused primitive, another's is unrolled."""
+    kinds: dict[str, dict[str, _Case]] = {"fused": {}, "unrolled": {}}
+    for case in cases:
+        kind = kind_of_kernels(case.candidate.operations, case.length)
+        if kind in kinds:
+            kinds[kind].setdefault(case.candidate.label, case)
+    fused, unrolled = kinds["fused"], kinds["unrolled"]
+    if not fused or not unrolled:
+        return
+    primitive = fused_primitive(next(iter(fused.values())).candidate.operations)
+    told = ", ".join(
+        f"{label} launches {operations_per_timestep(case.candidate.operations, case.length):.1f} "
+        "operations per timestep"
+        for label, case in unrolled.items()
+    )
+    where = "this accelerator" if environment.device.is_accelerator else "the CPU"
+    forms = " ".join(f"{label.partition('@')[0]}@cell" for label in fused)
+    yield Caveat(
+        kind="different_kernels",
+        severity="warning",
+        text=f"On {where} {_names(fused)} ran as one fused primitive and {_names(unrolled)} as a "
+        "loop over timesteps: the difference between them is not the architecture's",
+        evidence=f"forward, as dispatched: {', '.join(fused)} called {primitive}; {told}",
+        remedy=f"compare like with like: {forms} against {_names(unrolled)}",
+    )
+
+
+def _names(cases: dict[str, _Case]) -> str:
+    return " and ".join(cases)
+
+
+def _unflattened(cases: Sequence[_Case]) -> Iterator[Caveat]:
+    for label, own in _by_label(cases).items():
+        layers = own[0].candidate.unflattened
+        if layers:
+            yield Caveat(
+                kind="unflattened_weights",
+                severity="warning",
+                text=f"{label}: the weights of recurrent layers do not lie in one piece, so they "
+                "are copied together in every forward",
+                evidence=f"{len(layers)} layers, the first is '{layers[0]}'",
+                remedy="call flatten_parameters() on them after moving or changing the model",
+            )
+
+
+def _packed(cases: Sequence[_Case]) -> Iterator[Caveat]:
+    """Two candidates that differ in the layout only, and the packed one is slower."""
+    for one, other in combinations(cases, 2):
+        layouts = {_layout(case): case for case in (one, other)}
+        if set(layouts) != {"packed", "padded"} or _but_layout(one) != _but_layout(other):
+            continue
+        packed, padded = (rounds_of(layouts[name].trial) for name in ("packed", "padded"))
+        found = _compared(packed, padded)
+        if found is not None:
+            yield Caveat(
+                kind="packed_slower",
+                severity="warning",
+                text="Packed sequences are slower than padded ones here, although they compute "
+                "less",
+                evidence=f"{found:.2f} times the step time of the same batches padded, at T = "
+                f"{one.length}",
+                remedy="set data.lengths.layout: padded, or put sequences of similar length into "
+                "a batch",
+            )
+
+
+def _compared(packed: Series, padded: Series) -> float | None:
+    a, b = together(packed, padded)
+    if not a:
+        return None
+    found = compare(a, b)
+    return found.ratio.value if found.verdict == "slower" else None
+
+
+def _layout(case: _Case) -> str:
+    layout: str = case.candidate.spec["data"]["lengths"]["layout"]
+    return layout
+
+
+def _but_layout(case: _Case) -> dict[str, Any]:
+    spec = case.candidate.spec
+    lengths = {**spec["data"]["lengths"], "layout": None}
+    return {**spec, "data": {**spec["data"], "lengths": lengths}}
+
+
+def _oversubscribed(environment: Environment) -> Iterator[Caveat]:
+    if environment.threads > environment.cores:
+        yield Caveat(
+            kind="threads",
+            severity="warning",
+            text="torch uses more threads than there are cores: they wait for each other",
+            evidence=f"{environment.threads} threads on {environment.cores} cores",
+            remedy=f"--set measure.threads={environment.cores}",
+        )

@@ -1,0 +1,41 @@
+"""What kind of kernels a model ran on, told from the operations that torch dispatched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from seqprof.recording import OperationCount
+
+#: One call of these handles a whole sequence through a recurrent layer.
+FUSED = ("mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn")
+Kernels = Literal["fused", "unrolled", "whole_sequence", "unknown"]
+
+
+def kind_of_kernels(operations: Sequence[OperationCount], timesteps: int) -> Kernels:
+    """Return ``fused``, ``unrolled`` or ``whole_sequence``.
+
+    ``fused``: a recurrent layer is one primitive. ``unrolled``: the forward launches at least one
+    operation per timestep. ``whole_sequence``: it launches fewer, none of them recurrent.
+    """
+    forward = [count for count in operations if count.phase == "forward"]
+    if not forward:
+        return "unknown"
+    if fused_primitive(operations) is not None:
+        return "fused"
+    calls = sum(count.calls for count in forward)
+    return "unrolled" if calls >= timesteps else "whole_sequence"
+
+
+def fused_primitive(operations: Sequence[OperationCount]) -> str | None:
+    """Return the name of the recurrent primitive that was called; None where none was."""
+    for count in operations:
+        name = count.name.partition("::")[2]
+        if count.phase == "forward" and name.startswith(FUSED):
+            return name
+    return None
+
+
+def operations_per_timestep(operations: Sequence[OperationCount], timesteps: int) -> float:
+    """Return the launches of the forward for each timestep."""
+    return sum(count.calls for count in operations if count.phase == "forward") / timesteps

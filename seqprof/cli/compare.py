@@ -1,0 +1,99 @@
+"""`seqprof compare`: which of several models trains faster, and how sure that is."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Match(StrEnum):
+    """What is made equal."""
+
+    WIDTH = "width"
+    PARAMS = "params"
+    FLOPS = "flops"
+
+
+def compare(
+    candidates: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CANDIDATE...",
+            help="A name of `seqprof list` (lstm), name@cell, a YAML spec, or "
+            "package.module:factory; two or more.",
+            show_default=False,
+        ),
+    ],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="YAML spec that the candidates start from.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key of every candidate."),
+    ] = None,
+    seq_len: Annotated[
+        str | None,
+        typer.Option("--seq-len", metavar="T[,T…]", help="Sequence lengths: 64,256 or 64:1024."),
+    ] = None,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Sequences per step.")] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="Candidate that others are held against [first]."),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option("--rounds", min=1, help="Rounds [20, or as many as fit in 7 s, at least 6]."),
+    ] = None,
+    match: Annotated[
+        Match | None,
+        typer.Option("--match", help="Adjust hidden sizes until this equals the baseline's."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write recording and summary as JSON.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print that JSON to stdout, and nothing else there.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the outcome only; no progress.")
+    ] = False,
+) -> None:
+    """Compare how candidates train: interleaved rounds, ratios with intervals, a verdict."""
+    from seqprof.cli.output import present_comparison
+    from seqprof.cli.progress import stage_progress
+    from seqprof.errors import SeqprofError
+    from seqprof.measure.candidates import parse_sizes, resolve
+    from seqprof.measure.compare import Plan, measure_comparison
+    from seqprof.store import check_writable
+    from seqprof.suggest import did_you_mean
+
+    if len(candidates) < 2:
+        raise SeqprofError(
+            "a comparison needs two candidates or more", "as in `seqprof compare lstm attention`"
+        )
+    contenders = resolve(candidates, config, overrides or [])
+    labels = [contender.label for contender in contenders]
+    if baseline is not None and baseline not in labels:
+        raise SeqprofError(
+            f"--baseline {baseline} is not a candidate{did_you_mean(baseline, labels)}"
+        )
+    plan = Plan(
+        contenders=contenders,
+        baseline=baseline or labels[0],
+        lengths=parse_sizes(seq_len, "--seq-len") if seq_len else (),
+        batch_size=batch,
+        rounds=rounds,
+        match=match.value if match else None,
+    )
+    if output is not None:
+        check_writable(output)
+    with stage_progress(enabled=not quiet) as progress:
+        outcome = measure_comparison(plan, shlex.join(["seqprof", *sys.argv[1:]]), progress)
+    present_comparison(outcome.recording, output=output, as_json=as_json, quiet=quiet)
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)

@@ -1,0 +1,251 @@
+"""`seqprof depth`: how long the chain of dependent operations is, without any hardware."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+from seqprof.errors import SeqprofError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from seqprof.analysis.depth import OperationGraph
+    from seqprof.analysis.model_depth import Assumptions
+    from seqprof.measure.depth import Subject
+
+#: What a MODEL argument stands for.
+Kind: TypeAlias = Literal["spec", "family", "target"]
+#: Assumed where no device is there to measure and none was given: a launch on a current GPU.
+ASSUMED_KERNEL_LATENCY_S = 4e-6
+_DEFAULT_LENGTHS = "16:256"
+_DEFAULT_BATCH = 16
+_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+_PREFIXES = {"": 1.0, "G": 1e9, "T": 1e12, "P": 1e15}
+
+
+def depth(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL…",
+            help="A family (lstm, or lstm:cell; see `seqprof list`), a YAML spec, or your own "
+            "package.module:factory.",
+            show_default=False,
+        ),
+    ],
+    seq_len: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="Lengths: 512, 16:512 (doubling), or 16,100,512. Figures are for the longest "
+            f"(default: the spec's, else {_DEFAULT_LENGTHS}).",
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="B", help=f"Batch (default: the spec's, or {_DEFAULT_BATCH})."),
+    ] = None,
+    features: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="F",
+            help="A package.module:factory gets numbers [B, T, F] (default: tokens [B, T]).",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a key of the specs, as in model.layers=2."
+        ),
+    ] = None,
+    kernel_latency: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="From one operation to the next that awaits it, as in 4us (default: measured on "
+            "a device that is present, else 4us assumed).",
+        ),
+    ] = None,
+    peak_flops: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE", help="FLOP/s at best, as in 60T (default: the present device's)."
+        ),
+    ] = None,
+    path: Annotated[
+        bool, typer.Option("--path", help="List the longest chain, run-length coded.")
+    ] = False,
+    dot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the graph of one model at its shortest T for Graphviz."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show how long the chain of dependent operations is and how it grows with T."""
+    from seqprof.store import check_writable
+
+    if dot is not None:
+        check_writable(dot)
+        if len(models) > 1:
+            raise SeqprofError("--dot: a file holds the graph of one model", "name one model")
+    latency = None if kernel_latency is None else parse_time(kernel_latency)
+    peak = None if peak_flops is None else parse_rate(peak_flops)
+    lengths = None if seq_len is None else parse_lengths(seq_len)
+    kinds = [_kind(name, overrides or []) for name in models]
+
+    from seqprof.analysis.model_depth import derive  # from here on torch is loaded
+    from seqprof.cli.progress import stage_progress
+    from seqprof.measure.depth import record_lengths
+
+    assumptions = _assume(latency, peak)
+    depths = []
+    with stage_progress(enabled=True) as progress:
+        for name, kind in zip(models, kinds, strict=True):
+            subject, own = _subject(name, kind, batch, features, overrides or [])
+            progress.stage(f"recording {name}", None)
+            wanted = lengths or own
+            recorded, graph = record_lengths(subject, wanted, progress.advance)
+            depths.append(derive(recorded, assumptions))
+    if dot is not None:
+        _write_dot(dot, graph, recorded.model, min(p.timesteps for p in recorded.points))
+    if as_json:
+        from seqprof.reports.depth_json import to_json
+
+        typer.echo(to_json(depths, assumptions))
+        return
+    from seqprof.reports.depth_console import print_depth
+
+    print_depth(depths, assumptions, path=path)
+    if dot is not None:
+        typer.echo(f"written: {dot}", err=True)
+
+
+def _write_dot(path: Path, graph: OperationGraph, model: str, timesteps: int) -> None:
+    from seqprof import store
+    from seqprof.analysis.depth import dot as to_dot
+
+    store.write(to_dot(graph, f"{model}, T = {timesteps}").encode(), path)
+
+
+def _assume(latency_s: float | None, peak: float | None) -> Assumptions:
+    from seqprof.analysis.model_depth import Assumptions
+    from seqprof.measure.kernel_latency import present_device
+
+    device = present_device()
+    if latency_s is not None:
+        source = "given"
+    elif device is not None and device.kernel_latency_s is not None:
+        latency_s, source = device.kernel_latency_s, f"measured on {device.name}"
+    else:
+        latency_s, source = ASSUMED_KERNEL_LATENCY_S, "assumed; --kernel-latency says another"
+    if peak is not None:
+        peak_source = "given"
+    elif device is not None and device.peak_flops is not None:
+        peak, peak_source = device.peak_flops, f"datasheet of {device.name}, fp32"
+    else:
+        peak_source = "the peak is not known: no accelerator in the table; give --peak-flops"
+    return Assumptions(
+        kernel_latency_s=latency_s, latency_source=source, peak_flops=peak, peak_source=peak_source
+    )
+
+
+def _kind(name: str, overrides: Sequence[str]) -> Kind:
+    """Return what ``name`` stands for; refused before torch is loaded.
+
+    Raises:
+        SeqprofError: it stands for nothing.
+    """
+    from seqprof.suggest import did_you_mean
+    from seqprof.workloads.registry import families
+
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+        return "spec"
+    if overrides:
+        raise SeqprofError(f"--set: {name} is not a YAML spec", "--set changes keys of specs only")
+    family, _, execution = name.partition(":")
+    known = families().get(family)
+    if known is not None:
+        if execution and execution not in known.executions:
+            forms = ", ".join(f"{family}:{form}" for form in known.executions) or family
+            raise SeqprofError(f"{family} has no form {execution!r}", f"known: {forms}")
+        return "family"
+    if ":" in name:
+        return "target"
+    raise SeqprofError(
+        f"{name!r} is neither a family, a YAML spec nor package.module:factory"
+        f"{did_you_mean(name, families())}",
+        "`seqprof list` lists the families",
+    )
+
+
+def _subject(
+    name: str, kind: Kind, batch: int | None, features: int | None, overrides: Sequence[str]
+) -> tuple[Subject, list[int]]:
+    """Return the model that ``name`` stands for, and the lengths where none were asked for."""
+    from seqprof.measure.depth import config_subject, family_subject, target_subject
+    from seqprof.spec import ModelSpec
+    from seqprof.spec_file import load_spec
+
+    default = parse_lengths(_DEFAULT_LENGTHS)
+    if kind == "spec":
+        loaded = load_spec(name, overrides)
+        longest = loaded.spec.data.seq_len
+        lengths = [*(t for t in default if t < longest), longest]
+        return config_subject(loaded.spec, loaded.folder, Path(name).stem, batch), lengths
+    if kind == "target":
+        return target_subject(name, features, batch or _DEFAULT_BATCH), default
+    family, _, execution = name.partition(":")
+    model = ModelSpec.model_validate({"name": family, "execution": execution or None})
+    return family_subject(model, batch or _DEFAULT_BATCH), default
+
+
+def parse_lengths(text: str) -> list[int]:
+    """Return the lengths that ``512``, ``16:512`` (doubling) or ``16,100,512`` stand for.
+
+    Raises:
+        SeqprofError: it is none of these, or a length is below 1.
+    """
+    problem = SeqprofError(
+        f"--seq-len: {text!r} is no length", "give 512, or 16:512 (doubling), or 16,100,512"
+    )
+    first, colon, last = text.partition(":")
+    if not re.fullmatch(r"\d{1,9}(:\d{1,9}|(,\d{1,9})*)", text):
+        raise problem
+    lengths = [int(part) for part in text.split(",")] if not colon else [int(first), int(last)]
+    if min(lengths) < 1 or (colon and lengths[0] > lengths[1]):
+        raise problem
+    if colon:
+        start, stop = lengths
+        lengths = [start << k for k in range(32) if start << k < stop] + [stop]
+    return sorted(set(lengths))
+
+
+def parse_time(text: str) -> float:
+    """Return the seconds in ``4us``, ``4 µs``, ``0.004ms`` or ``4e-6s``.
+
+    Raises:
+        SeqprofError: it is no positive time.
+    """
+    found = re.fullmatch(r"\s*(\d*\.?\d+(?:e[+-]?\d+)?)\s*([a-zµμ]+)\s*", text)
+    if found is None or found[2] not in _UNITS or not 0 < float(found[1]) < 1e9:
+        raise SeqprofError(f"--kernel-latency: {text!r} is no time", "give a unit, as in 4us")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def parse_rate(text: str) -> float:
+    """Return the FLOP/s in ``60T``, ``500G`` or ``6e13``.
+
+    Raises:
+        SeqprofError: it is no positive rate.
+    """
+    found = re.fullmatch(r"\s*(\d*\.?\d+(?:e[+-]?\d+)?)\s*([GTP]?)\s*", text)
+    if found is None or not 0 < float(found[1]) < 1e30:
+        raise SeqprofError(f"--peak-flops: {text!r} is no rate", "give FLOP/s, as in 60T or 6e13")
+    return float(found[1]) * _PREFIXES[found[2]]

@@ -1,0 +1,135 @@
+"""Each artefact is named where it is, and only there."""
+
+from dataclasses import replace
+from typing import Any
+
+import example_recordings as examples
+from torch import nn
+
+from seqprof.analysis.artefacts import find_artefacts
+from seqprof.analysis.kernels import kind_of_kernels
+from seqprof.measure.worker import unflattened
+from seqprof.recording import (
+    Candidate,
+    OperationCount,
+    PhaseTiming,
+    Recording,
+    Step,
+    Trial,
+)
+
+FUSED = (OperationCount(phase="forward", name="aten::mkldnn_rnn_layer", calls=1, largest_output=9),)
+UNROLLED = (OperationCount(phase="forward", name="aten::addmm", calls=512, largest_output=9),)
+WHOLE = (OperationCount(phase="forward", name="aten::bmm", calls=12, largest_output=9),)
+
+
+def trial(step_s: float, timesteps: int = 128) -> Trial:
+    phases = {
+        name: PhaseTiming(host_s=step_s * share, cpu_s=step_s * share)
+        for name, share in (("forward", 0.4), ("backward", 0.6))
+    }
+    steps = tuple(
+        Step(
+            pair=index,
+            kind="bare",
+            started_at_s=index * 1.0,
+            wall_s=step_s * (1 + 0.001 * (index % 3)),
+            phases=phases,
+        )
+        for index in range(12)
+    )
+    return Trial(
+        workload=examples.workload(timesteps=timesteps), warmup_wall_s=(step_s,), steps=steps
+    )
+
+
+def spec(layout: str = "padded", name: str = "lstm") -> dict[str, Any]:
+    return {"model": {"name": name}, "data": {"lengths": {"layout": layout}}}
+
+
+def recording(*cases: tuple[Candidate, Trial], threads: int = 2) -> Recording:
+    return Recording(
+        kind="compare",
+        created="2026-11-22T12:00:00+00:00",
+        command="seqprof compare a b",
+        spec={},
+        seed=0,
+        environment=examples.environment(threads=threads),
+        trials=tuple(trial for _, trial in cases),
+        timer_resolution_s=1e-8,
+        candidates=tuple(candidate for candidate, _ in cases),
+    )
+
+
+def kinds(found: Recording) -> list[str]:
+    return [caveat.kind for caveat in find_artefacts(found)]
+
+
+def case(label: str, operations: tuple[OperationCount, ...]) -> tuple[Candidate, Trial]:
+    return Candidate(label=label, spec=spec(name=label), operations=operations), trial(0.1)
+
+
+def test_kinds_of_kernels_come_from_what_was_dispatched() -> None:
+    assert kind_of_kernels(FUSED, 128) == "fused"
+    assert kind_of_kernels(UNROLLED, 128) == "unrolled"
+    assert kind_of_kernels(WHOLE, 128) == "whole_sequence"
+    assert kind_of_kernels((), 128) == "unknown"
+
+
+def test_fused_against_unrolled_is_named_and_alike_is_not() -> None:
+    assert kinds(recording(case("lstm", FUSED), case("gru", UNROLLED))) == ["different_kernels"]
+    assert kinds(recording(case("lstm", FUSED), case("attention", WHOLE))) == []
+    assert kinds(recording(case("rnn", UNROLLED), case("gru", UNROLLED))) == []
+
+
+def test_a_sliced_sequence_is_named_and_a_few_slices_are_not() -> None:
+    def sliced(calls: int) -> tuple[OperationCount, ...]:
+        name = "aten::select_backward"
+        return (
+            *UNROLLED,
+            OperationCount(phase="backward", name=name, calls=calls, largest_output=2**20),
+        )
+
+    assert kinds(recording(case("mine", sliced(128)))) == ["sliced_sequence"]
+    assert kinds(recording(case("mine", sliced(3)))) == []
+    (caveat,) = find_artefacts(recording(case("mine", sliced(128))))
+    assert "512 MiB" in caveat.evidence
+
+
+def test_packed_slower_than_padded_is_named_only_where_it_is() -> None:
+    def pair(packed_s: float) -> Recording:
+        return recording(
+            (Candidate(label="padded", spec=spec()), trial(0.1)),
+            (Candidate(label="packed", spec=spec("packed")), trial(packed_s)),
+        )
+
+    assert kinds(pair(0.15)) == ["packed_slower"]
+    assert kinds(pair(0.08)) == []
+    other = Candidate(label="gru", spec=spec("packed", name="gru"))
+    assert (
+        kinds(recording((Candidate(label="a", spec=spec()), trial(0.1)), (other, trial(1)))) == []
+    )
+
+
+def test_more_threads_than_cores_are_named() -> None:
+    assert kinds(recording(case("lstm", FUSED), threads=8)) == ["threads"]
+    assert kinds(recording(case("lstm", FUSED), threads=2)) == []
+
+
+def test_unflattened_weights_are_named() -> None:
+    candidate, measured = case("lstm", FUSED)
+    assert kinds(recording((replace(candidate, unflattened=("rnn",)), measured))) == [
+        "unflattened_weights"
+    ]
+
+
+def test_weights_in_one_piece_are_told_from_scattered_ones() -> None:
+    lstm = nn.LSTM(4, 4)
+    assert unflattened(nn.Sequential(lstm)) == ("0",)
+    one = next(lstm.parameters()).data.new_zeros(1000)
+    start = 0
+    for parameter in lstm.parameters():
+        size = parameter.numel()
+        parameter.data = one[start : start + size].view(parameter.shape)
+        start += size
+    assert unflattened(nn.Sequential(lstm)) == ()

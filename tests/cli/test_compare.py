@@ -1,0 +1,186 @@
+"""`seqprof compare`, as a user runs it: small models on the CPU."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+TESTS = Path(__file__).parents[1]
+SMALL = ("--set", "model.hidden_size=16", "--seq-len", "16", "--batch", "2", "--rounds", "6")
+
+
+MADE_UP = ("--set", "data.kind=synthetic")
+
+
+def seqprof(*words: str, cwd: Path = TESTS, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS.parent), **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "seqprof", *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=env,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One comparison of three, at two lengths; its file and what it printed."""
+    file = tmp_path_factory.mktemp("compare") / "c.json"
+    words = ("lstm", "gru", "attention", *SMALL, "--seq-len", "16,32", "-o", str(file))
+    run = seqprof("compare", *words)
+    assert run.returncode == 0, run.stderr
+    return file, run.stdout
+
+
+def document(file: Path) -> Any:
+    return json.loads(file.read_text())
+
+
+def test_the_document_validates_against_its_schema(done: tuple[Path, str]) -> None:
+    schema = json.loads(seqprof("schema", "compare").stdout)
+    jsonschema.validate(document(done[0]), schema)
+
+
+def test_every_candidate_has_every_number_or_a_reason(done: tuple[Path, str]) -> None:
+    summary = document(done[0])["summary"]
+    assert [length["timesteps"] for length in summary["lengths"]] == [16, 32]
+    for length in summary["lengths"]:
+        for candidate in length["candidates"]:
+            for name in ("step", "forward", "backward", "tokens_per_s", "peak_memory", "busy"):
+                assert candidate[name]["value"] > 0, name
+            assert candidate["model_flops_utilization"]["reason"] == "no accelerator"
+            assert candidate["forward"]["value"] < candidate["step"]["value"]
+            others = candidate["against_baseline"]
+            assert (others is None) == (candidate["label"] == "lstm")
+            if others:
+                ratio = others["ratio"]
+                assert ratio["low"] <= ratio["value"] <= ratio["high"]
+                assert others["rounds"] == 6
+
+
+def test_rounds_interleave(done: tuple[Path, str]) -> None:
+    recording = document(done[0])["recording"]
+    order = sorted(
+        (step["started_at_s"], step["pair"], index)
+        for index, trial in enumerate(recording["trials"])
+        for step in trial["steps"]
+    )
+    visits = list(dict.fromkeys((round_, index) for _, round_, index in order))
+    assert visits == [(round_, index) for round_ in range(6) for index in range(6)]
+
+
+def test_fused_against_unrolled_is_told(done: tuple[Path, str]) -> None:
+    kinds = [caveat["kind"] for caveat in document(done[0])["summary"]["caveats"]]
+    assert "different_kernels" in kinds
+    assert "lstm ran as one fused primitive and gru" in " ".join(done[1].split())
+
+
+def test_show_prints_the_same_again_without_torch(done: tuple[Path, str]) -> None:
+    shown = seqprof("show", str(done[0]))
+    assert shown.stdout == done[1]
+    probe = (
+        "import sys; sys.argv = ['seqprof', 'show', sys.argv[1]]\n"
+        "from seqprof.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    env = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+    subprocess.run([sys.executable, "-c", probe, str(done[0])], check=True, env=env, stdout=-3)
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_table_is_not_cut(done: tuple[Path, str], columns: str) -> None:
+    shown = seqprof("show", str(done[0]), COLUMNS=columns)
+    assert max(map(len, shown.stdout.splitlines())) <= int(columns)
+    assert "…" not in shown.stdout
+    for label in ("lstm", "gru", "attention", "verdict"):
+        assert label in shown.stdout
+
+
+def test_it_can_be_written_in_ascii(done: tuple[Path, str]) -> None:
+    shown = seqprof("show", str(done[0]), PYTHONIOENCODING="ascii")
+    assert shown.returncode == 0
+    assert shown.stdout.isascii()
+
+
+def test_matched_parameters_are_nearly_equal() -> None:
+    run = seqprof(
+        "compare", "lstm", "gru", *SMALL[:-1], "1", *MADE_UP, "--match", "params", "--json"
+    )
+    found = [t["workload"]["parameters"] for t in json.loads(run.stdout)["recording"]["trials"]]
+    assert found[1] == pytest.approx(found[0], rel=0.05)
+    assert json.loads(run.stdout)["recording"]["matched"] == "params"
+
+
+def test_a_config_a_cell_and_models_of_ones_own_together(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("model: {name: rnn, hidden_size: 8}\n")
+    words = ("mine.yaml", "gru@cell", "compare_models:unbound", "compare_models:limited")
+    path = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    more = ("--seq-len", "64,128", "--batch", "2", "--rounds", "2", "-o", "c.json")
+    run = seqprof("compare", *words, *more, *MADE_UP, cwd=tmp_path, PYTHONPATH=path)
+    assert run.returncode == 0, run.stderr
+    assert "out of memory at T = 128" in run.stdout
+    found = document(tmp_path / "c.json")
+    assert [c["label"] for c in found["recording"]["candidates"]] == [*words, *words]
+    kinds = [caveat["kind"] for caveat in found["summary"]["caveats"]]
+    assert "out_of_memory" in kinds
+    assert "different_kernels" not in kinds
+    assert "sliced_sequence" not in kinds
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("lstm",), "needs two candidates"),
+        (("lstm", "atention"), "did you mean 'attention'?"),
+        (("lstm", "gru@celll"), "there is gru@cell or gru@fused"),
+        (("lstm", "gru", "--baseline", "rnn"), "--baseline rnn is not a candidate"),
+        (("lstm", "gru", "--seq-len", "many"), "--seq-len many: expected"),
+        (("lstm", "gru", "--set", "model.hiden_size=4"), "unknown key 'hiden_size'"),
+        (("lstm", "nowhere.yaml"), "there is no file nowhere.yaml"),
+        (("compare_models:broken", "rnn", *SMALL[2:]), "cannot be trained"),
+        (("lstm", "compare_models:sliced", *SMALL, "--match", "params"), "a model of your own"),
+    ],
+)
+def test_bad_input_ends_with_one_message(words: tuple[str, ...], message: str) -> None:
+    run = seqprof("compare", *words)
+    assert run.returncode == 2
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not run.stdout
+
+
+def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    sign = tmp_path / "sign"
+    words = ("rnn", "compare_models:announcing", *SMALL[2:-1], "100000", *MADE_UP, "-o", str(file))
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS.parent)}
+    env["SEQPROF_TEST_SIGN"] = str(sign)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seqprof", "compare", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        cwd=TESTS,
+        start_new_session=True,
+    )
+    while not sign.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "interrupted" in stdout
+    assert "Traceback" not in stderr
+    assert all(trial["steps"] for trial in document(file)["recording"]["trials"])

@@ -1,0 +1,153 @@
+"""`seqprof depth` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from seqprof.cli.app import app
+from seqprof.cli.depth import parse_lengths, parse_rate, parse_time
+from seqprof.errors import SeqprofError
+
+SAMPLES = Path(__file__).parents[2] / "sample_configs"
+DEPENDENCY = str(SAMPLES / "sequential_dependency.yaml")
+
+
+def seqprof(
+    *arguments: str, columns: int = 80, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    root = str(SAMPLES.parent)
+    return subprocess.run(
+        [sys.executable, "-m", "seqprof", "depth", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder or root,
+        env={
+            **os.environ,
+            "COLUMNS": str(columns),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([root, *([str(folder)] if folder else [])]),
+        },
+        check=False,
+    )
+
+
+def models(*arguments: str) -> list[dict[str, Any]]:
+    """Run in this process, which has loaded torch already."""
+    done = CliRunner().invoke(app, ["depth", *arguments, "--json"], catch_exceptions=False)
+    found: list[dict[str, Any]] = json.loads(done.stdout, parse_constant=pytest.fail)["models"]
+    return found
+
+
+def test_cell_fused_and_attention_as_json() -> None:
+    cell, fused, attention = models(
+        "lstm:cell", "lstm:fused", "attention",
+        *("--seq-len", "32", "--kernel-latency", "2us", "--peak-flops", "60T"),
+    )  # fmt: skip
+    assert cell["depth_law"]["text"] == fused["depth_law"]["text"] == "15·T - 2"
+    assert cell["at"]["step"]["depth_ops"] == 15 * 32 - 2
+    assert cell["latency_floor_s"]["value"] == pytest.approx((15 * 32 - 2) * 2e-6)
+    assert cell["latency_floor_s"]["method"].startswith("derived")
+    flops = cell["at"]["step"]["work_flops"] / 16
+    assert cell["arithmetic_batch"]["value"] == pytest.approx((15 * 32 - 2) * 2e-6 * 60e12 / flops)
+    assert cell["one_more"] == {"timesteps": 16, "work_ops": 35, "depth_ops": 15}
+    assert cell["across_timesteps"]["value"] == pytest.approx(1, abs=0.02)
+    assert "nn.LSTM" in fused["recorded"]["notes"][0]
+    assert attention["depth_law"]["coefficients"].keys() == {"1"}
+    assert attention["across_timesteps"]["value"] > 16
+
+
+def test_a_dependency_that_is_not_needed_shows() -> None:
+    (loop,) = models(DEPENDENCY, "--seq-len", "32")
+    (rewritten,) = models(
+        DEPENDENCY, "--seq-len", "32",
+        *("--set", "model.target=sequential_dependency:build_rewritten"),
+    )  # fmt: skip
+    assert loop["depth_law"]["coefficients"]["T"] == 2
+    assert rewritten["depth_law"]["coefficients"].keys() == {"1"}
+    assert rewritten["recorded"]["hidden_scans"] == {"cumsum": 2}
+    scans = rewritten["scans_law"]["coefficients"]
+    assert scans.keys() == {"⌈log2 T⌉", "1"}
+    assert rewritten["arithmetic_batch"]["value"] is None
+    assert "--peak-flops" in rewritten["arithmetic_batch"]["reason"]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_tables_fit_and_the_path_is_run_length_coded(columns: int, tmp_path: Path) -> None:
+    graph = tmp_path / "graph.dot"
+    done = seqprof("rnn:cell", "--seq-len", "32", "--path", "--dot", str(graph), columns=columns)
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stdout.split())
+    assert max(map(len, done.stdout.splitlines())) <= columns
+    assert "6·T + 1" in words
+    assert "32 × (addmm, add, tanh) 31 × (tanh_backward, mm, add)" in words
+    assert "assumed" in words
+    assert graph.read_text().startswith("digraph depth {")
+
+
+def test_ones_own_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "class M(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.a = nn.Linear(6, 6)\n"
+        "    def forward(self, x):\n"
+        "        return self.a(x).relu()\n"
+        "class Reads(M):\n"
+        "    def forward(self, x):\n"
+        "        return x * self.a.weight.sum().item()\n"
+    )
+    (model,) = models("mine:M", "--features", "6", "--seq-len", "8")
+    assert model["depth_law"]["coefficients"].keys() == {"1"}
+    done = seqprof("mine:Reads", "--features", "6", "--seq-len", "8", folder=tmp_path)
+    assert done.returncode == 2
+    assert "mine.py:10" in done.stderr
+    assert "have no values" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lstn"], "did you mean 'lstm'"),
+        (["lstm:fast"], "lstm:cell, lstm:fused"),
+        (["lstm", "--seq-len", "x"], "--seq-len"),
+        (["lstm", "--kernel-latency", "4"], "give a unit"),
+        (["lstm", "--set", "model.layers=2"], "not a YAML spec"),
+        (["rnn", "gru", "--dot", "x.dot"], "one model"),
+        (["nowhere.yaml"], "there is no file"),
+    ],
+)
+def test_errors_are_one_clear_message(arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, ["depth", *arguments])
+    assert isinstance(done.exception, SeqprofError)
+    assert message in f"{done.exception.message} {done.exception.hint}"
+    assert done.exception.exit_code == 2
+    assert done.stdout == ""
+
+
+def test_options() -> None:
+    assert parse_lengths("512") == [512]
+    assert parse_lengths("16:100") == [16, 32, 64, 100]
+    assert parse_lengths("9,4,9") == [4, 9]
+    assert parse_time("4us") == parse_time("4 µs") == parse_time("0.004ms") == pytest.approx(4e-6)
+    assert parse_rate("60T") == parse_rate("6e13") == 60e12
+    for parse, bad in (
+        (parse_lengths, "0"),
+        (parse_lengths, "32:16"),
+        (parse_lengths, "4:"),
+        (parse_time, "0us"),
+        (parse_time, "4 parsecs"),
+        (parse_rate, "-1T"),
+    ):
+        with pytest.raises(SeqprofError):
+            parse(bad)

@@ -1,0 +1,132 @@
+"""Every family learns, and is measured from the spec to the printed report."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from seqprof.analysis.summary import summarise
+from seqprof.measure.depth import family_subject, point, record
+from seqprof.measure.run import measure_run
+from seqprof.reports.console import render
+from seqprof.spec import ModelSpec, Spec
+from seqprof.spec_checks import conflicts
+from seqprof.workloads.build import build
+from seqprof.workloads.registry import find_family
+
+MODELS: list[dict[str, Any]] = [
+    {"name": "lstm", "projection": 8, "execution": "cell"},
+    {"name": "lstm", "projection": 8, "execution": "fused"},
+    {"name": "linear-attention"},
+    {"name": "linear-attention", "execution": "chunked", "chunk": 8},
+    {"name": "retention"},
+    {"name": "retention", "execution": "chunked", "chunk": 8},
+    {"name": "mingru"},
+    {"name": "mingru", "execution": "sequential"},
+    {"name": "minlstm"},
+    {"name": "minlstm", "execution": "sequential"},
+    {"name": "ssm"},
+    {"name": "ssm", "execution": "sequential"},
+    {"name": "mamba", "state_size": 4},
+    {"name": "mamba", "execution": "sequential", "state_size": 4},
+    {"name": "mamba", "transition": "scalar"},
+    {"name": "mamba", "transition": "scalar", "execution": "chunked", "chunk": 8},
+    {"name": "slstm"},
+    {"name": "mlstm"},
+    {"name": "mlstm", "execution": "chunked", "chunk": 8},
+    {"name": "tcn", "layers": 2},
+]
+each_model = pytest.mark.parametrize(
+    "model", MODELS, ids=lambda model: "-".join(map(str, model.values()))
+)
+
+
+class Silent:
+    def stage(self, name: str, total: float | None) -> None:
+        pass
+
+    def advance(self, done: float) -> None:
+        pass
+
+
+def make_spec(model: dict[str, Any], seq_len: int) -> Spec:
+    spec = Spec.model_validate(
+        {
+            "model": {"hidden_size": 32, **model},
+            "data": {"kind": "text", "path": __file__, "seq_len": seq_len, "batch_size": 4},
+            "measure": {"pairs": 3, "max_s": 0.1, "warmup": 1, "device": "cpu"}
+            | {"timesteps": {"stride": 1}},
+        }
+    )
+    assert list(conflicts(spec)) == []
+    return spec
+
+
+@each_model
+def test_the_loss_on_text_falls(model: dict[str, Any]) -> None:
+    built = build(make_spec(model, seq_len=16), Path())
+    optimizer = torch.optim.Adam(built.model.parameters(), 0.02)
+    losses = []
+    for _, batch in zip(range(25), built.data, strict=False):
+        loss = built.loss(built.model(batch.inputs), batch)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) / 5 < 0.75 * losses[0]
+
+
+#: Each family once, and one loop of a scan.
+MEASURED = [m for m in MODELS if m.get("execution") not in ("sequential", "chunked")]
+MEASURED.append({"name": "mingru", "execution": "sequential"})
+
+
+@pytest.mark.parametrize("model", MEASURED, ids=lambda model: "-".join(map(str, model.values())))
+def test_it_is_measured_and_reported(model: dict[str, Any]) -> None:
+    outcome = measure_run(make_spec(model, seq_len=20), Path(), "seqprof run x.yaml", Silent())
+    assert outcome.exit_code == 0
+    trial = outcome.recording.trials[0]
+    marked = model["name"] == "slstm" or model.get("execution") in ("cell", "sequential")
+    assert bool(trial.latencies) == marked
+    assert bool(trial.sweep) != marked
+    for latency in trial.latencies:
+        assert len(latency.p50_s) == 20
+        assert all(seconds is not None and seconds > 0 for seconds in latency.p50_s)
+    assert trial.workload.flops_per_step is not None
+    console = Console(file=io.StringIO(), width=80)
+    render(summarise(outcome.recording), console)
+    assert isinstance(console.file, io.StringIO)
+    printed = console.file.getvalue()
+    assert max(map(len, printed.splitlines())) <= 80
+    assert f"{model['name']}" in printed
+    assert "model.execution=fused" not in printed or "projection" in model
+
+
+def depths(model: dict[str, Any], lengths: tuple[int, ...]) -> list[int]:
+    subject = family_subject(ModelSpec.model_validate({"hidden_size": 16, **model}), 2)
+    return [point(record(subject, t), t).step.depth_ops for t in lengths]
+
+
+@each_model
+def test_the_depth_grows_as_the_registry_says(model: dict[str, Any]) -> None:
+    family, execution = find_family(model["name"]), model.get("execution")
+    form = execution or family.default_execution or "one"
+    if model.get("transition") == "scalar":
+        form += ", scalar"
+    law = next(growth.depth for growth in family.growth if growth.form == form)
+    a, b, c = depths(model, (16, 32, 64))
+    if law == "constant":
+        assert a == b == c
+    elif law == "log T":
+        assert 0 < b - a == c - b < 16
+    elif law == "T":
+        assert 2 * (b - a) == c - b >= 32
+    else:
+        assert law == "T/C"  # C = 8: 2, 4 and 8 chunks
+        assert 2 * (b - a) == c - b > 0
+        assert c - b < 4 * 8
