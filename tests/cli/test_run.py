@@ -65,7 +65,9 @@ def test_tables_fit_80_columns_in_a_pipe_and_the_file_holds_the_same_run(
     output = tmp_path / "run.json"
     done = seqprof("run", tiny, "-o", output)
     assert done.returncode == 0, done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    # The command to try next is one line, whatever its path: it is there to be copied.
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("  seqprof ")]
+    assert max(map(len, lines)) <= 80
     assert "\x1b" not in done.stdout
     assert "…" not in done.stdout
     for words in ("Phases", "Latency of each timestep", "BPTT", "perturbation", "Idle processor"):

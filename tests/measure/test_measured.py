@@ -245,9 +245,10 @@ def test_every_sample_config_runs_shortened(
     outcome = measure_run(loaded.spec, loaded.folder, "test", NoProgress())
     assert outcome.exit_code == 0
     console.print_report(summarise(outcome.recording))
-    printed = capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
     assert "Phases" in printed
-    assert max(map(len, printed.splitlines())) <= 80
+    # The command to try next is one line, whatever its path: it is there to be copied.
+    assert max(len(line) for line in printed if not line.startswith("  seqprof ")) <= 80
 
 
 @pytest.mark.parametrize(
