@@ -123,29 +123,29 @@ def growing() -> nn.Module:
 
 
 def worker_10() -> nn.Module:
-    """Costs 100 parts of the same work."""
-    return Layers(100)
+    """Costs 40 parts of the same work."""
+    return Layers(40)
 
 
 def worker_11() -> nn.Module:
-    """Costs 110 of them."""
-    return Layers(110)
+    """Costs 44 of them: 10 % more."""
+    return Layers(44)
 
 
 class Layers(nn.Module):
-    """The same matrix product again and again."""
+    """The same residual layer again and again: nothing fades to numbers that are slow to compute."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
         self.count = count
-        self.embedding = nn.Embedding(256, 64)
-        self.layer = nn.Linear(64, 64)
-        self.head = nn.Linear(64, 256)
+        self.embedding = nn.Embedding(256, 128)
+        self.layer = nn.Linear(128, 128)
+        self.head = nn.Linear(128, 256)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """tokens [B, T] to logits [B, T, 256]."""
         x = self.embedding(tokens)
         for _ in range(self.count):
-            x = self.layer(x).tanh()
+            x = x + 0.1 * self.layer(x).tanh()
         logits: Tensor = self.head(x)
         return logits

@@ -107,7 +107,7 @@ def _different_kernels(cases: Sequence[_Case], environment: Environment) -> Iter
     """One candidate's recurrence is a fused primitive, another's is unrolled."""
     kinds: dict[str, dict[str, _Case]] = {"fused": {}, "unrolled": {}}
     for case in cases:
-        kind = kind_of_kernels(case.candidate.operations, case.length)
+        kind = kind_of_kernels(case.candidate.operations, case.length, case.trial.depth)
         if kind in kinds:
             kinds[kind].setdefault(case.candidate.label, case)
     fused, unrolled = kinds["fused"], kinds["unrolled"]

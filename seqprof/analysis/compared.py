@@ -14,7 +14,7 @@ from seqprof.analysis.findings import Findings, find
 from seqprof.analysis.kernels import Kernels, kind_of_kernels
 from seqprof.analysis.rounds import Series, estimate_rounds, rounds_of, together
 from seqprof.analysis.statistics import Estimate, missing
-from seqprof.recording import Candidate, Environment, Recording, Trial, Workload
+from seqprof.recording import Candidate, DepthLaw, Environment, Recording, Trial, Workload
 
 #: Half an interval over its value: from here on a cell is marked noisy.
 NOISY = 0.05
@@ -39,6 +39,7 @@ class CandidateSummary:
     busy_source: Literal["nvml_utilization", "core_busy_fraction"]
     flops_per_s: Estimate
     model_flops_utilization: Estimate
+    depth: Annotated[DepthLaw | None, Meta(description="null in a recording older than this field")]
     against_baseline: Annotated[
         Comparison | None, Meta(description="null for the baseline itself and where one failed")
     ]
@@ -125,7 +126,7 @@ def _candidate(
     return CandidateSummary(
         label=candidate.label,
         workload=trial.workload,
-        kernels=kind_of_kernels(candidate.operations, trial.workload.timesteps),
+        kernels=kind_of_kernels(candidate.operations, trial.workload.timesteps, trial.depth),
         failed=failed,
         step=step,
         forward=estimate_rounds(series.forward, absent),
@@ -143,6 +144,7 @@ def _candidate(
             trial.workload.flops_reason,
         ),
         model_flops_utilization=_utilization(found),
+        depth=trial.depth,
         against_baseline=None if trial is baseline else _against(series, rounds_of(baseline)),
     )
 

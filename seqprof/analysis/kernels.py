@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from seqprof.recording import OperationCount
+from seqprof.recording import DepthLaw, OperationCount
 
 #: One call of these handles a whole sequence through a recurrent layer.
 FUSED = ("mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn")
 Kernels = Literal["fused", "unrolled", "whole_sequence", "unknown"]
 
 
-def kind_of_kernels(operations: Sequence[OperationCount], timesteps: int) -> Kernels:
+def kind_of_kernels(
+    operations: Sequence[OperationCount], timesteps: int, depth: DepthLaw | None = None
+) -> Kernels:
     """Return ``fused``, ``unrolled`` or ``whole_sequence``.
 
     ``fused``: a recurrent layer is one primitive. ``unrolled``: the forward launches at least one
-    operation per timestep. ``whole_sequence``: it launches fewer, none of them recurrent.
+    operation per timestep, and its longest chain grows with T where the law of ``depth`` is known
+    (a scan over short sequences launches as many). ``whole_sequence``: neither.
     """
     forward = [count for count in operations if count.phase == "forward"]
     if not forward:
@@ -24,7 +27,10 @@ def kind_of_kernels(operations: Sequence[OperationCount], timesteps: int) -> Ker
     if fused_primitive(operations) is not None:
         return "fused"
     calls = sum(count.calls for count in forward)
-    return "unrolled" if calls >= timesteps else "whole_sequence"
+    known = depth is not None and depth.law is not None
+    terms = depth.coefficients if depth is not None else {}
+    grows = not known or any(term.startswith("T") for term in terms)  # T, T², T·⌈log2 T⌉
+    return "unrolled" if calls >= timesteps and grows else "whole_sequence"
 
 
 def fused_primitive(operations: Sequence[OperationCount]) -> str | None:

@@ -17,7 +17,7 @@ from seqprof.analysis.growth import Growth, Saturation, find_saturation, fit_gro
 from seqprof.analysis.rounds import Series, estimate_rounds, rounds_of
 from seqprof.analysis.statistics import Estimate, estimate_median, missing
 from seqprof.analysis.wording import seconds_in_words
-from seqprof.recording import Environment, Recording, Trial
+from seqprof.recording import DepthLaw, Environment, Recording, Trial
 
 Phase = Literal["forward", "backward", "step"]
 #: Peaks of two processes that are nearer to each other than this cannot be told apart.
@@ -40,6 +40,7 @@ class Point:
     core_busy: Annotated[
         Estimate, Meta(description="process CPU time / (wall time x threads); not the device's")
     ]
+    depth: Annotated[DepthLaw | None, Meta(description="null in a recording older than this field")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,7 @@ def _point(label: str, trial: Trial, threads: int) -> Point:
         core_busy=estimate_median(
             busy, unit="1", method="process CPU time / (wall time x threads)", absent=absent
         ),
+        depth=trial.depth,
     )
 
 

@@ -159,7 +159,7 @@ def _next(recording: Recording, findings: Findings, kinds: set[str]) -> tuple[st
 
 def _again(recording: Recording, override: str) -> str:
     """Return the command that was given, with one more ``--set`` and without its output."""
-    words = shlex.split(recording.command) or ["seqprof", "run"]
+    words = _words(recording.command) or ["seqprof", "run"]
     kept: list[str] = []
     skip = False
     for word in words:
@@ -170,3 +170,11 @@ def _again(recording: Recording, override: str) -> str:
         elif not word.startswith("--output=") and word not in ("--json", "-q", "--quiet"):
             kept.append(word)
     return shlex.join([*kept, "--set", override])
+
+
+def _words(command: str) -> list[str]:
+    """Split a command line; a recording from elsewhere may hold one that is none."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []

@@ -42,7 +42,7 @@ class Visit:
     """Steps of one round."""
 
     steps: tuple[Step, ...]
-    settling_s: float
+    settling_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

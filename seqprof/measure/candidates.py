@@ -42,8 +42,9 @@ def resolve(
     """Turn words into candidates.
 
     A word is a registry name (``lstm``: the form that a user would write, fused where there is
-    one), ``name@cell``, ``package.module:factory`` or a YAML file, which is taken as it is. The
-    others take everything but the model's name from ``base``, or from the defaults.
+    one), ``name@cell`` (or ``name:cell``), ``package.module:factory`` or a YAML file, which is
+    taken as it is. The others take everything but the model's name from ``base``, or from the
+    defaults.
 
     Args:
         words: the candidates.
@@ -68,11 +69,17 @@ def resolve(
 def _contender(label: str, word: str, base: Path | None, overrides: Sequence[str]) -> Contender:
     if word.endswith(_YAML) or Path(word).is_file():
         loaded = load_spec(word, overrides)
-    elif ":" in word:
+    elif ":" in word and not _is_form(word):
         loaded = _from_target(word, base, overrides)
     else:
-        loaded = _from_name(word, base, overrides)
+        loaded = _from_name(word.replace(":", "@"), base, overrides)
     return Contender(label, loaded.spec, loaded.folder)
+
+
+def _is_form(word: str) -> bool:
+    """Whether ``lstm:cell`` stands for ``lstm@cell``: any other ``lstm:…`` is the user's own."""
+    name, _, form = word.partition(":")
+    return name in families() and form in families()[name].executions
 
 
 def _from_target(word: str, base: Path | None, overrides: Sequence[str]) -> LoadedSpec:

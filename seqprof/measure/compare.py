@@ -2,10 +2,11 @@
 
 ::
 
-    start all workers | match | prepare A B C … | round: A B C | A B C | … | sweeps | dwells
+    start | match | prepare A B C … | A B C | B C A | C A B | A B C … | sweeps | dwells | depths
 
 Workers import torch and build at the same time; from the warm-up on, one works at a time. A round
-visits every candidate once, at every length, and each visit takes the same number of steps.
+visits every candidate once, at every length. Which one is first moves on, so that none always runs
+on the core that another has just cleared of other programs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from seqprof.spec import DEFAULT_HEADS, Spec
 from seqprof.workloads.registry import families
 
 #: Without `--rounds`: as many as this, or as fit into this time, but never fewer than these.
-ROUNDS, MAX_S, FEWEST_ROUNDS = 20, 7.0, 6
+ROUNDS, MAX_S, FEWEST_ROUNDS = 40, 7.0, 6
 Match = Literal["width", "params", "flops"]
 #: A match this close is good enough: hidden sizes are whole numbers.
 MATCH_WITHIN = 0.005
@@ -41,12 +42,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A recording, the exit code that tells how complete it is, and where the time went."""
+    """A recording and the exit code that tells how complete it is."""
 
     recording: Recording
     exit_code: int
-    wall_s: float
-    untimed_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +87,7 @@ def measure_comparison(plan: Plan, command: str, progress: Progress) -> Outcome:
         except KeyboardInterrupt:
             field.interrupt()
         recording = field.recording("compare", command, plan.baseline, plan.match)
-        untimed = sum(entry.untimed_s for entry in field.entries)
-        return Outcome(recording, field.exit_code, field.now_s, untimed)
+        return Outcome(recording, field.exit_code)
 
 
 def _prepare(field: Field, contenders: Sequence[Contender], plan: Plan, progress: Progress) -> None:
@@ -123,7 +121,8 @@ def _take_rounds(field: Field, wanted: int | None, progress: Progress) -> None:
         entries = [entry for entry in field.entries if entry.ready]
         if enough or not entries:
             return
-        for entry in entries:
+        first = round_ % len(entries)
+        for entry in (*entries[first:], *entries[:first]):
             field.visit(entry, round_)
         progress.advance(round_ + 1)
 
@@ -143,6 +142,8 @@ def _take_rest(field: Field, progress: Progress) -> None:
             if entry.ready:
                 field.take_dwells(entry)
             progress.advance(done)
+    progress.stage("deriving the sequential depth", None)
+    field.take_depths()
 
 
 # Matching -------------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from typing import Literal
 from seqprof.errors import EXIT_CANNOT_MEASURE, EXIT_INTERRUPTED, SeqprofError
 from seqprof.measure.answers import Dwelt, Failure, Prepared, Visit
 from seqprof.measure.candidates import Contender
-from seqprof.measure.remote import RemoteWorker, WorkerDiedError, close_all
+from seqprof.measure.remote import WorkerDiedError, WorkerGroup
 from seqprof.recording import (
     Candidate,
+    DepthLaw,
     DeviceSamples,
     Dwell,
     Environment,
@@ -43,11 +44,12 @@ class Entry:
     spec: Spec
     prepared: Prepared | None = None
     steps: list[Step] = field(default_factory=list)
-    untimed_s: float = 0.0
+    warmup_wall_s: list[float] = field(default_factory=list)
     sweep: tuple[PrefixPoint, ...] = ()
     sweep_reason: str | None = "not taken"
     dwells: tuple[Dwell, ...] = ()
     samples: DeviceSamples = field(default_factory=DeviceSamples)
+    depth: DepthLaw | None = None
     incidents: list[Incident] = field(default_factory=list)
     failed: bool = False
     workload: Workload | None = None
@@ -89,7 +91,8 @@ class Field:
     def __init__(self, contenders: Sequence[Contender]) -> None:
         self.origin_ns = perf_counter_ns()
         self.contenders = list(contenders)
-        self.workers = [self._spawn(index) for index in range(len(contenders))]
+        self._groups = [WorkerGroup([c.folder for c in contenders], self.origin_ns)]
+        self.workers = list(self._groups[0].workers)
         self.entries: list[Entry] = []
         self.interrupted = False
 
@@ -97,10 +100,8 @@ class Field:
         return self
 
     def __exit__(self, *_: object) -> None:
-        close_all(self.workers)
-
-    def _spawn(self, contender: int) -> RemoteWorker:
-        return RemoteWorker(self.contenders[contender].folder, self.origin_ns)
+        for group in self._groups:
+            group.close()
 
     @property
     def now_s(self) -> float:
@@ -124,6 +125,12 @@ class Field:
         """Build, warm up and count; a point that does not fit into memory is a result."""
         try:
             answer = self.workers[entry.contender].call("prepare", entry.key, entry.spec)
+        except SeqprofError as error:
+            if len(self.contenders) == 1:
+                raise
+            raise SeqprofError(
+                f"{entry.label}: {error.message}", error.hint, error.exit_code
+            ) from error
         except WorkerDiedError as death:
             # What the system kills is nearly always the process that took the memory.
             kind = "out_of_memory" if "SIGKILL" in str(death) else "step_failed"
@@ -135,11 +142,13 @@ class Field:
             entry.workload = answer.workload
             return
         entry.prepared, entry.workload = answer, answer.workload
-        entry.untimed_s = sum(answer.warmup_wall_s)
+        entry.warmup_wall_s += answer.warmup_wall_s
 
     def _replace_worker(self, contender: int) -> None:
-        self.workers[contender].close()
-        self.workers[contender] = self._spawn(contender)
+        """Go on after a death. The new one is of a group of its own."""
+        group = WorkerGroup([self.contenders[contender].folder], self.origin_ns)
+        self._groups.append(group)
+        self.workers[contender] = group.workers[0]
         for entry in self.entries:
             if entry.contender == contender and entry.ready:
                 self.prepare(entry)
@@ -158,7 +167,7 @@ class Field:
             return
         assert isinstance(answer, Visit)
         entry.steps += answer.steps
-        entry.untimed_s += answer.settling_s
+        entry.warmup_wall_s += answer.settling_s
 
     def take_sweep(self, entry: Entry) -> None:
         """Take prefixes of the sequences, for the marginal cost."""
@@ -179,6 +188,25 @@ class Field:
         if isinstance(answer, Dwelt):
             entry.dwells, entry.samples = answer.dwells, answer.samples
             entry.incidents += answer.incidents
+
+    def take_depths(self) -> None:
+        """Let all workers derive the sequential depth at once: nothing is timed any more."""
+        ready: dict[int, list[Entry]] = {}
+        for entry in self.entries:
+            if entry.ready:
+                ready.setdefault(entry.contender, []).append(entry)
+        for contender, entries in ready.items():
+            self.workers[contender].start("depths", [entry.key for entry in entries])
+        for contender, entries in ready.items():
+            try:
+                answer = self.workers[contender].finish()
+            except WorkerDiedError as death:
+                answer = Failure("step_failed", str(death))
+            for index, entry in enumerate(entries):
+                if isinstance(answer, Failure):
+                    entry.depth = _no_depth(entry, answer.detail)
+                else:
+                    entry.depth = answer[index]
 
     def interrupt(self) -> None:
         """Note that the user wanted no more."""
@@ -231,7 +259,7 @@ class Field:
         prepared = entry.prepared
         return Trial(
             workload=entry.workload or self._unbuilt(entry),
-            warmup_wall_s=prepared.warmup_wall_s if prepared else (),
+            warmup_wall_s=tuple(entry.warmup_wall_s),
             steps=tuple(entry.steps),
             clock_origin_ns=self.origin_ns,
             timesteps_reason="`seqprof run` times timesteps; this was measured in bare steps",
@@ -240,6 +268,7 @@ class Field:
             sweep_reason=entry.sweep_reason,
             dwells=entry.dwells,
             samples=entry.samples,
+            depth=entry.depth or _no_depth(entry, _why_not_taken(entry)),
             incidents=tuple(entry.incidents),
         )
 
@@ -259,6 +288,15 @@ class Field:
             f"{entry.label} could not be measured: {entry.incidents[0].detail}",
             exit_code=EXIT_CANNOT_MEASURE,
         )
+
+
+def _no_depth(entry: Entry, reason: str) -> DepthLaw:
+    timesteps = entry.workload.timesteps if entry.workload else entry.key[0]
+    return DepthLaw(timesteps=timesteps, reason=reason)
+
+
+def _why_not_taken(entry: Entry) -> str:
+    return entry.incidents[0].detail if entry.incidents else "the measuring ended before it"
 
 
 def _candidate(entry: Entry) -> Candidate:

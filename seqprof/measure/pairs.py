@@ -123,7 +123,7 @@ class StepTimer:
         done_ns = host_clock_ns()
         marks = self._probe.marks if stride is not None else []
         for loop in marks:
-            self.table.add(loop)
+            self.table.add(loop, pair)
             self._check_calls(loop)
         return Step(
             pair=pair,

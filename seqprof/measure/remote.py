@@ -1,4 +1,4 @@
-"""The parent's end of a worker's pipe. Without torch: only the workers import it."""
+"""The parent's end of the workers' pipes. Without torch: only the workers import it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import seqprof
 from seqprof.errors import SeqprofError
 
-#: A worker that was told to leave gets this long before it is ended.
+#: Workers that were told to leave get this long before they are ended.
 PATIENCE_S = 2.0
 
 
@@ -23,32 +24,70 @@ class WorkerDiedError(Exception):
     """The process of a worker ended on its own, as when the system ran out of memory."""
 
 
-class RemoteWorker:
-    """A :class:`seqprof.measure.worker.Worker` in a process of its own.
+class WorkerGroup:
+    """Several :class:`seqprof.measure.worker.Worker`, forked from one process.
 
     Args:
-        folder: where the candidate's paths and targets are looked for.
+        folders: for each worker, where the candidate's paths and targets are looked for.
         origin_ns: host clock that counts as time 0.
     """
 
-    def __init__(self, folder: Path, origin_ns: int) -> None:
-        self._connection, child = Pipe()
+    def __init__(self, folders: Sequence[Path], origin_ns: int) -> None:
+        self._deaths, deaths = Pipe()
+        pipes = [Pipe() for _ in folders]
+        numbers = [deaths.fileno(), *(child.fileno() for _, child in pipes)]
         package = str(Path(seqprof.__file__).parents[1])
         known = os.environ.get("PYTHONPATH")
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "seqprof.measure.worker", str(child.fileno())],
-            pass_fds=[child.fileno()],
+            [sys.executable, "-P", "-m", "seqprof.measure.worker", *map(str, numbers)],
+            pass_fds=numbers,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [package, known]))},
             stdin=subprocess.DEVNULL,
             stdout=2,  # what a model prints must not get into the report
             start_new_session=True,  # Ctrl-C is the parent's to handle
         )
-        child.close()
-        self._send((folder, origin_ns))
+        for connection in (deaths, *(child for _, child in pipes)):
+            connection.close()
+        self._codes: dict[int, int] = {}
+        self.workers = [
+            RemoteWorker(self, index, connection) for index, (connection, _) in enumerate(pipes)
+        ]
+        for worker, folder in zip(self.workers, folders, strict=True):
+            worker.send((folder, origin_ns))
+
+    def how_it_ended(self, index: int) -> str:
+        """Wait for the end of a worker and word it."""
+        with suppress(EOFError, ConnectionResetError):
+            while index not in self._codes:
+                ended, code = self._deaths.recv()
+                self._codes[ended] = code
+        code = self._codes.get(index, self._process.poll() or 0)
+        if code < 0:
+            return f"the process was ended by {signal.Signals(-code).name}"
+        return f"the process ended with exit code {code}"
+
+    def close(self) -> None:
+        """End all workers, whatever they are doing."""
+        for worker in self.workers:
+            worker.connection.close()
+        for end in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, end)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=PATIENCE_S)
+        self._process.wait()
+        self._deaths.close()
+
+
+class RemoteWorker:
+    """One worker of a group."""
+
+    def __init__(self, group: WorkerGroup, index: int, connection: Connection) -> None:
+        self.group, self._index, self.connection = group, index, connection
 
     def start(self, method: str, *arguments: Any) -> None:
         """Let the worker begin; :meth:`finish` waits for what comes of it."""
-        self._send((method, arguments))
+        self.send((method, arguments))
 
     def finish(self) -> Any:
         """Return the answer.
@@ -58,9 +97,9 @@ class RemoteWorker:
             WorkerDiedError: there is no worker any more.
         """
         try:
-            answer = self._connection.recv()
+            answer = self.connection.recv()
         except (EOFError, ConnectionResetError) as error:
-            raise WorkerDiedError(self._end()) from error
+            raise WorkerDiedError(self.group.how_it_ended(self._index)) from error
         if isinstance(answer, SeqprofError):
             raise answer
         return answer
@@ -70,31 +109,7 @@ class RemoteWorker:
         self.start(method, *arguments)
         return self.finish()
 
-    def _send(self, message: Any) -> None:
+    def send(self, message: Any) -> None:
+        """Send without waiting."""
         with suppress(BrokenPipeError):  # its end is found by the next receive
-            self._connection.send(message)
-
-    def _end(self) -> str:
-        code = self._process.wait()
-        if code < 0:
-            return f"the process was ended by {signal.Signals(-code).name}"
-        return f"the process ended with exit code {code}"
-
-    def close(self) -> None:
-        """End the worker, whatever it is doing."""
-        self._connection.close()
-        try:
-            self._process.wait(timeout=0)
-        except subprocess.TimeoutExpired:
-            self._process.terminate()
-        try:
-            self._process.wait(timeout=PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def close_all(workers: Iterable[RemoteWorker]) -> None:
-    """End all workers."""
-    for worker in workers:
-        worker.close()
+            self.connection.send(message)

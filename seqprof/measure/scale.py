@@ -2,7 +2,7 @@
 
 ::
 
-    start | prepare, small points first | rounds, each in an order of its own | the widest again …
+    start | prepare, small first | rounds, each in an order of its own | the widest again … | depths
 
 A point that runs out of memory is a result; larger ones of the same candidate are not tried. Once
 every point has its first rounds, what is left of the budget goes to the point whose interval is
@@ -65,11 +65,12 @@ def measure_scaling(scaling: Scaling, command: str, progress: Progress) -> Outco
                     field.entries.append(Entry(index, contender.label, spec))
             _prepare(field, progress)
             _measure(field, scaling.budget_s, progress)
+            progress.stage("deriving the sequential depth", None)
+            field.take_depths()
         except KeyboardInterrupt:
             field.interrupt()
         recording = field.recording("scale", command)
-        untimed = sum(entry.untimed_s for entry in field.entries)
-        return Outcome(recording, field.exit_code, field.now_s, untimed)
+        return Outcome(recording, field.exit_code)
 
 
 def points_of(contender: Contender, scaling: Scaling) -> list[tuple[int, int]]:

@@ -1,18 +1,29 @@
 """One candidate in a process of its own, told what to do over a pipe.
 
+::
+
+    parent ── exec ──> this module: imports torch, forks ──> worker 0, worker 1 …, waits for them
+
 The parent lets one worker work at a time, so candidates share the machine but neither memory,
-caches, threads nor an allocator's fragments. Ctrl-C reaches the parent only; a worker whose parent
-is gone reads the end of the pipe and leaves.
+caches, threads nor an allocator's fragments. They are forked, after the imports and before torch
+has computed anything, so that libraries lie at the same addresses in all of them: processes that
+were started one by one differ in speed by several per cent from that alone.
+
+Ctrl-C reaches the parent only; a worker whose parent is gone reads the end of the pipe and leaves.
 """
 
 from __future__ import annotations
 
 import gc
 import math
+import os
 import sys
+import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +36,14 @@ from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
 from seqprof.instruments.memory import PeakMemory, peak_memory
 from seqprof.instruments.operations import OperationCounter, launches
 from seqprof.measure.answers import Dwelt, Failure, Prepared, Size, Visit
+from seqprof.measure.depth import depth_at_lengths
 from seqprof.measure.device import choose_device, describe_device, describe_environment
 from seqprof.measure.dwell import dwells, first_line, worth_dwelling
 from seqprof.measure.pairs import StepTimer
 from seqprof.measure.run import user_frame
 from seqprof.measure.sweep import sweep
 from seqprof.recording import (
+    DepthLaw,
     Dwell,
     OperationCount,
     Phase,
@@ -41,18 +54,18 @@ from seqprof.recording import (
 from seqprof.samplers.device import DeviceSampler
 from seqprof.spec import Spec
 from seqprof.workloads.build import Built, build
+from seqprof.workloads.heads import Loss
 from seqprof.workloads.step import TrainingStep
 
 #: A step this short is run once untimed at every visit, to bring its data back into the caches.
-SETTLE_BELOW_S = 0.05
-#: Rounds of a sweep that are taken however long they last.
-FEWEST_SWEEP_ROUNDS = 2
+SETTLE_BELOW_S = 0.1
 
 
 @dataclass(slots=True)
 class _Point:
     spec: Spec
     step: TrainingStep
+    loss: Loss
     timer: StepTimer
     typical_s: float = math.inf
 
@@ -93,7 +106,7 @@ class Worker:
         step = TrainingStep(built, spec, device)
         self.preparing = _workload(spec, built, step)
         step.drop_gradients()  # of a point that failed in the middle
-        point = _Point(spec, step, StepTimer(step, device, (), self.origin_ns))
+        point = _Point(spec, step, built.loss, StepTimer(step, device, (), self.origin_ns))
         warmup = [_timed(step, device) for _ in range(spec.measure.warmup)]
         point.typical_s = min(warmup)
         accounts, operations = _count(step, device)
@@ -111,9 +124,10 @@ class Worker:
     def visit(self, key: tuple[int, int], round_: int, steps: int) -> Visit:
         """Take the steps of one round."""
         point = self._points[key]
-        settling = 0.0
+        _start_on_core(round_)
+        settling: tuple[float, ...] = ()
         if point.typical_s < SETTLE_BELOW_S:
-            settling = _timed(point.step, choose_device(point.spec.measure.device))
+            settling = (_timed(point.step, choose_device(point.spec.measure.device)),)
         taken = tuple(point.timer.run("bare", round_) for _ in range(steps))
         return Visit(taken, settling)
 
@@ -121,14 +135,8 @@ class Worker:
         """Take prefixes of the sequences, for the marginal cost; stop after ``max_s``."""
         point = self._points[key]
         device = choose_device(point.spec.measure.device)
-        points: list[PrefixPoint] = []
-        began = host_clock_ns()
-        for taken in sweep(point.step, device, point.timer.events, point.spec.train.seed):
-            points.append(taken)
-            late = (host_clock_ns() - began) * NS > max_s
-            if late and taken.round >= FEWEST_SWEEP_ROUNDS:
-                break
-        return tuple(points)
+        events, seed = point.timer.events, point.spec.train.seed
+        return tuple(sweep(point.step, device, events, seed, max_s))
 
     def dwell(self, key: tuple[int, int]) -> Dwelt:
         """Repeat each phase for NVML; nothing without an accelerator."""
@@ -143,10 +151,36 @@ class Worker:
             samples, incidents, _ = sampler.finish()
         return Dwelt(tuple(found), samples, tuple(incidents))
 
+    def depths(self, keys: Sequence[tuple[int, int]]) -> tuple[DepthLaw, ...]:
+        """Derive the sequential depth at each T; it needs no device and measures nothing.
+
+        Recorded with the batch size of the first: depth does not depend on it.
+        """
+        points = [self._points[key] for key in keys]
+        lengths = [point.step.timesteps for point in points]
+        if points[0].spec.train.compile:
+            reason = "the model is compiled: its operations are merged into others"
+            return tuple(DepthLaw(timesteps=length, reason=reason) for length in lengths)
+        step, train = points[0].step, points[0].spec.train
+        return depth_at_lengths(step.model, points[0].loss, train, step.next_batch(), lengths)
+
     def forget(self, key: tuple[int, int]) -> None:
         """Free a point's data and optimizer state."""
         del self._points[key]
         gc.collect()
+
+
+def _start_on_core(round_: int) -> None:
+    """Let all candidates start a round on the same core, the next round on another.
+
+    The scheduler wakes a process where it ran last. If another program keeps that core busy, one
+    candidate would be held up in every round and look slow. After the start it is free to move.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    allowed = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {allowed[round_ % len(allowed)]})
+    os.sched_setaffinity(0, allowed)
 
 
 def _timed(step: TrainingStep, device: torch.device) -> float:
@@ -293,7 +327,7 @@ def serve(connection: Connection) -> None:
     while True:
         try:
             method, arguments = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             return
         try:
             answer = getattr(worker, method)(*arguments)
@@ -302,8 +336,33 @@ def serve(connection: Connection) -> None:
         except Exception as error:
             answer = failure(error, worker.preparing)
             error.__traceback__ = None  # its frames hold the tensors that did not fit
-        connection.send(answer)
+        with suppress(BrokenPipeError):  # the parent is gone; the next receive says so
+            connection.send(answer)
+
+
+def fork_workers(workers: Sequence[Connection], deaths: Connection) -> None:
+    """Fork a worker for each connection; tell on ``deaths`` which of them ended, and how."""
+    running: dict[int, int] = {}
+    for index, connection in enumerate(workers):
+        with warnings.catch_warnings():  # numpy's threads, which are idle and never forked
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = os.fork()
+        if process == 0:
+            for other in (*workers[:index], *workers[index + 1 :], deaths):
+                other.close()
+            serve(connection)
+            os._exit(0)
+        running[process] = index
+    for connection in workers:
+        connection.close()
+    while running:
+        process, status = os.wait()
+        with suppress(BrokenPipeError):
+            deaths.send((running.pop(process), os.waitstatus_to_exitcode(status)))
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+    # What torch imports with the first optimizer, 1.5 s: once here, or once in every worker.
+    import_module("torch._dynamo")
+    first, *rest = (Connection(int(number)) for number in sys.argv[1:])
+    fork_workers(rest, first)

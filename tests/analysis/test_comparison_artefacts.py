@@ -11,6 +11,7 @@ from seqprof.analysis.kernels import kind_of_kernels
 from seqprof.measure.worker import unflattened
 from seqprof.recording import (
     Candidate,
+    DepthLaw,
     OperationCount,
     PhaseTiming,
     Recording,
@@ -74,6 +75,14 @@ def test_kinds_of_kernels_come_from_what_was_dispatched() -> None:
     assert kind_of_kernels(UNROLLED, 128) == "unrolled"
     assert kind_of_kernels(WHOLE, 128) == "whole_sequence"
     assert kind_of_kernels((), 128) == "unknown"
+
+
+def test_a_scan_over_a_short_sequence_is_no_unrolled_loop() -> None:
+    scan = DepthLaw(timesteps=128, law="12·log2 T + 23", coefficients={"⌈log2 T⌉": 12.0, "1": 23})
+    loop = DepthLaw(timesteps=128, law="15·T + 8", coefficients={"T": 15.0, "1": 8.0})
+    assert kind_of_kernels(UNROLLED, 128, scan) == "whole_sequence"
+    assert kind_of_kernels(UNROLLED, 128, loop) == "unrolled"
+    assert kind_of_kernels(UNROLLED, 128, DepthLaw(timesteps=128, reason="no law")) == "unrolled"
 
 
 def test_fused_against_unrolled_is_named_and_alike_is_not() -> None:

@@ -13,10 +13,12 @@ from seqprof.measure.scale import Scaling, points_of
 
 
 def test_a_name_is_the_form_that_a_user_would_write() -> None:
-    lstm, attention, cell = resolve(["lstm", "attention", "gru@cell"], None, [])
+    words = ["lstm", "attention", "gru@cell", "gru:cell", "gru:build"]
+    lstm, attention, cell, same, own = resolve(words, None, [])
     assert (lstm.spec.model.name, lstm.spec.model.execution) == ("lstm", "fused")
     assert attention.spec.model.execution is None
-    assert cell.spec.model.execution == "cell"
+    assert cell.spec.model.execution == same.spec.model.execution == "cell"
+    assert own.spec.model.target == "gru:build"
 
 
 def test_a_base_gives_all_but_the_model_and_options_go_where_they_mean_something(
