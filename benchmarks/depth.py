@@ -22,7 +22,7 @@ def record_one(model: str, timesteps: int) -> dict[str, float]:
     from seqprof.measure.depth import family_subject, record
     from seqprof.spec import ModelSpec
 
-    family, _, execution = model.partition(":")
+    family, _, execution = model.partition("@")
     spec = ModelSpec.model_validate({"name": family, "execution": execution or None})
     subject = family_subject(spec, 16)
     record(subject, 4)  # torch imports parts of itself at the first operation
@@ -49,7 +49,7 @@ def law(model: str) -> tuple[float, str, dict[int, float]]:
     from seqprof.measure.depth import family_subject, point, record
     from seqprof.spec import ModelSpec
 
-    family, _, execution = model.partition(":")
+    family, _, execution = model.partition("@")
     spec = ModelSpec.model_validate({"name": family, "execution": execution or None})
     start = time.perf_counter()
     subject = family_subject(spec, 16)
@@ -63,7 +63,7 @@ def law(model: str) -> tuple[float, str, dict[int, float]]:
 def main() -> None:
     """Print one line per length."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="lstm:cell")
+    parser.add_argument("--model", default="lstm@cell")
     parser.add_argument("--lengths", type=int, nargs="+", default=[512, 1024, 2048, 4096])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()

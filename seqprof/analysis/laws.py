@@ -92,6 +92,8 @@ def fit_law(counts: Mapping[int, int]) -> Law:
     for tried in (points, powers):
         for start in range(len(tried)):
             rest = tried[start:]
+            if tried is points and len(rest) < len(powers) and set(rest) <= set(powers):
+                break  # nothing but powers of two are left: those below belong to them
             for form in _FORMS:
                 if len(rest) < len(form) + _CONFIRMATIONS:
                     continue

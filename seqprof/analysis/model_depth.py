@@ -99,6 +99,14 @@ class ModelDepth:
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthSummary:
+    """What `seqprof depth` found."""
+
+    models: tuple[ModelDepth, ...]
+    assumptions: Assumptions
+
+
 def derive(recorded: Recorded, assumptions: Assumptions) -> ModelDepth:
     """Fit the laws and derive times and parallelism."""
     points = {point.timesteps: point for point in recorded.points}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from seqprof.analysis.depth import (
     hidden_scans,
     run_length,
 )
-from seqprof.analysis.laws import fit_law
+from seqprof.analysis.laws import Law, fit_law
 from seqprof.analysis.model_depth import Point, Recorded
 from seqprof.errors import SeqprofError
 from seqprof.instruments.depth import DepthRecorder
@@ -49,7 +49,7 @@ LAW_LENGTHS = (4, 5, 6, 8, 12, 16, 17, 24, 32, 64, 128)
 _ENOUGH_LENGTHS = 7
 #: The law's own lengths go up to this, even where shorter ones are asked for.
 _LONGEST_EXTRA = 32
-#: Seconds that `run` spends on depth before it does without further lengths.
+#: Processor seconds that depth may take before it does without further lengths.
 RUN_BUDGET_S = 3.0
 
 
@@ -160,6 +160,10 @@ def record_lengths(
     points = [point(smallest, wanted[0])]
     graph = smallest
     for done, timesteps in enumerate(wanted[1:], start=1):
+        if timesteps not in lengths and _is_settled(
+            {p.timesteps: p.step.depth_ops for p in points}
+        ):
+            continue
         recorded = record(subject, timesteps)
         points.append(point(recorded, timesteps))
         if timesteps == longest:
@@ -182,6 +186,14 @@ def record_lengths(
     )
 
 
+def _is_settled(depth: Mapping[int, int]) -> bool:
+    """Whether the law needs no more lengths: it grows with T itself, and enough lengths obey it.
+
+    What looks constant, or logarithmic, may only begin to grow.
+    """
+    return len(depth) >= _ENOUGH_LENGTHS and "T" in fit_law(depth).coefficients
+
+
 def _single(subject: Subject) -> Point | None:
     try:
         return point(record(subject, 1), 1)
@@ -201,7 +213,7 @@ def family_subject(model: ModelSpec, batch_size: int) -> Subject:
     execution = model.execution or family.default_execution
     notes = _expanded(body)
     return Subject(
-        name=f"{family.name}:{execution}" if execution else family.name,
+        name=f"{family.name}@{execution}" if execution else family.name,
         form=", ".join([*(["expanded"] if notes else []), "sum loss"]),
         model=body,
         step=_sum_step(body, (size,), batch_size),
@@ -341,7 +353,7 @@ def depth_facts(
         template: a batch as the model gets it; its values are not used.
         timesteps: T that depth and work are wanted for.
         lengths: short lengths to record (default: :func:`law_lengths`).
-        budget_s: about how long it may take.
+        budget_s: about how much processor time it may take.
 
     Never raises for what the model does: the reason is in the result.
     """
@@ -352,15 +364,16 @@ def depth_facts(
         reason = f"T is no multiple of train.bptt.truncate ({chunk}): the law is for whole chunks"
         return DepthLaw(timesteps=timesteps, reason=reason)
     wanted = sorted(lengths or law_lengths(chunk))
-    try:
-        return _facts(model, loss, train, template, timesteps, wanted, budget_s)
-    except Exception as error:
-        reason = (
-            error.message
-            if isinstance(error, SeqprofError)
-            else f"{type(error).__name__}: {_first_line(error)}"
-        )
-        return DepthLaw(timesteps=timesteps, reason=reason)
+    return _facts(model, loss, train, template, [timesteps], wanted, budget_s)[0]
+
+
+def depth_at_lengths(
+    model: nn.Module, loss: Loss, train: TrainSpec, template: Batch, timesteps: Sequence[int]
+) -> tuple[DepthLaw, ...]:
+    """Return :func:`depth_facts` at each of several T; short lengths are recorded once for all."""
+    if train.bptt.truncate is not None:  # T up to one chunk has another law than a longer one
+        return tuple(depth_facts(model, loss, train, template, t) for t in timesteps)
+    return _facts(model, loss, train, template, timesteps, law_lengths(None), RUN_BUDGET_S)
 
 
 def _facts(
@@ -368,32 +381,75 @@ def _facts(
     loss: Loss,
     train: TrainSpec,
     template: Batch,
-    timesteps: int,
+    timesteps: Sequence[int],
     lengths: Sequence[int],
     budget_s: float,
-) -> DepthLaw:
-    copied = meta_copy(model)
-    batch_size = template.batch_size
-    step = training_step(copied, loss, train, lambda t: meta_batch(template, batch_size, t))
-    subject = Subject("the model", "", copied, step, batch_size, train)
-    started = time.monotonic()
+) -> tuple[DepthLaw, ...]:
+    try:
+        copied = meta_copy(model)
+        batch_size = template.batch_size
+        step = training_step(copied, loss, train, lambda t: meta_batch(template, batch_size, t))
+        subject = Subject("the model", "", copied, step, batch_size, train)
+        return _tell(subject, timesteps, lengths, budget_s)
+    except Exception as error:
+        reason = (
+            error.message
+            if isinstance(error, SeqprofError)
+            else f"{type(error).__name__}: {_first_line(error)}"
+        )
+        return tuple(DepthLaw(timesteps=t, reason=reason) for t in timesteps)
+
+
+def _tell(
+    subject: Subject, timesteps: Sequence[int], lengths: Sequence[int], budget_s: float
+) -> tuple[DepthLaw, ...]:
+    """Record the short ``lengths``; those that their law says nothing about as well, if quick."""
     work, depth = {}, {}
-    for length in lengths:
-        if length > timesteps or time.monotonic() - started > budget_s / 2:
-            break  # the next length takes as long as all before it, at most
+    started: float | None = None  # after the first: torch imports parts of itself there
+
+    def add(length: int) -> None:
         found = cost(record(subject, length), STEP_PHASES)
         work[length], depth[length] = found.work_ops, found.depth_ops
-        if len(depth) >= _ENOUGH_LENGTHS and "T" in fit_law(depth).coefficients:
+
+    def spent() -> float:
+        # Processor time: how busy the machine is must not decide what is found.
+        return 0.0 if started is None else time.process_time() - started
+
+    for length in lengths:
+        if length > max(timesteps) or spent() > budget_s / 2:
+            break  # the next length takes as long as all before it, at most
+        add(length)
+        started = started or time.process_time()
+        if _is_settled(depth):
             break
     law, work_law = fit_law(depth), fit_law(work)
-    depth_at = depth.get(timesteps, law.at(timesteps))
-    work_at = work.get(timesteps, work_law.at(timesteps))
-    return DepthLaw(
-        timesteps=timesteps,
-        depth_ops=None if depth_at is None else round(depth_at),
-        work_ops=None if work_at is None else round(work_at),
-        law=law.text,
-        coefficients=law.coefficients,
-        lengths=tuple(depth),
-        reason=law.reason,
+    recorded = sum(depth)
+    for length in sorted(set(timesteps) - depth.keys()):
+        if law.at(length) is None and spent() * (1 + length / max(1, recorded)) < budget_s:
+            add(length)
+    return tuple(
+        DepthLaw(
+            timesteps=t,
+            depth_ops=_whole(depth.get(t, law.at(t))),
+            work_ops=_whole(work.get(t, work_law.at(t))),
+            law=law.text,
+            coefficients=law.coefficients,
+            lengths=tuple(depth),
+            batch_size=subject.batch_size,
+            reason=law.reason or _silent(law, t, t in depth),
+        )
+        for t in timesteps
     )
+
+
+def _whole(count: float | None) -> int | None:
+    return None if count is None else round(count)
+
+
+def _silent(law: Law, timesteps: int, recorded: bool) -> str | None:
+    """Why the law says nothing at this T; None where it does, or where T itself was recorded."""
+    if recorded or law.at(timesteps) is not None:
+        return None
+    if law.powers_of_two_only:
+        return f"the law holds at powers of two; recording T = {timesteps} itself takes too long"
+    return f"the law holds from T = {law.holds_from} on"

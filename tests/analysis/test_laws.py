@@ -57,6 +57,13 @@ def test_a_law_for_powers_of_two_says_so_and_promises_no_more() -> None:
     assert law.at(63) is None
 
 
+def test_a_law_for_powers_of_two_holds_from_the_first_of_them() -> None:
+    """However many powers of two follow the last other length."""
+    lengths = (*LENGTHS, 64, 128, 256)
+    law = fit_law({t: 12 * up(t) + (0 if t & (t - 1) == 0 else t % 5 + 1) for t in lengths})
+    assert (law.text, law.holds_from, law.powers_of_two_only) == ("12·log2 T", 4, True)
+
+
 @pytest.mark.parametrize("off_by", [1, -1])
 def test_one_count_off_is_no_law(off_by: int) -> None:
     counts = {t: 18 * t + 5 for t in LENGTHS}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from seqprof.cli.app import app
+from seqprof.cli.app import command_line
 from seqprof.cli.depth import parse_lengths, parse_rate, parse_time
 from seqprof.errors import SeqprofError
 
@@ -41,14 +41,14 @@ def seqprof(
 
 def models(*arguments: str) -> list[dict[str, Any]]:
     """Run in this process, which has loaded torch already."""
-    done = CliRunner().invoke(app, ["depth", *arguments, "--json"], catch_exceptions=False)
+    done = CliRunner().invoke(command_line(), ["depth", *arguments, "--json"], catch_exceptions=False)
     found: list[dict[str, Any]] = json.loads(done.stdout, parse_constant=pytest.fail)["models"]
     return found
 
 
 def test_cell_fused_and_attention_as_json() -> None:
     cell, fused, attention = models(
-        "lstm:cell", "lstm:fused", "attention",
+        "lstm:cell", "lstm@fused", "attention",
         *("--seq-len", "32", "--kernel-latency", "2us", "--peak-flops", "60T"),
     )  # fmt: skip
     assert cell["depth_law"]["text"] == fused["depth_law"]["text"] == "15·T - 2"
@@ -119,16 +119,19 @@ def test_ones_own_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ("arguments", "message"),
     [
         (["lstn"], "did you mean 'lstm'"),
-        (["lstm:fast"], "lstm:cell, lstm:fused"),
+        (["lstn@cell"], "did you mean 'lstm'"),
+        (["lstm@fast"], "lstm@cell, lstm@fused"),
         (["lstm", "--seq-len", "x"], "--seq-len"),
         (["lstm", "--kernel-latency", "4"], "give a unit"),
-        (["lstm", "--set", "model.layers=2"], "not a YAML spec"),
+        (["lstm", "--set", "data.seq_len=2"], "only keys of `model`"),
+        (["lstm", "--set", "model.heads=2"], "heads"),
+        (["mine:build", "--set", "model.layers=2"], "neither a family nor a YAML spec"),
         (["rnn", "gru", "--dot", "x.dot"], "one model"),
         (["nowhere.yaml"], "there is no file"),
     ],
 )
 def test_errors_are_one_clear_message(arguments: list[str], message: str) -> None:
-    done = CliRunner().invoke(app, ["depth", *arguments])
+    done = CliRunner().invoke(command_line(), ["depth", *arguments])
     assert isinstance(done.exception, SeqprofError)
     assert message in f"{done.exception.message} {done.exception.hint}"
     assert done.exception.exit_code == 2
