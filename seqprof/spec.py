@@ -187,7 +187,9 @@ class TrainSpec(_Part):
         description="auto, cross_entropy, mse, or package.module:function(output, target)",
     )
     bptt: BpttSpec = Field(default=BpttSpec(), description="backpropagation through time")
-    checkpoint: bool = Field(default=False, description="activation checkpointing")
+    checkpoint: bool = Field(
+        default=False, description="activation checkpointing (built-in models)"
+    )
     compile: bool = Field(
         default=False, description="torch.compile, tried within compile_timeout_s"
     )

@@ -341,6 +341,15 @@ def _momentum(spec: Spec, family: Family | None) -> Iterator[Conflict]:
         yield Conflict("train.momentum", message, ("train.optimizer",))
 
 
+def _checkpoint(spec: Spec, family: Family | None) -> Iterator[Conflict]:
+    if spec.train.checkpoint and spec.model.target is not None:
+        message = (
+            "`checkpoint` is for built-in models, whose parts are known; in your own model call "
+            "torch.utils.checkpoint.checkpoint where you want it"
+        )
+        yield Conflict("train.checkpoint", message, ("model.target",))
+
+
 def _stride(spec: Spec, family: Family | None) -> Iterator[Conflict]:
     stride, seq_len = spec.measure.timesteps.stride, spec.data.seq_len
     if spec.data.target is None and stride != "auto" and stride > seq_len:
@@ -365,5 +374,6 @@ CHECKS: tuple[Check, ...] = (
     _head_fits_data,
     _loss_fits_head,
     _momentum,
+    _checkpoint,
     _stride,
 )

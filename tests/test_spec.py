@@ -184,6 +184,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "mse",
     ),
     ({"train__momentum": 0.9}, "train.momentum", "sgd"),
+    ({"train__checkpoint": True, "model__target": "a:b"}, "train.checkpoint", "built-in"),
     ({"measure__timesteps__stride": 65, "data__seq_len": 64}, "measure.timesteps.stride", "65"),
 ]
 

@@ -7,11 +7,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from seqprof.errors import SeqprofError
 from seqprof.spec import ModelSpec
-from seqprof.workloads.body import Body, State
+from seqprof.workloads.body import Body, State, refuse_packed
 from seqprof.workloads.rotary import rotate, rotation_angles
 
 DEFAULT_HEADS = 4
@@ -76,6 +75,7 @@ class AttentionBody(Body):
         self.norm = nn.LayerNorm(size)
         self.output_size = size
         self._heads, self._input_size, self._causal = heads, input_size, causal
+        self._family = spec.name
 
     def forward(
         self,
@@ -89,20 +89,13 @@ class AttentionBody(Body):
         Raises:
             SeqprofError: ``packed``: attention computes on rectangles.
         """
-        if packed:
-            raise SeqprofError(
-                "data.lengths.layout: packed sequences are for recurrent models",
-                "set data.lengths.layout: padded",
-            )
+        refuse_packed(packed, self._family)
         x = self.project(inputs)
         cos, sin = self._angles(x)
         # Causally, padding comes after all that counts and needs no mask.
         keep = None if self._causal or lengths is None else _keys(x, lengths)
-        for module in self.blocks:
-            if self.checkpoint:
-                x = cast(Tensor, checkpoint(module, x, cos, sin, keep, use_reentrant=False))
-            else:
-                x = module(x, cos, sin, keep)
+        for block in self.blocks:
+            x = self.run_block(block, x, cos, sin, keep)
         return self.norm(x), ()
 
     def _angles(self, x: Tensor) -> tuple[Tensor, Tensor]:

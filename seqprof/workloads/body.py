@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from seqprof.errors import SeqprofError
 
 #: A recurrent state: tensors, nested in tuples as the body likes.
 State: TypeAlias = "tuple[Tensor | State, ...]"
@@ -64,6 +67,12 @@ class Body(nn.Module):
         """
         raise NotImplementedError
 
+    def run_block(self, block: nn.Module, *inputs: Any) -> Any:
+        """Call ``block``, as ``checkpoint`` says: its inputs alone are kept, or all it computes."""
+        if self.checkpoint:
+            return checkpoint(block, *inputs, use_reentrant=False)
+        return block(*inputs)
+
     def timestep_modules(self) -> tuple[TimestepModule, ...]:
         """Return the submodules called once per timestep, by paths within this body."""
         return ()
@@ -75,6 +84,15 @@ class Body(nn.Module):
     def forward_flops(self, batch_size: int, timesteps: int) -> int | None:
         """Return the FLOPs of the matrix products in one forward, or None where not known."""
         return None
+
+
+def refuse_packed(packed: bool, family: str | None) -> None:
+    """Raise :class:`SeqprofError` for packed sequences, in a family that computes on rectangles."""
+    if packed:
+        raise SeqprofError(
+            f"data.lengths.layout: {family} takes no packed sequences",
+            "set data.lengths.layout: padded",
+        )
 
 
 def detach_state(state: State) -> State:

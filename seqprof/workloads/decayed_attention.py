@@ -70,6 +70,23 @@ def chunked(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, chunk: int) -> T
     return (parallel(q, k, v, log_decay) + carried).flatten(2, 3).narrow(2, 0, timesteps)
 
 
+def of_fixed_decay(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, chunk: int | None) -> Tensor:
+    """Either form, where the decay is the same at every timestep and so in every chunk.
+
+    Args:
+        q, k, v: as for :func:`chunked`.
+        log_decay: log a_0 + … + log a_t at t, of each head or of all alike: ``[H, T]`` or ``[T]``,
+            with ``chunk`` ``[H, C]`` or ``[C]``.
+        chunk: C; None for the parallel form.
+
+    Returns:
+        o, ``[B, H, T, e]``.
+    """
+    if chunk is None:
+        return parallel(q, k, v, log_decay)
+    return chunked(q, k, v, log_decay.unsqueeze(-2), chunk)
+
+
 _ADVANCE = Advance()
 
 

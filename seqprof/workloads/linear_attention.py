@@ -54,10 +54,8 @@ class LinearAttention(Mixer):
         )
         q, k = F.elu(q) + 1, F.elu(k) + 1
         v = F.pad(v, (0, 1), value=1.0)  # [B, H, T, d + 1]
-        if self._chunk is None:
-            mixed = decayed_attention.parallel(q, k, v, v.new_zeros(x.shape[1]))
-        else:
-            mixed = decayed_attention.chunked(q, k, v, v.new_zeros(self._chunk), self._chunk)
+        no_decay = v.new_zeros(self._chunk or x.shape[1])
+        mixed = decayed_attention.of_fixed_decay(q, k, v, no_decay, self._chunk)
         value, normaliser = torch.split(full_precision(mixed), [self._size // self._heads, 1], -1)
         return cast(Tensor, self.out(join_heads(value / normaliser))), ()
 

@@ -12,11 +12,9 @@ from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from seqprof.errors import SeqprofError
 from seqprof.spec import ModelSpec
-from seqprof.workloads.body import Body, State, TimestepModule
+from seqprof.workloads.body import Body, State, TimestepModule, refuse_packed
 
 #: State of one mixer, empty where it carries none.
 MixerState: TypeAlias = tuple[Tensor, ...]
@@ -110,25 +108,14 @@ class ResidualStack(Body):
         Raises:
             SeqprofError: ``packed``: these models compute on rectangles.
         """
-        if packed:
-            raise SeqprofError(
-                f"data.lengths.layout: {self._family} takes no packed sequences",
-                "set data.lengths.layout: padded",
-            )
+        refuse_packed(packed, self._family)
         x = cast(Tensor, self.project(inputs))
         before = ((),) * len(self.blocks) if state is None else cast("tuple[MixerState]", state)
         states: list[MixerState] = []
         for block, own in zip(self.blocks, before, strict=True):
-            x, after = self._run(block, x, own)
+            x, after = self.run_block(block, x, own)
             states.append(after)
         return self.norm(x), tuple(states) if self.carries_state else ()
-
-    def _run(self, block: nn.Module, x: Tensor, state: MixerState) -> tuple[Tensor, MixerState]:
-        if self.checkpoint:
-            result = checkpoint(block, x, state, use_reentrant=False)
-        else:
-            result = block(x, state)
-        return cast("tuple[Tensor, MixerState]", result)
 
     def timestep_modules(self) -> tuple[TimestepModule, ...]:
         return tuple(

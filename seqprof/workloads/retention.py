@@ -66,11 +66,8 @@ class Retention(Mixer):
         q, k = rotate(q, cos, sin) / math.sqrt(width), rotate(k, cos, sin)
         span = self._chunk or x.shape[1]
         times = torch.arange(1, span + 1, device=q.device, dtype=q.dtype)
-        log_decay = torch.outer(log_decays(self._heads, q), times)  # [H, C] or [H, T]
-        if self._chunk is None:
-            mixed = decayed_attention.parallel(q, k, v, log_decay)
-        else:
-            mixed = decayed_attention.chunked(q, k, v, log_decay.unsqueeze(1), self._chunk)
+        log_decay = torch.outer(log_decays(self._heads, q), times)
+        mixed = decayed_attention.of_fixed_decay(q, k, v, log_decay, self._chunk)
         joined = join_heads(mixed)
         normed = self.head_norm(joined.flatten(0, 1)).view_as(joined)
         return cast(Tensor, self.out(F.silu(gate) * normed)), ()

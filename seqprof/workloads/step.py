@@ -21,12 +21,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from seqprof.errors import SeqprofError
+from seqprof.errors import EXIT_CANNOT_MEASURE, SeqprofError
 from seqprof.recording import Phase
 from seqprof.spec import Spec, TrainSpec
 from seqprof.workloads.batches import Batch
 from seqprof.workloads.build import Built, SequenceModel, detach_state
 
+#: What oneDNN says through torch where it has no kernel for a layer in a type of number.
+_NO_KERNEL = "could not create a primitive"
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -188,13 +190,32 @@ class TrainingStep:
         return [batch.chunk(start, min(start + size, length)) for start in range(0, length, size)]
 
     def forward(self, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
-        """Run the model alone; returns output and, with truncated BPTT, the detached state."""
-        with self._autocast():
-            result = self._call(batch, state)
+        """Run the model alone; returns output and, with truncated BPTT, the detached state.
+
+        Raises:
+            SeqprofError: the processor has no kernel for the precision.
+        """
+        try:
+            with self._autocast():
+                result = self._call(batch, state)
+        except RuntimeError as error:
+            if _NO_KERNEL not in str(error):
+                raise
+            raise self._no_kernel(error) from error
         if self._carries_state:
             output, state = result
             return output, detach_state(state)
         return first_output(result), None
+
+    def _no_kernel(self, error: RuntimeError) -> SeqprofError:
+        said = str(error).partition(". ")[0]
+        return SeqprofError(
+            f"train.precision: this processor has no {self._train.precision} kernel for a layer of "
+            f"the model (oneDNN: {said})",
+            hint="set train.precision: bf16 or fp32; the built-in recurrent models have "
+            "model.execution: cell, which needs no such kernel",
+            exit_code=EXIT_CANNOT_MEASURE,
+        )
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """Mean loss of one batch."""

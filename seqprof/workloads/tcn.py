@@ -14,11 +14,9 @@ from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from seqprof.errors import SeqprofError
 from seqprof.spec import ModelSpec
-from seqprof.workloads.body import Body, State
+from seqprof.workloads.body import Body, State, refuse_packed
 
 DEFAULT_KERNEL = 3
 
@@ -73,17 +71,10 @@ class TCNBody(Body):
         Raises:
             SeqprofError: ``packed``: convolutions compute on rectangles.
         """
-        if packed:
-            raise SeqprofError(
-                "data.lengths.layout: tcn takes no packed sequences",
-                "set data.lengths.layout: padded",
-            )
+        refuse_packed(packed, "tcn")
         x = inputs.transpose(1, 2)
         for block in self.blocks:
-            if self.checkpoint:
-                x = cast(Tensor, checkpoint(block, x, use_reentrant=False))
-            else:
-                x = block(x)
+            x = self.run_block(block, x)
         return x.transpose(1, 2), ()
 
     def forward_flops(self, batch_size: int, timesteps: int) -> int:

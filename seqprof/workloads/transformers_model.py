@@ -11,6 +11,8 @@ import importlib
 import logging
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 from typing import Any, cast
 
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 from seqprof.errors import EXIT_CANNOT_MEASURE, SeqprofError
 from seqprof.spec import ModelSpec
 from seqprof.suggest import nearest
-from seqprof.workloads.body import Body, State
+from seqprof.workloads.body import Body, State, refuse_packed
 
 #: What the library logs when it lacks a kernel for what the model does.
 _SLOW = re.compile(
@@ -164,7 +166,8 @@ class LibraryBody(Body):
         return output.shape[-1], bool(gradient[:, half:].abs().max() > 0)
 
     def _call(self, inputs: Tensor) -> Tensor:
-        return cast(Tensor, self.model(inputs_embeds=inputs).last_hidden_state)
+        with _one_sequence_each() if inputs.is_meta else nullcontext():
+            return cast(Tensor, self.model(inputs_embeds=inputs).last_hidden_state)
 
     def forward(
         self,
@@ -179,11 +182,7 @@ class LibraryBody(Body):
             SeqprofError: ``packed``; more timesteps than the architecture has positions; lengths
                 that vary where timesteps see later ones; checkpointing that it does not support.
         """
-        if packed:
-            raise SeqprofError(
-                "data.lengths.layout: transformers takes no packed sequences",
-                "set data.lengths.layout: padded",
-            )
+        refuse_packed(packed, "transformers")
         if lengths is not None and self.sees_future:
             raise SeqprofError(
                 "data.lengths: this architecture sees padding that comes after a sequence's end",
@@ -214,6 +213,25 @@ class LibraryBody(Body):
 
     def slow_paths(self) -> tuple[str, ...]:
         return (*self._log.told, *_silent_slow_paths(self.model))
+
+
+@contextmanager
+def _one_sequence_each() -> Iterator[None]:
+    """Tell the library, without a look at values, that no row of a batch packs several sequences.
+
+    It looks for that in the positions of the timesteps, which meta tensors do not have.
+    """
+    masks = importlib.import_module("transformers.masking_utils")
+    name = "find_packed_sequence_indices"
+    look = getattr(masks, name, None)
+    if look is None:  # another release of the library, which does not look
+        yield
+        return
+    setattr(masks, name, lambda position_ids: None)
+    try:
+        yield
+    finally:
+        setattr(masks, name, look)
 
 
 def _learned_positions(model: nn.Module, config: Any) -> int | None:

@@ -20,6 +20,7 @@ from seqprof.workloads.build import build
 from seqprof.workloads.recurrent import Timestep
 from seqprof.workloads.recurrent import build as build_body
 from seqprof.workloads.sequence_model import SequenceModel
+from seqprof.workloads.step import TrainingStep
 
 KINDS = [
     {"name": "rnn", "nonlinearity": "tanh"},
@@ -248,3 +249,20 @@ def test_cells_trace_into_one_graph(name: str) -> None:
     inputs = torch.randn(2, 3, 4)
     compiled = torch.compile(body, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(inputs)[0], body(inputs)[0])
+
+
+def test_half_precision_trains_or_is_refused_in_words() -> None:
+    """Whether oneDNN has an fp16 LSTM depends on the processor; its own error says nothing."""
+    spec = Spec.model_validate(
+        {
+            "model": {"name": "lstm", "execution": "fused", "hidden_size": 8},
+            "data": {"kind": "synthetic", "seq_len": 8, "batch_size": 2},
+            "train": {"precision": "fp16"},
+        }
+    )
+    step = TrainingStep(build(spec, Path()), spec, torch.device("cpu"))
+    try:
+        loss, said = float(step.run().loss), ""
+    except SeqprofError as error:
+        loss, said = float("nan"), f"{error.message}; {error.hint}"
+    assert loss > 0 or (said.startswith("train.precision") and "bf16 or fp32" in said)
