@@ -5,6 +5,8 @@ from __future__ import annotations
 #: Exit codes of the command line.
 EXIT_CANNOT_MEASURE = 1
 EXIT_BAD_INPUT = 2
+EXIT_SLOWER = 3
+EXIT_NOT_LOGGED = 4
 EXIT_INTERRUPTED = 130
 
 

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-#: Raised by one whenever a stored recording changes shape.
-SCHEMA_VERSION = 1
+#: Raised by one whenever a stored recording changes shape; `migrations.py` reads the older ones.
+SCHEMA_VERSION = 2
 
 Phase = Literal["data", "forward", "loss", "backward", "optimizer"]
 #: The phases of a step, in their order.
@@ -156,6 +156,33 @@ class TimestepLatency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyMap:
+    """Latency over the sequence in single probed steps: a sample of bounded size, to look at.
+
+    The quantiles of :class:`TimestepLatency` are over all probed steps; this keeps some of the
+    steps apart, neighbouring timesteps together.
+    """
+
+    loop: str
+    phase: Literal["forward", "backward"]
+    clock: Clock
+    timesteps: int
+    pairs: Annotated[
+        tuple[int, ...], Meta(description="pair of the probed step of each row, ascending")
+    ]
+    starts: Annotated[
+        tuple[int, ...], Meta(description="first timestep of each column; the last one ends at T")
+    ]
+    mean_s: Annotated[
+        tuple[tuple[float | None, ...], ...],
+        Meta(
+            description="[rows, columns]: mean of those timesteps of the column that were marked "
+            "in that step (with micro-batches: in all of them); null where none was"
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimestepOperations:
     """Tensor operations launched in each timestep of a loop, counted in one step of its own."""
 
@@ -288,7 +315,12 @@ class DepthLaw:
     lengths: Annotated[
         tuple[int, ...], Meta(description="the T that were recorded; others follow from the law")
     ] = ()
-    reason: Annotated[str | None, Meta(description="why there is no law")] = None
+    batch_size: Annotated[
+        int | None, Meta(description="that was recorded with; null in an older recording")
+    ] = None
+    reason: Annotated[
+        str | None, Meta(description="why there is no law, or why it says nothing at this T")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,6 +425,9 @@ class Trial:
         ),
     ] = 0
     latencies: tuple[TimestepLatency, ...] = ()
+    latency_maps: Annotated[
+        tuple[LatencyMap, ...], Meta(description="none in a recording older than this field")
+    ] = ()
     timesteps_reason: Annotated[
         str | None, Meta(description="why no timestep was marked; null if they were")
     ] = None

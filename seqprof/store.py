@@ -8,15 +8,19 @@ import sys
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from seqprof.errors import SeqprofError
-from seqprof.recording import SCHEMA_VERSION, Recording
+
+if TYPE_CHECKING:  # reading needs it, and imports it then: writing is for traces too
+    from seqprof.recording import Recording
 
 #: The path that stands for standard output.
 STDOUT = "-"
+#: How the name of a file ends that is not wholly written yet; one is left only by `kill -9`.
+UNFINISHED = ".seqprof-unfinished"
 
 
 def dumps(value: Any) -> bytes:
@@ -109,7 +113,9 @@ def check_writable(path: str | Path) -> None:
 def _replace(document: bytes, target: Path) -> None:
     import tempfile  # with what it imports in turn, a tenth of the time that `show` takes
 
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+    descriptor, name = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.name}.", suffix=UNFINISHED
+    )
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -159,20 +165,50 @@ def load(path: str | Path) -> Recording:
 def loads(data: bytes, name: str = "the recording") -> Recording:
     """Decode a recording; ``name`` stands in errors. Raises as :func:`load` does."""
     try:
-        stored = msgspec.json.decode(data, type=_Stored)
-        if stored.schema_version > SCHEMA_VERSION:
-            raise SeqprofError(
-                f"{name} was written by a newer seqprof (schema {stored.schema_version}; "
-                f"this one reads up to {SCHEMA_VERSION})",
-                "pip install --upgrade seqprof",
-            )
-        if not bytes(stored.recording):
-            raise msgspec.ValidationError("Object missing required field `recording` - at `$`")
-        return msgspec.json.decode(stored.recording, type=Recording)
+        recording = _decode(data, name)
     except msgspec.ValidationError as error:
         raise _wrong_shape(name, str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _not_json(name, data) from error
+    from seqprof.consistency import find_fault
+
+    fault = find_fault(recording)
+    if fault is not None:
+        raise _wrong_shape(name, fault)
+    return recording
+
+
+def _decode(data: bytes, name: str) -> Recording:
+    from seqprof.recording import SCHEMA_VERSION, Recording
+
+    stored = msgspec.json.decode(data, type=_Stored)
+    version = stored.schema_version
+    if version > SCHEMA_VERSION:
+        raise SeqprofError(
+            f"{name} was written by a newer seqprof (schema {version}; "
+            f"this one reads up to {SCHEMA_VERSION})",
+            "pip install --upgrade seqprof",
+        )
+    if version < 1:
+        raise msgspec.ValidationError(f"There is no schema {version} - at `$.schema_version`")
+    if not bytes(stored.recording):
+        raise msgspec.ValidationError("Object missing required field `recording` - at `$`")
+    if version == SCHEMA_VERSION:
+        return msgspec.json.decode(stored.recording, type=Recording)
+    return _migrated(msgspec.json.decode(stored.recording), version)
+
+
+def _migrated(plain: Any, version: int) -> Recording:
+    from seqprof.migrations import migrate
+    from seqprof.recording import SCHEMA_VERSION, Recording
+
+    try:
+        moved = migrate(plain, version, SCHEMA_VERSION)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise msgspec.ValidationError(
+            f"It does not have the shape of schema {version}: {error!r} - at `$`"
+        ) from error
+    return msgspec.convert(moved, type=Recording)
 
 
 def _wrong_shape(name: str, what: str) -> SeqprofError:
