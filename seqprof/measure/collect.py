@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from seqprof.instruments.clocks import NS, EventPool
 from seqprof.instruments.timesteps import LoopMarks
-from seqprof.recording import Clock, LoopTiming, TimestepLatency, TimestepOperations
+from seqprof.recording import Clock, LatencyMap, LoopTiming, TimestepLatency, TimestepOperations
 
 Span = tuple[Any, Any]
 Side = Literal["forward", "backward"]
@@ -20,6 +20,12 @@ SIDES: tuple[Side, ...] = ("forward", "backward")
 _QUANTILES = (5, 25, 50, 75, 95)
 #: Significant digits of a stored latency: finer than any noise, and the file stays small.
 _DIGITS = 5
+#: Cells of all maps of a trial, about 8 bytes each in the file, and their digits: they are looked
+#: at as colours.
+MAP_CELLS = 16_384
+_MAP_DIGITS = 3
+#: Most probed steps that a map keeps, evenly spread over all.
+MAP_ROWS = 48
 
 
 def host_seconds(span: Span) -> float | None:
@@ -92,15 +98,16 @@ class LatencyTable:
         self._rows: dict[tuple[str, bool, Side, Clock], list[npt.NDArray[np.float64]]] = (
             defaultdict(list)
         )
+        self._pairs: dict[tuple[str, bool, Side, Clock], list[int]] = defaultdict(list)
 
-    def add(self, marks: LoopMarks) -> None:
-        """Add the marks of one completed step."""
+    def add(self, marks: LoopMarks, pair: int = 0) -> None:
+        """Add the marks of one completed step, that of ``pair``."""
         sides: tuple[Side, ...] = ("forward", "backward")
         for side in sides:
             for clock in self._clocks:
-                self._add(marks, side, clock)
+                self._add(marks, side, clock, pair)
 
-    def _add(self, marks: LoopMarks, side: Side, clock: Clock) -> None:
+    def _add(self, marks: LoopMarks, side: Side, clock: Clock, pair: int) -> None:
         rows: dict[int, npt.NDArray[np.float64]] = {}
         for micro_batch, t, span in spans(marks, side, self._timesteps):
             seconds = _CLOCKS[clock](span)
@@ -109,6 +116,7 @@ class LatencyTable:
                 row[t] = seconds
         key = (marks.loop.path, marks.loop.reverse, side, clock)
         self._rows[key].extend(rows.values())
+        self._pairs[key].extend([pair] * len(rows))
 
     def smallest_sample(self) -> int:
         """How often the least measured timestep was measured, forward or backward."""
@@ -122,6 +130,66 @@ class LatencyTable:
             for (loop, reverse, side, clock), rows in self._rows.items()
             if rows
         )
+
+    def maps(self) -> tuple[LatencyMap, ...]:
+        """A bounded sample of single steps on the device's clock, or the host's where it is alone.
+
+        All maps together have at most ``MAP_CELLS`` cells, or a column each.
+        """
+        kept = [key for key, rows in self._rows.items() if rows and key[3] == self._clocks[-1]]
+        return tuple(
+            _latency_map(key, self._rows[key], self._pairs[key], MAP_CELLS // len(kept))
+            for key in kept
+        )
+
+
+def _latency_map(
+    key: tuple[str, bool, Side, Clock],
+    rows: list[npt.NDArray[np.float64]],
+    pairs: list[int],
+    most: int,
+) -> LatencyMap:
+    loop, _, side, clock = key
+    timesteps = len(rows[0])
+    steps = sorted(set(pairs))
+    kept = [steps[i] for i in _spread(len(steps), min(MAP_ROWS, most))]
+    # Where only every k-th timestep is marked in one step, a column has k, and so one that was.
+    starts = _spread(timesteps, max(1, min(timesteps // _stride(rows), most // len(kept))))
+    of_pair: dict[int, list[npt.NDArray[np.float64]]] = defaultdict(list)
+    for pair, row in zip(pairs, rows, strict=True):
+        of_pair[pair].append(row)
+    return LatencyMap(
+        loop=loop,
+        phase=side,
+        clock=clock,
+        timesteps=timesteps,
+        pairs=tuple(kept),
+        starts=tuple(starts),
+        mean_s=tuple(_stretch_means(np.stack(of_pair[pair]), starts) for pair in kept),
+    )
+
+
+def _stride(rows: list[npt.NDArray[np.float64]]) -> int:
+    """The largest distance between marked timesteps, in a typical step."""
+    marked = [np.flatnonzero(~np.isnan(row)) for row in rows]
+    return int(np.median([np.diff(at).max() if len(at) > 1 else 1 for at in marked]))
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most ``most`` of ``range(count)``, from 0 on, evenly spread."""
+    taken = min(count, most)
+    return [index * count // taken for index in range(taken)]
+
+
+def _stretch_means(table: npt.NDArray[np.float64], starts: list[int]) -> tuple[float | None, ...]:
+    """Mean of what is known in each stretch of columns of ``[micro-batches, T]``."""
+    known = ~np.isnan(table)
+    counts = np.add.reduceat(known.sum(axis=0), starts)
+    sums = np.add.reduceat(np.where(known, table, 0.0).sum(axis=0), starts)
+    return tuple(
+        float(f"{total / count:.{_MAP_DIGITS}g}") if count else None
+        for total, count in zip(sums.tolist(), counts.tolist(), strict=True)
+    )
 
 
 def _counts(rows: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.int64]:

@@ -1,0 +1,75 @@
+"""What every result begins with: caveats, and what was measured where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seqprof.analysis.caveats import Caveat
+from seqprof.analysis.findings import Header
+from seqprof.recording import Environment
+from seqprof.reports.html.blocks import Block, Caveats, Prose, Section, Warned
+
+
+def caveats(found: Sequence[Caveat]) -> Section:
+    """Return the section that stands first."""
+    warned = [
+        Warned(
+            severity=caveat.severity,
+            text=caveat.text,
+            evidence=caveat.evidence,
+            remedy=caveat.remedy,
+        )
+        for caveat in found
+    ]
+    return beware(warned)
+
+
+def beware(warned: Sequence[Warned]) -> Section:
+    """Return the section of caveats; without any it says so."""
+    nothing = "No caveat: none of those that seqprof checks for in such a result applies."
+    block: Block = Caveats(caveats=warned) if warned else Prose(lines=[nothing], tone="quiet")
+    return Section(title="Read this first", blocks=[block])
+
+
+def place(environment: Environment) -> list[tuple[str, str]]:
+    """Return where something was measured, as facts."""
+    device = environment.device
+    name = f"{device.kind}: {device.name}" if device.is_accelerator else device.name
+    host = f" of {environment.cpu}" if device.is_accelerator else ""
+    versions = [
+        f"seqprof {environment.seqprof}",
+        f"torch {environment.torch}",
+        f"Python {environment.python}",
+    ]
+    versions += [f"driver {environment.driver}"] if environment.driver else []
+    facts = [
+        ("device", name),
+        ("threads", f"{environment.threads} on {environment.cores} cores{host}"),
+        ("software", " · ".join(versions)),
+        ("platform", environment.platform),
+    ]
+    return facts + ([("commit", environment.commit)] if environment.commit else [])
+
+
+def model_name(header: Header) -> str:
+    """Return the model with its form and size, as in ``lstm (cell) · hidden 256``."""
+    workload = header.workload
+    form = f" ({workload.execution})" if workload.execution else ""
+    shape = [
+        key if value is True else f"{key.removesuffix('_size')} {value}"
+        for key, value in header.shape.items()
+    ]
+    return " · ".join([f"{workload.model}{form}", *shape])
+
+
+def training(header: Header) -> str:
+    """Return how it is trained, in one line."""
+    workload = header.workload
+    parts = [workload.optimizer, workload.precision]
+    if workload.micro_batches > 1:
+        parts.append(f"{workload.micro_batches} micro-batches per step")
+    if workload.truncate:
+        parts.append(f"BPTT truncated to {workload.truncate} timesteps")
+    parts += ["activation checkpointing"] if workload.checkpointed else []
+    parts += ["compiled"] if workload.compiled else []
+    return ", ".join([*parts, f"seed {header.seed}"])

@@ -1,0 +1,272 @@
+"""The HTML report as a reader meets it: in Chromium, by mouse, by keyboard, on a phone, printed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from html_results import HOSTILE, every_kind, long_run
+
+from seqprof.reports.formats import result_of
+from seqprof.reports.html import HTML
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page  # type: ignore[import-not-found, unused-ignore]
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed (pip install seqprof[browser])"
+)
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no program chromium (a Debian package)"),
+]
+#: Where nothing is slow a page of 16,384 timesteps takes 0.3 s; a test on a loaded machine only
+#: says that it is not minutes.
+SANE_MS = 60_000
+KINDS = ["run", "compare", "scale", "depth", "trace"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+class Opened:
+    """A page that notes whatever goes wrong in it, and whatever it asks the network for."""
+
+    def __init__(self, browser: Browser, file: Path, **options: Any) -> None:
+        self.page: Page = browser.new_page(**options)
+        self.page.set_default_timeout(60_000)
+        self.faults: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.faults.append(message.text))
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.faults.append(dialog.message))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(file.as_uri())
+
+    def draw_all(self) -> None:
+        """Scroll through, so that every plot comes into view and is drawn."""
+        self.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        for figure in self.page.locator("figure.chart").all():
+            figure.scroll_into_view_if_needed()
+            figure.locator("canvas").first.wait_for(state="attached")
+
+    def overflow(self) -> int:
+        """How far the page reaches beyond the window, in pixels."""
+        width: int = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        return width
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> dict[str, Path]:
+    """A file of each kind."""
+    files = {}
+    for kind, result in every_kind(tmp_path).items():
+        files[kind] = tmp_path / f"{kind}.html"
+        files[kind].write_bytes(HTML.render([result]))
+    return files
+
+
+def _long(folder: Path, timesteps: int) -> Path:
+    file = folder / f"long{timesteps}.html"
+    file.write_bytes(HTML.render([result_of(long_run(timesteps), "long.json")]))
+    return file
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_kind_draws_without_a_word_on_the_console(
+    browser: Browser, written: dict[str, Path], kind: str, scheme: Any
+) -> None:
+    opened = Opened(browser, written[kind], color_scheme=scheme)
+    opened.draw_all()
+    assert opened.faults == []
+    assert opened.requests == [written[kind].as_uri()]
+
+
+def test_a_hover_shows_the_value_and_its_band(browser: Browser, tmp_path: Path) -> None:
+    opened = Opened(browser, _long(tmp_path, 64))
+    plot = opened.page.locator("figure.chart .plot").first
+    plot.locator("canvas").wait_for()
+    plot.scroll_into_view_if_needed()
+    over = plot.locator(".u-over").bounding_box()
+    assert over is not None
+    opened.page.mouse.move(over["x"] + over["width"] / 3, over["y"] + over["height"] / 2)
+    legend = opened.page.locator("figure.chart").first.locator(".legend")
+    assert legend.locator("li.at output").inner_text() == "21"
+    # Timestep 21 is the slow one: 900 µs, from 0.9 to 1.2 times of it.
+    assert "900 µs (810 µs – 1.08 ms)" in legend.inner_text()
+
+
+def test_keys_read_and_zoom(browser: Browser, tmp_path: Path) -> None:
+    opened = Opened(browser, _long(tmp_path, 64))
+    plot = opened.page.locator("figure.chart .plot").first
+    plot.locator("canvas").wait_for()
+    figure = opened.page.locator("figure.chart").first
+    plot.focus()
+    plot.press("Home")
+    plot.press("ArrowRight")
+    at = figure.locator(".legend li.at output")
+    assert at.inner_text() == "1"
+    assert re.search(
+        r"timestep 1: forward \(host\) \d+ µs", figure.locator(".announced").inner_text()
+    )
+    plot.press("+")
+    plot.press("+")
+    for _ in range(40):
+        plot.press("ArrowRight")
+    assert at.inner_text() == "41"  # beyond what was in view: it moved along
+    plot.press("Escape")
+
+
+def test_dragging_zooms_and_a_button_shows_all_again(browser: Browser, tmp_path: Path) -> None:
+    opened = Opened(browser, _long(tmp_path, 256))
+    figure = opened.page.locator("figure.chart").first
+    figure.locator(".u-over").scroll_into_view_if_needed()
+    over = figure.locator(".u-over").bounding_box()
+    assert over is not None
+
+    def at_the_left() -> int:
+        opened.page.mouse.move(over["x"] + 1, over["y"] + 50)
+        opened.page.mouse.move(over["x"], over["y"] + 50)
+        return int(figure.locator(".legend li.at output").inner_text())
+
+    assert at_the_left() == 0
+    opened.page.mouse.move(over["x"] + over["width"] / 2, over["y"] + 50)
+    opened.page.mouse.down()
+    opened.page.mouse.move(over["x"] + over["width"] * 0.75, over["y"] + 50, steps=4)
+    opened.page.mouse.up()
+    opened.page.wait_for_timeout(100)
+    assert at_the_left() > 100
+    figure.get_by_role("button", name="Whole range").click()
+    opened.page.wait_for_timeout(100)
+    assert at_the_left() == 0
+
+
+def test_the_buttons_are_buttons_and_tell_their_state(browser: Browser, tmp_path: Path) -> None:
+    opened = Opened(browser, _long(tmp_path, 64))
+    figure = opened.page.locator("figure.chart").first
+    log = figure.get_by_role("button", name="Log scale")
+    assert log.get_attribute("aria-pressed") == "false"
+    log.press("Enter")
+    assert log.get_attribute("aria-pressed") == "true"
+    forward = figure.get_by_role("button", name="forward (host)")
+    forward.press("Space")
+    assert forward.get_attribute("aria-pressed") == "false"
+    assert opened.faults == []
+
+
+def test_the_theme_can_be_changed_whatever_the_system_says(
+    browser: Browser, written: dict[str, Path]
+) -> None:
+    opened = Opened(browser, written["run"], color_scheme="dark")
+
+    def background() -> list[int]:
+        found = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return [int(part) for part in re.findall(r"\d+", found)[:3]]
+
+    assert max(background()) < 64
+    opened.page.get_by_role("button", name="Light colours").click()
+    assert min(background()) > 192
+    opened.page.get_by_role("button", name="Dark colours").click()
+    assert max(background()) < 64
+
+
+def test_the_map_is_read_by_pointer_and_by_keys(browser: Browser, tmp_path: Path) -> None:
+    opened = Opened(browser, _long(tmp_path, 64))
+    opened.draw_all()
+    figure = opened.page.locator("figure.chart:has(.map)").first
+    holder = figure.locator(".map")
+    holder.hover(position={"x": 2, "y": 2})
+    assert re.fullmatch(r"Step 1, timestep 0: \d+ µs", figure.locator(".readout").inner_text())
+    holder.focus()
+    for key in ["ArrowDown"] * 3 + ["ArrowRight"] * 5:
+        holder.press(key)
+    assert figure.locator(".readout").inner_text() == "Step 4, timestep 5: not marked"
+
+
+def test_hostile_names_do_nothing(browser: Browser, tmp_path: Path) -> None:
+    for kind, result in every_kind(tmp_path, HOSTILE).items():
+        file = tmp_path / f"hostile_{kind}.html"
+        file.write_bytes(HTML.render([result]))
+        opened = Opened(browser, file)
+        opened.draw_all()
+        opened.page.wait_for_timeout(50)
+        assert opened.faults == [], kind
+        assert opened.requests == [file.as_uri()], kind
+        assert opened.page.title() != "owned", kind
+        assert opened.page.locator("img").count() == 0, kind
+        opened.page.close()
+
+
+def test_the_policy_stops_a_script_that_got_in(browser: Browser, tmp_path: Path) -> None:
+    """A second line of defence, proven by breaking the first."""
+    page = HTML.render([result_of(long_run(64), "x")]).decode()
+    attacked = page.replace("<h1>", "<img src=x onerror=\"document.title='owned'\"><h1>", 1)
+    file = tmp_path / "attacked.html"
+    file.write_text(attacked.replace("</body>", "<script>document.title='owned'</script></body>"))
+    opened = Opened(browser, file)
+    opened.page.wait_for_timeout(100)
+    assert opened.page.title() != "owned"
+    assert any("Content Security Policy" in fault for fault in opened.faults)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_phone_scrolls_down_only(browser: Browser, written: dict[str, Path], kind: str) -> None:
+    opened = Opened(browser, written[kind], viewport={"width": 360, "height": 740})
+    opened.draw_all()
+    assert opened.overflow() <= 0
+    # Wide tables are scrolled inside their frame, which keys can reach.
+    for frame in opened.page.locator(".scroll").all():
+        assert frame.get_attribute("tabindex") == "0"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_printed_it_is_light_and_as_wide_as_the_paper(
+    browser: Browser, written: dict[str, Path], kind: str
+) -> None:
+    a4 = {"width": 718, "height": 1000}  # less its margins, at 96 dots per inch
+    opened = Opened(browser, written[kind], viewport=a4, color_scheme="dark")
+    opened.page.emulate_media(media="print")
+    opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    opened.page.wait_for_timeout(100)
+    assert opened.overflow() <= 0
+    assert not opened.page.locator("#theme").is_visible()
+    background = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert min(int(part) for part in re.findall(r"\d+", background)[:3]) > 192
+    assert opened.page.pdf().startswith(b"%PDF")
+    opened.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert opened.page.evaluate("'theme' in document.documentElement.dataset") is False
+    assert opened.faults == []
+
+
+def test_without_script_there_are_tables(browser: Browser, written: dict[str, Path]) -> None:
+    opened = Opened(browser, written["run"], java_script_enabled=False)
+    assert opened.page.get_by_text("Plots need JavaScript").is_visible()
+    opened.page.locator("figure.chart summary").first.click()
+    assert opened.page.locator("figure.chart table").first.is_visible()
+
+
+def test_16384_timesteps_open_about_as_fast_as_few(browser: Browser, tmp_path: Path) -> None:
+    times = {}
+    for timesteps in (64, 16_384):
+        file = _long(tmp_path, timesteps)
+        found = []
+        for _ in range(3):
+            opened = Opened(browser, file)
+            opened.page.wait_for_function("'firstPlotMs' in document.documentElement.dataset")
+            found.append(int(opened.page.evaluate("document.documentElement.dataset.firstPlotMs")))
+            opened.page.close()
+        times[timesteps] = min(found)
+    # 256 times as many timesteps; reading and drawing them is a small part of opening a page.
+    assert times[16_384] < 32 * max(times[64], 20)
+    assert times[16_384] < SANE_MS
