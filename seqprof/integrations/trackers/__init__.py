@@ -1,0 +1,1 @@
+"""Experiment trackers: `--log NAME` hands them what `run` and `scale` found."""

@@ -1,0 +1,1 @@
+"""Ready dashboards for what seqprof exports: `seqprof dashboard` writes them as files."""
