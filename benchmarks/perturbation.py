@@ -4,7 +4,8 @@
 
 Bare steps, steps probed with default settings and steps under ``torch.profiler`` (CPU activities,
 no stacks, no shapes) alternate; the figures are medians of the paired ratios to the bare step of
-the same round, with the 95 % interval of the median by order statistics.
+the same round, with the 95 % interval of the median by order statistics. A second bare step in each
+round is the control: how far its ratio is from 1 is what this machine cannot resolve.
 """
 
 from __future__ import annotations
@@ -52,19 +53,24 @@ def measure(batch_size: int, hidden_size: int, timesteps: int, pairs: int) -> No
     warmup = [timed(timer, 0, None) for _ in range(5)]
     plan, mark_s = timer.plan(fastest_step_s(warmup), "auto", spec.measure.timesteps.budget)
 
-    probed_ratios, profiled_ratios, strides = [], [], {plan.stride}
+    probed_ratios, control_ratios, profiled_ratios, strides = [], [], [], {plan.stride}
     for pair in range(pairs):
-        kinds = [None, plan.stride] if pair % 2 == 0 else [plan.stride, None]
-        seconds = {stride: timed(timer, pair, stride) for stride in kinds}
-        bare = seconds[None]
-        probed_ratios.append(seconds[plan.stride] / bare)
-        plan.judge(bare, seconds[plan.stride])
+        kinds = ("bare", "probed", "control")
+        turn = pair % len(kinds)
+        seconds = {
+            kind: timed(timer, pair, plan.stride if kind == "probed" else None)
+            for kind in (*kinds[turn:], *kinds[:turn])
+        }
+        probed_ratios.append(seconds["probed"] / seconds["bare"])
+        control_ratios.append(seconds["control"] / seconds["bare"])
+        plan.judge(seconds["bare"], seconds["probed"])
         strides.add(plan.stride)
         if pair % PROFILED_EVERY == 0:
             profiled_ratios.append(profiled(timer, pair) / timed(timer, pair, None))
     print(f"LSTM cell, batch {batch_size}, hidden {hidden_size}, T {timesteps}")
     print(f"  seqprof, strides {sorted(strides)}, {mark_s * 1e6:.1f} µs a mark: ", end="")
     print(described(probed_ratios))
+    print(f"  control, bare: {described(control_ratios)}")
     print(f"  torch.profiler: {described(profiled_ratios)}")
 
 

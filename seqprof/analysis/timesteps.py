@@ -237,6 +237,8 @@ def _sum_of_means(latency: TimestepLatency, trial: Trial) -> Estimate:
         f", times {batches} micro-batches" if batches > 1 else ""
     )
     unmarked = len(latency.mean_s) - len(known)
+    if not known and _known(latency.p50_s):
+        return missing("s", method, "the recording is older than means of timesteps")
     if unmarked or not known:
         return missing(
             "s", method, f"{unmarked} of {len(latency.mean_s)} timesteps were not marked"

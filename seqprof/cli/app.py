@@ -4,22 +4,57 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from seqprof.cli import compare, depth, doctor, listing, run, scale, schema, show, trace
 from seqprof.errors import EXIT_INTERRUPTED, SeqprofError
 
-app = typer.Typer(
-    name="seqprof",
-    help="Profile how sequence models train: what every timestep costs, forward and in BPTT, "
-    "and how idle the accelerator is meanwhile.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: importing Rich for its boxes would double the start-up
-)
+#: Module of each command and its function, or group of commands, in the order of the help.
+_COMMANDS = {
+    "run": ("run", "run"),
+    "compare": ("compare", "compare"),
+    "scale": ("scale", "scale"),
+    "show": ("show", "show"),
+    "diff": ("diff", "diff"),
+    "history": ("history", "history"),
+    "trace": ("trace", "trace"),
+    "depth": ("depth", "depth"),
+    "list": ("listing", "list_names"),
+    "doctor": ("doctor", "doctor"),
+    "dashboard": ("dashboard", "app"),
+    "schema": ("schema", "app"),
+}
+
+
+def command_line(words: Sequence[str] = ()) -> typer.Typer:
+    """Return the application.
+
+    Args:
+        words: the command line. If it begins with a command, only that one's module is imported,
+            which makes short commands start sooner; help and completion need all.
+    """
+    app = typer.Typer(
+        name="seqprof",
+        help="Profile how sequence models train: what every timestep costs, forward and in BPTT, "
+        "and how idle the accelerator is meanwhile.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # plain help: importing Rich for its boxes would double the start-up
+        callback=options,
+    )
+    named = [word for word in words[:1] if word in _COMMANDS]
+    for name in named or _COMMANDS:
+        module, attribute = _COMMANDS[name]
+        command = getattr(import_module(f"seqprof.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -30,7 +65,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool,
@@ -46,17 +80,6 @@ def options(
     """Hold the options that stand before a command."""
 
 
-app.command("run")(run.run)
-app.command("compare")(compare.compare)
-app.command("scale")(scale.scale)
-app.command("show")(show.show)
-app.command("trace")(trace.trace)
-app.command("depth")(depth.depth)
-app.command("list")(listing.list_families)
-app.command("doctor")(doctor.doctor)
-app.add_typer(schema.app, name="schema")
-
-
 def report_error(error: SeqprofError) -> None:
     """Print ``error`` to stderr, plain: it must survive a pipe and a log."""
     print(f"seqprof: {error.message}", file=sys.stderr)
@@ -67,7 +90,7 @@ def report_error(error: SeqprofError) -> None:
 def main() -> None:
     """Run the command line; the console script and ``python -m seqprof`` come here."""
     try:
-        app()
+        command_line(sys.argv[1:])()
     except SeqprofError as error:
         report_error(error)
         sys.exit(error.exit_code)

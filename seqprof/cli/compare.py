@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from seqprof.cli.options import AppendTo, AsJson, FormatName, Outputs, Overrides, Quiet, StartFrom
 
 
 class Match(StrEnum):
@@ -29,13 +30,8 @@ def compare(
             show_default=False,
         ),
     ],
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML spec that the candidates start from.")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a key of every candidate."),
-    ] = None,
+    config: StartFrom = None,
+    overrides: Overrides = None,
     seq_len: Annotated[
         str | None,
         typer.Option("--seq-len", metavar="T[,T…]", help="Sequence lengths: 64,256 or 64:1024."),
@@ -47,29 +43,29 @@ def compare(
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", min=1, help="Rounds [20, or as many as fit in 7 s, at least 6]."),
+        typer.Option("--rounds", min=1, help="Rounds [40, or as many as fit in 7 s, at least 6]."),
     ] = None,
     match: Annotated[
         Match | None,
         typer.Option("--match", help="Adjust hidden sizes until this equals the baseline's."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write recording and summary as JSON.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print that JSON to stdout, and nothing else there.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the outcome only; no progress.")
-    ] = False,
+    outputs: Outputs = None,
+    format_name: FormatName = None,
+    append: AppendTo = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare how candidates train: interleaved rounds, ratios with intervals, a verdict."""
-    from seqprof.cli.output import present_comparison
+    from seqprof.cli.appending import append_history, check_history
+    from seqprof.cli.output import destinations, hand_over
+
+    where = destinations(["compare"], outputs, format_name, as_json)
+
     from seqprof.cli.progress import stage_progress
     from seqprof.errors import SeqprofError
     from seqprof.measure.candidates import parse_sizes, resolve
     from seqprof.measure.compare import Plan, measure_comparison
-    from seqprof.store import check_writable
+    from seqprof.reports.formats import result_of
     from seqprof.suggest import did_you_mean
 
     if len(candidates) < 2:
@@ -90,10 +86,13 @@ def compare(
         rounds=rounds,
         match=match.value if match else None,
     )
-    if output is not None:
-        check_writable(output)
+    check_history(append)
     with stage_progress(enabled=not quiet) as progress:
         outcome = measure_comparison(plan, shlex.join(["seqprof", *sys.argv[1:]]), progress)
-    present_comparison(outcome.recording, output=output, as_json=as_json, quiet=quiet)
+    result = result_of(outcome.recording, shlex.join(["compare", *candidates]))
+    try:
+        hand_over([result], where, quiet=quiet)
+    finally:
+        append_history(outcome.recording, append, quiet)
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from seqprof.cli.options import AsJson, FormatName, Outputs
 from seqprof.errors import SeqprofError
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["spec", "family", "target"]
 #: Assumed where no device is there to measure and none was given: a launch on a current GPU.
 ASSUMED_KERNEL_LATENCY_S = 4e-6
-_DEFAULT_LENGTHS = "16:256"
+_DEFAULT_LENGTH = 256
 _DEFAULT_BATCH = 16
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _PREFIXES = {"": 1.0, "G": 1e9, "T": 1e12, "P": 1e15}
@@ -32,7 +34,7 @@ def depth(
         list[str],
         typer.Argument(
             metavar="MODEL…",
-            help="A family (lstm, or lstm:cell; see `seqprof list`), a YAML spec, or your own "
+            help="A family (lstm, or lstm@cell; see `seqprof list`), a YAML spec, or your own "
             "package.module:factory.",
             show_default=False,
         ),
@@ -42,7 +44,7 @@ def depth(
         typer.Option(
             metavar="T",
             help="Lengths: 512, 16:512 (doubling), or 16,100,512. Figures are for the longest "
-            f"(default: the spec's, else {_DEFAULT_LENGTHS}).",
+            f"(default: the spec's, else {_DEFAULT_LENGTH}). The law takes short ones besides.",
         ),
     ] = None,
     batch: Annotated[
@@ -60,7 +62,9 @@ def depth(
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Override a key of the specs, as in model.layers=2."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Override a key of the specs (of families: of `model`), as in model.layers=2.",
         ),
     ] = None,
     kernel_latency: Annotated[
@@ -86,11 +90,15 @@ def depth(
             metavar="FILE", help="Write the graph of one model at its shortest T for Graphviz."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    outputs: Outputs = None,
+    format_name: FormatName = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show how long the chain of dependent operations is and how it grows with T."""
+    from seqprof.cli.output import destinations, hand_over
     from seqprof.store import check_writable
 
+    where = destinations(["depth"], outputs, format_name, as_json)
     if dot is not None:
         check_writable(dot)
         if len(models) > 1:
@@ -100,9 +108,10 @@ def depth(
     lengths = None if seq_len is None else parse_lengths(seq_len)
     kinds = [_kind(name, overrides or []) for name in models]
 
-    from seqprof.analysis.model_depth import derive  # from here on torch is loaded
+    from seqprof.analysis.model_depth import DepthSummary, derive  # from here on torch is loaded
     from seqprof.cli.progress import stage_progress
     from seqprof.measure.depth import record_lengths
+    from seqprof.reports.formats import Result
 
     assumptions = _assume(latency, peak)
     depths = []
@@ -115,14 +124,10 @@ def depth(
             depths.append(derive(recorded, assumptions))
     if dot is not None:
         _write_dot(dot, graph, recorded.model, min(p.timesteps for p in recorded.points))
-    if as_json:
-        from seqprof.reports.depth_json import to_json
-
-        typer.echo(to_json(depths, assumptions))
-        return
-    from seqprof.reports.depth_console import print_depth
-
-    print_depth(depths, assumptions, path=path)
+    found = DepthSummary(models=tuple(depths), assumptions=assumptions)
+    name = shlex.join(["depth", *models])
+    result = Result(kind="depth", name=name, summary=found, recording=None)
+    hand_over([result], where, path=path)
     if dot is not None:
         typer.echo(f"written: {dot}", err=True)
 
@@ -167,22 +172,46 @@ def _kind(name: str, overrides: Sequence[str]) -> Kind:
 
     if name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return "spec"
-    if overrides:
-        raise SeqprofError(f"--set: {name} is not a YAML spec", "--set changes keys of specs only")
-    family, _, execution = name.partition(":")
+    family, execution = _family_and_form(name)
     known = families().get(family)
     if known is not None:
         if execution and execution not in known.executions:
-            forms = ", ".join(f"{family}:{form}" for form in known.executions) or family
+            forms = ", ".join(f"{family}@{form}" for form in known.executions) or family
             raise SeqprofError(f"{family} has no form {execution!r}", f"known: {forms}")
+        others = [text for text in overrides if not text.startswith("model.")]
+        if others:
+            raise SeqprofError(
+                f"--set {others[0]}: {name} is run without data and optimizer: only keys of "
+                "`model` mean something",
+                "write a YAML spec to see the whole model with its loss",
+            )
         return "family"
     if ":" in name:
+        if overrides:
+            hint = "put it into a spec, with model.target and model.kwargs"
+            raise SeqprofError(f"--set: {name} is neither a family nor a YAML spec", hint)
         return "target"
     raise SeqprofError(
         f"{name!r} is neither a family, a YAML spec nor package.module:factory"
-        f"{did_you_mean(name, families())}",
+        f"{did_you_mean(family, families())}",
         "`seqprof list` lists the families",
     )
+
+
+def _family_and_form(name: str) -> tuple[str, str]:
+    """Split ``lstm@cell`` into family and form, which may be empty; ``lstm:cell`` means the same.
+
+    Any other ``lstm:…`` is a module of the user's own.
+    """
+    from seqprof.workloads.registry import families
+
+    family, at, form = name.partition("@")
+    if not at:
+        before, _, after = name.partition(":")
+        known = families().get(before)
+        if known is not None and after in known.executions:
+            return before, after
+    return family, form
 
 
 def _subject(
@@ -190,20 +219,19 @@ def _subject(
 ) -> tuple[Subject, list[int]]:
     """Return the model that ``name`` stands for, and the lengths where none were asked for."""
     from seqprof.measure.depth import config_subject, family_subject, target_subject
-    from seqprof.spec import ModelSpec
-    from seqprof.spec_file import load_spec
+    from seqprof.spec_file import load_spec, load_spec_text
 
-    default = parse_lengths(_DEFAULT_LENGTHS)
+    default = [_DEFAULT_LENGTH]
     if kind == "spec":
         loaded = load_spec(name, overrides)
-        longest = loaded.spec.data.seq_len
-        lengths = [*(t for t in default if t < longest), longest]
+        lengths = [loaded.spec.data.seq_len]
         return config_subject(loaded.spec, loaded.folder, Path(name).stem, batch), lengths
     if kind == "target":
         return target_subject(name, features, batch or _DEFAULT_BATCH), default
-    family, _, execution = name.partition(":")
-    model = ModelSpec.model_validate({"name": family, "execution": execution or None})
-    return family_subject(model, batch or _DEFAULT_BATCH), default
+    family, execution = _family_and_form(name)
+    form = [f"model.execution={execution}"] if execution else []
+    loaded = load_spec_text(f"model: {{name: {family}}}\n", name, [*overrides, *form])
+    return family_subject(loaded.spec.model, batch or _DEFAULT_BATCH), default
 
 
 def parse_lengths(text: str) -> list[int]:

@@ -1,10 +1,13 @@
-"""`seqprof list`: the model families."""
+"""`seqprof list`: the model families and the report formats."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from seqprof.workloads.registry import Family
@@ -24,9 +27,57 @@ _UNKNOWN = "not stated"
 _WIDEST = 80
 
 
+class What(StrEnum):
+    """What can be listed."""
+
+    FAMILIES = "families"
+    FORMATS = "formats"
+
+
+def list_names(
+    what: Annotated[
+        What, typer.Argument(help="Model families, or what -f and -o can write.")
+    ] = What.FAMILIES,
+) -> None:
+    """List the model families that a spec's `model.name` can say, or the report formats."""
+    if what is What.FORMATS:
+        list_formats()
+        return
+    list_families()
+
+
+def list_formats() -> None:
+    """List the formats that ``-f`` can say, what selects them for ``-o``, and what they show."""
+    from seqprof.reports import formats
+
+    for index, name in enumerate(formats.names()):
+        lines = _format_lines(name)
+        print("\n".join(("", *lines) if index else lines))
+
+
+def _format_lines(name: str) -> list[str]:
+    from seqprof.errors import SeqprofError
+    from seqprof.reports import formats
+    from seqprof.reports.escaping import one_line
+
+    try:
+        found = formats.load(name)
+    except SeqprofError as error:  # of another package; the rest must still be listed
+        told = one_line(error.message)
+    else:
+        kinds = " ".join(kind for kind in formats.KINDS if kind in found.kinds)
+        ends = " ".join(found.suffixes) or "no ending of its own"
+        alone = "" if found.several else "; one at a time"
+        told = one_line(f"{found.title} ({ends}; of {kinds}{alone})")
+    return textwrap.wrap(
+        told, _WIDEST, initial_indent=one_line(name).ljust(12), subsequent_indent=" " * 12
+    )
+
+
 def list_families() -> None:
     """List the model families that a spec's `model.name` can say."""
     # Imported here so that `seqprof --help` need not wait for it.
+    from seqprof.reports import formats
     from seqprof.workloads.registry import families
 
     known = families()
@@ -41,6 +92,8 @@ def list_families() -> None:
         )
         print("\n".join(recurrence))
     print(f"\n{_NOTES}")
+    told = f"Report formats: {', '.join(formats.names())} (`seqprof list formats`)"
+    print("\n" + textwrap.fill(told, _WIDEST))
 
 
 def _line(name: str, width: int, cells: tuple[str, ...]) -> str:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from seqprof.cli.options import (
+    AppendTo,
+    AsJson,
+    FormatName,
+    LogTo,
+    Outputs,
+    Overrides,
+    Quiet,
+    StartFrom,
+)
 
 
 def scale(
@@ -20,13 +30,8 @@ def scale(
             show_default=False,
         ),
     ],
-    config: Annotated[
-        Path | None, typer.Option("--config", help="YAML spec that the candidates start from.")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a key of every candidate."),
-    ] = None,
+    config: StartFrom = None,
+    overrides: Overrides = None,
     seq_len: Annotated[
         str | None,
         typer.Option(
@@ -42,22 +47,25 @@ def scale(
     budget: Annotated[
         str, typer.Option("--budget", metavar="TIME", help="When to stop: 60s, 5m.")
     ] = "60s",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write recording and summary as JSON.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print that JSON to stdout, and nothing else there.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the outcome only; no progress.")
-    ] = False,
+    outputs: Outputs = None,
+    format_name: FormatName = None,
+    log: LogTo = None,
+    append: AppendTo = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure how step time and memory grow with sequence length and batch size."""
-    from seqprof.cli.output import present_comparison
+    from seqprof.cli.appending import append_history, check_history
+    from seqprof.cli.output import destinations, hand_over
+
+    where = destinations(["scale"], outputs, format_name, as_json)
+
     from seqprof.cli.progress import stage_progress
+    from seqprof.cli.tracking import log_result
+    from seqprof.integrations.trackers.destinations import parse
     from seqprof.measure.candidates import parse_duration, parse_sizes, resolve
     from seqprof.measure.scale import Scaling, measure_scaling, points_of
-    from seqprof.store import check_writable
+    from seqprof.reports.formats import result_of
 
     lengths = seq_len or ("" if batch else "64:1024")
     scaling = Scaling(
@@ -69,10 +77,15 @@ def scale(
     )
     for contender in scaling.contenders:
         points_of(contender, scaling)
-    if output is not None:
-        check_writable(output)
+    check_history(append)
+    trackers = parse(log or [])
     with stage_progress(enabled=not quiet) as progress:
         outcome = measure_scaling(scaling, shlex.join(["seqprof", *sys.argv[1:]]), progress)
-    present_comparison(outcome.recording, output=output, as_json=as_json, quiet=quiet)
-    if outcome.exit_code:
-        raise typer.Exit(outcome.exit_code)
+    result = result_of(outcome.recording, shlex.join(["scale", *candidates]))
+    try:
+        hand_over([result], where, quiet=quiet)
+    finally:
+        logged = log_result(result, trackers, quiet)
+        append_history(outcome.recording, append, quiet)
+    if outcome.exit_code or logged:
+        raise typer.Exit(outcome.exit_code or logged)

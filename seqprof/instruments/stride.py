@@ -16,8 +16,8 @@ from seqprof.instruments.timesteps import TimestepProbe
 #: Length of the chain on which the cost of a mark is measured, and how often; the minimum counts.
 _CHAIN, _TRIES = 200, 7
 #: Between two timesteps of a real model the code of a mark has left the processor's caches; a mark
-#: then cost 3 to 8 times as much as in the chain (LSTM cell, batch 1 to 16, hidden 32 to 256).
-_COLD = 8.0
+#: then cost 3 to 11 times as much as in the chain (LSTM cell, batch 1 to 16, hidden 32 to 256).
+_COLD = 12.0
 
 
 @dataclass(frozen=True, slots=True)

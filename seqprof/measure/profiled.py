@@ -143,9 +143,8 @@ class Profiler:
         last = _BOUNDING + steps
         with profile(
             activities=activities,
-            schedule=schedule(wait=0, warmup=1, active=last),
+            schedule=schedule(wait=0, warmup=1, active=last, repeat=1),
             on_trace_ready=lambda made: made.export_chrome_trace(str(file)),
-            acc_events=True,
         ) as profiler:
             for index in range(1 + last):
                 if index == 1:

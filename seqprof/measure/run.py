@@ -437,6 +437,7 @@ class _Conductor:
             steps=tuple(found.steps),
             clock_origin_ns=self._origin_ns,
             latencies=self._timer.table.latencies(),
+            latency_maps=self._timer.table.maps(),
             timesteps_reason=found.timesteps_reason,
             mark_cost_s=found.mark_cost_s,
             timestep_operations=found.operations,
@@ -479,7 +480,8 @@ class _Conductor:
 
 
 _HINTS = {
-    "out_of_memory": "lower data.batch_size or data.seq_len, or set train.checkpoint: true",
+    "out_of_memory": "lower data.batch_size or data.seq_len, or set train.checkpoint: true "
+    "(built-in models)",
     "step_failed": "the same batch and model fail without seqprof too; see the line named",
 }
 

@@ -57,7 +57,9 @@ def render(summary: ComparedSummary, console: Console, *, quiet: bool = False) -
         paragraph(
             console,
             "* derived: marginal cost from a sweep of prefix lengths, not timed one by one. "
-            "~ noisy: half of the interval is 5 % of the value or more.",
+            "~ noisy: half of the interval is 5 % of the value or more. "
+            "Depth: operations on the longest chain in which each awaits the one before; derived, "
+            "from shapes alone.",
             style="dim",
         )
         print_caveats(summary.caveats, console)
@@ -123,6 +125,8 @@ def _length(length: LengthSummary, summary: ComparedSummary, console: Console) -
             )
         ]
     )
+    depths = [(c.label, c.depth.reason) for c in length.candidates if c.depth and not c.failed]
+    reasons += [f"depth of {label}: {reason}" for label, reason in depths if reason]
     for reason in reasons:
         paragraph(console, f"{q.NOTHING} {reason}", style="dim")
 
@@ -154,10 +158,24 @@ def _rows(length: LengthSummary, baseline: str) -> list[_Row]:
         _Row(idle.replace("busy", "idle"), lambda c: q.percent(_idle(c.busy))),
         _Row("FLOP/s", lambda c: _scaled(c.flops_per_s.value, digits_of(c.flops_per_s))),
         _Row("MFU", lambda c: q.percent(c.model_flops_utilization)),
+        _Row("depth, operations", _depth),
+        _Row("depth over T", _law),
         _Row(f"step / {baseline}", _ratio),
         _Row("95 % interval", _interval),
         _Row("verdict", lambda c: c.against_baseline.verdict if c.against_baseline else "baseline"),
     ]
+
+
+def _depth(candidate: CandidateSummary) -> str:
+    found = candidate.depth
+    return q.NOTHING if found is None or found.depth_ops is None else f"{found.depth_ops:,}"
+
+
+def _law(candidate: CandidateSummary) -> str:
+    found = candidate.depth
+    if found is None or not found.lengths:
+        return q.NOTHING
+    return q.law(found.law, found.coefficients)
 
 
 def _idle(busy: Estimate) -> Estimate:

@@ -1,4 +1,4 @@
-"""The documents of `compare` and `scale`: recording and summary, and their JSON Schemas."""
+"""The documents of `compare` and `scale`: recording, summary, rows, and their JSON Schemas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import msgspec
 from msgspec import Meta
 
 from seqprof import store
+from seqprof.analysis import rows_compare, rows_scale
 from seqprof.analysis.compared import ComparedSummary
+from seqprof.analysis.rows import Row
 from seqprof.analysis.scaled import ScaledSummary
 from seqprof.recording import SCHEMA_VERSION, Recording
 
@@ -19,6 +21,7 @@ class CompareDocument(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: Annotated[int, Meta(description="raised whenever the document changes shape")]
     recording: Recording
     summary: Annotated[ComparedSummary, Meta(description="derived from the recording")]
+    rows: Annotated[tuple[Row, ...], Meta(description="the summary, flat")]
 
 
 class ScaleDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +30,7 @@ class ScaleDocument(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: Annotated[int, Meta(description="raised whenever the document changes shape")]
     recording: Recording
     summary: Annotated[ScaledSummary, Meta(description="derived from the recording")]
+    rows: Annotated[tuple[Row, ...], Meta(description="the summary, flat")]
 
 
 def dumps(recording: Recording, summary: Any) -> bytes:
@@ -35,10 +39,12 @@ def dumps(recording: Recording, summary: Any) -> bytes:
     Raises:
         SeqprofError: a number is not finite.
     """
-    return b'{"schema_version":%d,"recording":%b,"summary":%b}\n' % (
+    flat = rows_compare.rows if recording.kind == "compare" else rows_scale.rows
+    return b'{"schema_version":%d,"recording":%b,"summary":%b,"rows":%b}\n' % (
         SCHEMA_VERSION,
         store.dumps(recording),
         store.dumps(summary),
+        store.dumps(flat(summary)),
     )
 
 

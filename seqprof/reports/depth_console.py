@@ -93,7 +93,7 @@ def _row(depth: ModelDepth) -> list[str]:
 
 
 def _law(law: Law) -> str:
-    return law.text or "not exact"
+    return q.law(law.text, law.coefficients)
 
 
 def _ratio(derived: Derived) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +12,7 @@ from seqprof import store
 from seqprof.analysis.rows import MOST_TIMESTEP_ROWS, Row, rows
 from seqprof.analysis.summary import Summary
 from seqprof.recording import SCHEMA_VERSION, Recording
+from seqprof.reports.formats import EVERY_KIND, Format, Result
 
 #: A document is kept below this, where the recording itself leaves room for it.
 LARGEST_BYTES = 5_000_000
@@ -69,3 +71,51 @@ def schema() -> dict[str, Any]:
         "title": "seqprof recording",
         **described,
     }
+
+
+def render(results: Sequence[Result]) -> bytes:
+    """Return one document; of several results one document a line (JSON Lines).
+
+    Several traces are one document, as `seqprof trace` has always written them.
+
+    Raises:
+        SeqprofError: a number is not finite.
+    """
+    if all(result.kind == "trace" for result in results):
+        from seqprof.reports.trace_json import to_json
+
+        return to_json([result.summary for result in results]).encode() + b"\n"
+    if len(results) == 1:
+        return _document(results[0])
+    return b"".join(_line(_document(result)) for result in results)
+
+
+def _line(document: bytes) -> bytes:
+    return msgspec.json.format(document, indent=-1).strip() + b"\n"
+
+
+def _document(result: Result) -> bytes:
+    if result.kind == "depth":
+        from seqprof.reports import depth_json
+
+        return depth_json.to_json(result.summary).encode() + b"\n"
+    if result.kind == "trace":
+        from seqprof.reports import trace_json
+
+        return trace_json.to_json([result.summary]).encode() + b"\n"
+    assert result.recording is not None
+    if result.kind == "run":
+        return dumps(result.recording, result.summary)
+    from seqprof.reports import compare_json
+
+    return compare_json.dumps(result.recording, result.summary)
+
+
+JSON = Format(
+    name="json",
+    title="the document that `show` reads back: recording, summary, flat rows; several as lines",
+    suffixes=(".json", ".jsonl"),
+    kinds=EVERY_KIND,
+    several=True,
+    render=render,
+)

@@ -14,6 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from seqprof.reports.escaping import printable
+
 #: Width where the output is no terminal and COLUMNS says nothing.
 PLAIN_WIDTH = 80
 
@@ -54,7 +56,7 @@ def print_to(file: TextIO, render: Callable[[Console], None]) -> None:
     )
     text = buffer.getvalue()
     if not terminal:
-        text = "\n".join(line.rstrip() for line in text.split("\n"))
+        text = "\n".join(line.rstrip() for line in printable(text).split("\n"))
     file.write(writable(text, file.encoding or "utf-8"))
     file.flush()
 
@@ -77,12 +79,12 @@ def writable(text: str, encoding: str) -> str:
 def heading(console: Console, text: str) -> None:
     """Print a section's heading after an empty line."""
     console.print()
-    console.print(Text(text, style="bold", overflow="fold"))
+    console.print(Text(printable(text), style="bold", overflow="fold"))
 
 
 def paragraph(console: Console, text: str, *, style: str = "", indent: int = 0) -> None:
     """Print wrapped text, all lines indented alike."""
-    console.print(Padding(Text(text, style=style, overflow="fold"), (0, 0, 0, indent)))
+    console.print(Padding(Text(printable(text), style=style, overflow="fold"), (0, 0, 0, indent)))
 
 
 def pairs(console: Console, lines: Sequence[tuple[str, str]]) -> None:
@@ -91,7 +93,7 @@ def pairs(console: Console, lines: Sequence[tuple[str, str]]) -> None:
     grid.add_column(overflow="fold", style="dim")
     grid.add_column(overflow="fold")
     for label, text in lines:
-        grid.add_row(label, Text(text))
+        grid.add_row(label, Text(printable(text)))
     console.print(grid)
 
 
@@ -104,12 +106,12 @@ def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]
     for index, name in enumerate(columns):
         grid.add_column(name, no_wrap=True, justify="left" if index == 0 else "right")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(printable(cell)) for cell in row))
     if _width(columns, rows) <= console.width:
         console.print(grid)
         return
     for row in rows:
-        console.print(Text(row[0], style="bold", overflow="fold"))
+        console.print(Text(printable(row[0]), style="bold", overflow="fold"))
         pairs(
             console,
             [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from seqprof.analysis.statistics import Estimate
 from seqprof.analysis.wording import (
@@ -78,6 +78,13 @@ def count(estimate: Estimate) -> str:
 def rate(estimate: Estimate) -> str:
     """Write a number per second."""
     return NOTHING if estimate.value is None else rounded(estimate.value, digits_of(estimate))
+
+
+def law(text: str | None, coefficients: Iterable[str]) -> str:
+    """Write a law over T; in a table the number itself stands beside it."""
+    if text is None:
+        return "not exact"
+    return text if any(term != "1" for term in coefficients) else "constant"
 
 
 def watts(estimate: Estimate) -> str:

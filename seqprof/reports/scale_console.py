@@ -71,16 +71,33 @@ def _points(label: str, points: Sequence[Point], console: Console) -> None:
             milliseconds(p.backward),
             q.size(p.peak_memory),
             q.percent(_idle(p.core_busy)),
+            _depth(p),
         ]
         for p in points
         if not p.failed
     ]
     columns = ["T", "batch", "step\nms", "forward\nms", "backward\nms", "peak\nmemory"]
-    table(console, [*columns, "cores\nidle"], rows)
+    table(console, [*columns, "cores\nidle", "depth\nops"], rows)
+    _law(points, console)
     for point in points:
         if point.failed:
             where = f"T = {point.timesteps:,}, batch {point.batch_size:,}"
             paragraph(console, f"{where}: {point.failed}", style="yellow")
+
+
+def _depth(point: Point) -> str:
+    found = point.depth
+    return q.NOTHING if found is None or found.depth_ops is None else f"{found.depth_ops:,}"
+
+
+def _law(points: Sequence[Point], console: Console) -> None:
+    """Say how the longest chain of dependent operations grows, once for all lengths."""
+    depths = [p.depth for p in points if p.depth is not None and not p.failed]
+    found = next((depth for depth in depths if depth.lengths), None)
+    if found is not None and found.law is not None:
+        paragraph(console, f"depth over T (derived): {q.law(found.law, found.coefficients)}")
+    for reason in dict.fromkeys(depth.reason for depth in depths if depth.reason):
+        paragraph(console, f"{q.NOTHING} depth: {reason}", style="dim")
 
 
 def _idle(busy: Estimate) -> Estimate:

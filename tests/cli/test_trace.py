@@ -71,8 +71,8 @@ def test_json_is_strict_and_exact(tmp_path: Path) -> None:
 def test_neither_torch_nor_scipy_is_imported(tmp_path: Path) -> None:
     path = write_trace(tmp_path / "t.json", EVENTS)
     code = (
-        "import sys; from seqprof.cli.app import app\n"
-        f"app(['trace', {str(path)!r}], standalone_mode=False)\n"
+        "import sys; from seqprof.cli.app import command_line\n"
+        f"command_line()(['trace', {str(path)!r}], standalone_mode=False)\n"
         "assert not {'torch', 'scipy'} & sys.modules.keys()"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

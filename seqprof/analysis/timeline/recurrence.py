@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -200,13 +201,18 @@ def _evidence(timeline: Timeline, one: _Pass, level: Period) -> Evidence | Rejec
         verdict = _by_modules(timeline, one, level)
     if verdict is None:
         names = one.activities.name[level.runs[0].starts[0] : level.runs[0].end]
-        layers = any(_LAYER_KERNEL.search(timeline.names[code]) for code in distinct(names))
+        layers = any(_is_of_a_layer(timeline.names[code]) for code in distinct(names))
         verdict = False if layers else "pattern only"
     if verdict:
         return verdict
     return Rejected(
         one.phase, "the repeats look like layers, not timesteps", level.symbols, level.repeats
     )
+
+
+@cache
+def _is_of_a_layer(kernel: str) -> bool:
+    return _LAYER_KERNEL.search(kernel) is not None
 
 
 def _by_gradients(
