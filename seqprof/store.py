@@ -204,9 +204,13 @@ def _migrated(plain: Any, version: int) -> Recording:
 
     try:
         moved = migrate(plain, version, SCHEMA_VERSION)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except KeyError as error:
         raise msgspec.ValidationError(
-            f"It does not have the shape of schema {version}: {error!r} - at `$`"
+            f"Object of schema {version} missing required field {error} - at `$.recording`"
+        ) from error
+    except (TypeError, AttributeError, IndexError) as error:
+        raise msgspec.ValidationError(
+            f"It does not have the shape of schema {version}: {error} - at `$.recording`"
         ) from error
     return msgspec.convert(moved, type=Recording)
 

@@ -133,7 +133,7 @@ def worker_11() -> nn.Module:
 
 
 class Layers(nn.Module):
-    """The same residual layer again and again: nothing fades to numbers that are slow to compute."""
+    """A residual layer again and again: nothing fades to numbers that are slow to compute."""
 
     def __init__(self, count: int) -> None:
         super().__init__()

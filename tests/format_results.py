@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from example_recordings import (
     CPU_PHASES,
@@ -17,15 +18,23 @@ from example_recordings import (
 )
 from html_results import compared, depth, profiled, scaled, trace
 
-from seqprof.recording import DeviceSamples, Dwell, Incident, Recording, SampleSeries
+from seqprof.recording import Clock, DeviceSamples, Dwell, Incident, Recording, SampleSeries
 from seqprof.reports.formats import Kind, Result, result_of
 
 #: Every kind of character that ends something in one of the formats, or begins something worse.
 HOSTILE = (
     "=cmd|' /C calc'!A0 \"quoted\", `ticks` ``two`` | <img src=x onerror=alert(1)></script>\n"
-    'second line\r\n\\n {a="b"} [link](http://x) *bold* _it_ #1 @someone \x1b[31m\x00 \ud800 é漢 -->'
+    'second line\r\n\\n {a="b"} [link](http://x) *bold* _it_ #1 @someone \x1b[31m\x00 \ud800 é漢 '
+    "-->"
 )
 HOSTILE_STARTS = ("=1+1", "+1", "-1", "@SUM(1)", "\t=1")
+
+
+_LATENCIES: tuple[tuple[Literal["forward", "backward"], float], ...] = (
+    ("forward", 1e-3),
+    ("backward", 2e-3),
+)
+_CLOCKS: tuple[Clock, ...] = ("host", "device")
 
 
 def small_run() -> Recording:
@@ -52,8 +61,8 @@ def small_accelerator() -> Recording:
         steps=pairs(CPU_PHASES, count=6, noise=0.0, device_scale=1.02),
         latencies=tuple(
             latency(phase, seconds, timesteps=4, clock=clock)
-            for phase, seconds in (("forward", 1e-3), ("backward", 2e-3))
-            for clock in ("host", "device")
+            for phase, seconds in _LATENCIES
+            for clock in _CLOCKS
         ),
         dwells=(Dwell(phase="forward", started_at_s=5.0, ended_at_s=7.0, repeats=100),),
         samples=DeviceSamples(
@@ -78,7 +87,9 @@ def small(kind: Kind, folder: Path) -> Result:
         return result_of(small_run(), "run.json")
     if kind == "trace":
         return trace(folder)
-    return {"compare": compared, "scale": scaled, "depth": depth}[kind]()
+    if kind == "depth":
+        return depth()
+    return compared() if kind == "compare" else scaled()
 
 
 def hostile_run(name: str = HOSTILE) -> Result:

@@ -277,7 +277,7 @@ def depth(name: str = "lstm") -> Result:
 
 def trace(folder: Path, name: str = "gemm") -> Result:
     """Two profiled steps of 40 timesteps, each of two kernels."""
-    events = []
+    events: list[dict[str, Any]] = []
     at = 0.0
     for step in range(2):
         start, begin = at, len(events)

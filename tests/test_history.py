@@ -35,13 +35,12 @@ def writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
 
     (line,) = history_lines(cpu_cell())
     encoded = msgspec.json.encode(line).decode()
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path), encoded, name, str(count)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    return process
 
 
 def start(process: subprocess.Popen[str]) -> None:

@@ -1,6 +1,6 @@
 """Reads what Weights & Biases keeps of an offline run; its package only writes it.
 
-The file is a LevelDB log: blocks of 32 KiB of records, each `crc32, length, type` and data; the file
+The file is a LevelDB log: blocks of 32 KiB of records, each `crc32, length, type` and data; it
 begins with a header of its own of 7 bytes.
 """
 

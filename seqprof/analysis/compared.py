@@ -134,7 +134,7 @@ def _candidate(
         tokens_per_s=_per_second(_tokens(trial), step, "timesteps without padding / step time"),
         marginal_forward=marginal["forward"],
         marginal_backward=marginal["backward"],
-        peak_memory=peak_memory(trial, absent),
+        peak_memory=peak_memory(trial, failed),
         busy=idle.nvml_utilization if accelerator else idle.core_busy_fraction,
         busy_source="nvml_utilization" if accelerator else "core_busy_fraction",
         flops_per_s=_per_second(
@@ -163,12 +163,12 @@ def failure_of(trial: Trial) -> str | None:
     return trial.incidents[0].detail if trial.incidents else "no round was measured"
 
 
-def peak_memory(trial: Trial, absent: str) -> Estimate:
-    """Return the largest peak of a step's phases."""
+def peak_memory(trial: Trial, failed: str | None) -> Estimate:
+    """Return the largest peak of a step's phases; ``failed``: why the trial has no times."""
     peaks = [a for a in trial.accounts if a.peak_memory_bytes is not None]
     if not peaks:
         reason = next((a.reason for a in trial.accounts if a.reason), None)
-        return missing("B", "peak memory", reason or absent)
+        return missing("B", "peak memory", reason or failed or "it was not recorded")
     largest = max(peaks, key=lambda account: account.peak_memory_bytes or 0)
     method = largest.memory_method or "peak memory"
     return Estimate(value=largest.peak_memory_bytes, unit="B", method=method, n=1)

@@ -138,7 +138,7 @@ def _point(label: str, trial: Trial, threads: int) -> Point:
         step=estimate_rounds(series.step, absent),
         forward=estimate_rounds(series.forward, absent),
         backward=estimate_rounds(series.backward, absent),
-        peak_memory=peak_memory(trial, absent),
+        peak_memory=peak_memory(trial, failed),
         core_busy=estimate_median(
             busy, unit="1", method="process CPU time / (wall time x threads)", absent=absent
         ),

@@ -41,7 +41,8 @@ def seqprof(
 
 def models(*arguments: str) -> list[dict[str, Any]]:
     """Run in this process, which has loaded torch already."""
-    done = CliRunner().invoke(command_line(), ["depth", *arguments, "--json"], catch_exceptions=False)
+    given = ["depth", *arguments, "--json"]
+    done = CliRunner().invoke(command_line(), given, catch_exceptions=False)
     found: list[dict[str, Any]] = json.loads(done.stdout, parse_constant=pytest.fail)["models"]
     return found
 

@@ -19,6 +19,7 @@ from traces_fixtures import annotation, kernel, launch, write_trace
 from seqprof.analysis.summary import summarise
 from seqprof.reports import formats
 from seqprof.reports import json as json_report
+from seqprof.reports.formats import Kind
 
 EVENTS = [
     annotation("ProfilerStep#3", 0, 100),
@@ -126,8 +127,9 @@ def test_what_is_refused(
 
 
 def test_depth_and_trace_are_read_back(tmp_path: Path) -> None:
-    for kind in ("depth", "trace"):
-        result = small(kind, tmp_path)  # type: ignore[arg-type]
+    kinds: tuple[Kind, ...] = ("depth", "trace")
+    for kind in kinds:
+        result = small(kind, tmp_path)
         document = formats.load("json").render([result])
         path = tmp_path / f"{kind}-kept.json"
         path.write_bytes(document)

@@ -58,7 +58,7 @@ def law(cell: type[nn.RNNCellBase], keep_tensors: bool, *, forward: bool = False
     """Depth of a loop over the cell with the sum of all states as the loss."""
     found = {}
     for timesteps in (4, 5, 7, 12):
-        module = cell(8, 8).to("meta")  # type: ignore[call-arg, arg-type]
+        module = cell(8, 8).to("meta")  # type: ignore[call-arg]
         x = torch.empty(2, timesteps, 8, device="meta")
         counter = ByStorage(keep_tensors)
         with torch.device("meta"), counter:

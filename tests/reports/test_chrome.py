@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,22 @@ def check(events: Sequence[Event]) -> None:
         assert ("process_name", event["pid"], 0) in named
         if event["ph"] in "Xi":
             assert ("thread_name", event["pid"], event["tid"]) in named
-        if event["ph"] == "X":
-            assert event["dur"] >= 0
-        if event["ph"] == "i":
-            assert event["s"] in "gpt"
-        if event["ph"] == "C":
-            assert all(isinstance(v, int | float) for v in event["args"].values())
+        check_own_fields(event)
+    check_nesting(events)
+
+
+def check_own_fields(event: Event) -> None:
+    """Assert what only one type of event has."""
+    if event["ph"] == "X":
+        assert event["dur"] >= 0
+    if event["ph"] == "i":
+        assert event["s"] in "gpt"
+    if event["ph"] == "C":
+        assert all(isinstance(v, int | float) for v in event["args"].values())
+
+
+def check_nesting(events: Sequence[Event]) -> None:
+    """Assert that the complete events of a thread nest."""
     threads = defaultdict(list)
     for event in events:
         if event["ph"] == "X":
@@ -73,7 +84,7 @@ def test_rules_of_every_recording(name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["run", "compare", "scale"])
 def test_rules_of_every_kind(kind: str, tmp_path: Path) -> None:
-    assert events_of(every_kind(tmp_path)[kind])  # type: ignore[index]
+    assert events_of(every_kind(tmp_path)[kind])
 
 
 def test_real_recordings() -> None:
@@ -148,7 +159,7 @@ def test_trials_of_a_comparison_are_on_one_clock(tmp_path: Path) -> None:
     moved = result_of(replace(result.recording, trials=trials), "c.json")
     starts = {e["pid"]: e["ts"] for e in reversed(events_of(moved)) if e.get("cat") == "step"}
     ordered = [starts[pid] for pid in sorted(starts)]
-    assert [b - a for a, b in zip(ordered, ordered[1:], strict=False)] == [1e6, 2e6, 1e6]
+    assert [b - a for a, b in pairwise(ordered)] == [1e6, 2e6, 1e6]
 
 
 def test_several_runs_are_processes_of_their_own() -> None:

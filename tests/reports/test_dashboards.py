@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
@@ -52,7 +52,7 @@ def profiled() -> Recording:
     return replace(made, trials=(replace(made.trials[0], profile=profile),))
 
 
-def several(kind: str) -> Recording:
+def several(kind: Literal["compare", "scale"]) -> Recording:
     """A comparison or a scaling of two candidates, of a run's trial."""
     made = cpu_fused()
     trials, candidates = [], []

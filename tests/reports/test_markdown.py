@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_every_row_is_a_row_and_every_name_a_name(
     # A pipe that got through would leave a row with more cells than its header; the parser drops
     # those, so the text is asked.
     lines = MARKDOWN.render([result]).decode().splitlines()
-    for above, below in zip(lines, lines[1:], strict=False):
+    for above, below in pairwise(lines):
         if above.startswith("|") and below.startswith("|"):
             assert bars(above) == bars(below)
 
