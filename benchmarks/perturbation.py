@@ -11,6 +11,7 @@ round is the control: how far its ratio is from 1 is what this machine cannot re
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # below, it writes two lines a profiled step
     print(f"torch {torch.__version__}, {options.threads} threads, {options.pairs} pairs")
     for case in CASES:
         with settled_garbage():

@@ -26,6 +26,8 @@ MUCH_IDLE = 0.2
 DOUBTFUL = frozenset(
     {"high_variation", "drift", "steal", "other_load", "involuntary_switches", "threads"}
 )
+#: Cores that this run did not use were then not all idle.
+TAKEN = frozenset({"steal", "other_load"})
 NO_NVML = frozenset({"nvml_unavailable", "nvml_error", "nvml_hang", "wrong_pynvml"})
 
 
@@ -40,12 +42,13 @@ class Verdict:
 
 def judge(recording: Recording, findings: Findings, caveats: tuple[Caveat, ...]) -> Verdict:
     """Say what limits the run. Every number in it is also in the findings."""
+    kinds = {caveat.kind for caveat in caveats}
     sentences = (
         *_where(findings),
         *_each_timestep(findings),
-        *_idle(findings),
+        *_idle(findings, kinds),
     )
-    command, because = _next(recording, findings, {caveat.kind for caveat in caveats})
+    command, because = _next(recording, findings, kinds)
     if not sentences:
         sentences = ("No bare step was measured, so nothing can be said of what limits this run.",)
     return Verdict(sentences=sentences[:3], next_command=command, because=because)
@@ -120,7 +123,7 @@ def loops_of(findings: Findings, phase: LoopPhase | str) -> list[LoopLatency]:
     return [loop for loop in findings.loops if loop.phase == phase and loop.clock == clock]
 
 
-def _idle(findings: Findings) -> Iterator[str]:
+def _idle(findings: Findings, kinds: set[str]) -> Iterator[str]:
     known = {i.phase: i for i in findings.idle if i.idle_time.value is not None and i.time.value}
     shares = {
         name: (i.idle_time.value or 0.0) / (i.time.value or 1.0)
@@ -129,11 +132,13 @@ def _idle(findings: Findings) -> Iterator[str]:
     }
     if not shares or max(shares.values()) < MUCH_IDLE:
         return
-    device = findings.header.environment.device.is_accelerator
-    what = "The accelerator is idle" if device else "Processor cores are idle"
-    source = "NVML, each phase repeated alone" if device else "the processor stands in"
     told = " and ".join(f"{share:.0%} of the {name}" for name, share in shares.items())
-    yield f"{what} {told} ({source})."
+    if findings.header.environment.device.is_accelerator:
+        yield f"The accelerator is idle {told} (NVML, each phase repeated alone)."
+    elif TAKEN & kinds:
+        yield f"This run was without the processor's cores {told}: other programs had them."
+    else:
+        yield f"Processor cores are idle {told} (the processor stands in)."
 
 
 def _next(recording: Recording, findings: Findings, kinds: set[str]) -> tuple[str, str]:

@@ -6,26 +6,41 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from seqprof.errors import EXIT_INTERRUPTED, SeqprofError
 
-#: Module of each command and its function, or group of commands, in the order of the help.
+
+class _Command(NamedTuple):
+    """Where a command is and its line in the list of commands, which has room for 64 letters."""
+
+    module: str
+    attribute: str
+    line: str
+
+
+#: In the order of the help. The attribute is a function, or an application of subcommands.
 _COMMANDS = {
-    "run": ("run", "run"),
-    "compare": ("compare", "compare"),
-    "scale": ("scale", "scale"),
-    "show": ("show", "show"),
-    "diff": ("diff", "diff"),
-    "history": ("history", "history"),
-    "trace": ("trace", "trace"),
-    "depth": ("depth", "depth"),
-    "list": ("listing", "list_names"),
-    "doctor": ("doctor", "doctor"),
-    "dashboard": ("dashboard", "app"),
-    "schema": ("schema", "app"),
+    "run": _Command("run", "run", "Profile one model's training, end to end."),
+    "compare": _Command(
+        "compare", "compare", "Tell which architecture is faster here, and how sure."
+    ),
+    "scale": _Command("scale", "scale", "Measure how cost grows with sequence length and batch."),
+    "depth": _Command(
+        "depth", "depth", "Count the longest chain of operations; needs no hardware."
+    ),
+    "trace": _Command(
+        "trace", "trace", "Tell exact idle time, and why, from a torch.profiler trace."
+    ),
+    "show": _Command("show", "show", "Print stored results again, or in another format."),
+    "diff": _Command("diff", "diff", "Tell what changed between two runs; can fail a build."),
+    "history": _Command("history", "history", "Show how metrics went from run to run."),
+    "list": _Command("listing", "list_names", "List the model families or the report formats."),
+    "doctor": _Command("doctor", "doctor", "Tell whether one can measure here, and how finely."),
+    "dashboard": _Command("dashboard", "app", "Write ready dashboards for Grafana."),
+    "schema": _Command("schema", "app", "Print the JSON Schema of a spec or of a result."),
 }
 
 
@@ -48,12 +63,12 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
     )
     named = [word for word in words[:1] if word in _COMMANDS]
     for name in named or _COMMANDS:
-        module, attribute = _COMMANDS[name]
+        module, attribute, line = _COMMANDS[name]
         command = getattr(import_module(f"seqprof.cli.{module}"), attribute)
         if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
+            app.add_typer(command, name=name, short_help=line)
         else:
-            app.command(name)(command)
+            app.command(name, short_help=line)(command)
     return app
 
 

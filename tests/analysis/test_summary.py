@@ -20,6 +20,7 @@ from example_recordings import (
     nothing_measured,
     nvml_failed,
     pairs,
+    quiet_host,
 )
 
 from seqprof.analysis.phases import summarise_phases
@@ -123,6 +124,15 @@ def test_what_limits_a_launch_bound_accelerator() -> None:
     text = " ".join(summarise(accelerator()).verdict.sentences)
     assert "launch-bound" in text
     assert "idle 78% of the forward and 8% of the backward" in text
+
+
+def test_cores_that_others_took_are_not_called_idle() -> None:
+    starved = change_trial(cpu_cell(), steps=pairs(CPU_PHASES, busy=0.25))
+    assert "Processor cores are idle 75%" in " ".join(summarise(starved).verdict.sentences)
+    taken = change_trial(starved, host=replace(quiet_host(), process_cpu_s=3.5))
+    text = " ".join(summarise(taken).verdict.sentences)
+    assert "idle" not in text
+    assert "without the processor's cores 75% of the forward" in text
 
 
 def test_a_fused_model_is_never_said_to_have_timed_timesteps() -> None:
