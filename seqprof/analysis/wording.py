@@ -25,16 +25,17 @@ def rounded(value: float, digits: int) -> str:
     return f"{shown:,.{decimals(shown, digits)}f}"
 
 
-def time_unit(seconds: float) -> tuple[float, str]:
-    """Return the largest unit of time in which ``seconds`` is at least 1."""
-    return next(((s, u) for s, u in _TIMES if abs(seconds) >= s * 0.9995), _TIMES[-1])
+def time_unit(seconds: float, digits: int) -> tuple[float, str]:
+    """Return the largest unit of time in which ``seconds``, so rounded, is at least 1."""
+    shown = abs(float(f"{seconds:.{digits}g}"))
+    return next(((scale, unit) for scale, unit in _TIMES if shown >= scale), _TIMES[-1])
 
 
 def seconds_in_words(value: float, digits: int = PLAIN_DIGITS) -> str:
     """Write a time."""
     if value == 0.0:
         return "0 s"
-    scale, unit = time_unit(value)
+    scale, unit = time_unit(value, digits)
     return f"{rounded(value / scale, digits)} {unit}"
 
 

@@ -34,8 +34,9 @@ def time_interval(estimate: Estimate) -> str:
     """Write the interval of a time, in the unit and with the decimals of its value."""
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return NOTHING
-    scale, unit = time_unit(estimate.value)
-    places = decimals(estimate.value / scale, digits_of(estimate)) if estimate.value else 3
+    digits = digits_of(estimate)
+    scale, unit = time_unit(estimate.value, digits)
+    places = decimals(estimate.value / scale, digits) if estimate.value else 3
     return f"{estimate.low / scale:,.{places}f}–{estimate.high / scale:,.{places}f} {unit}"
 
 
