@@ -26,17 +26,17 @@ def migrate(recording: Plain, version: int, target: int) -> Plain:
     return recording
 
 
-def _means_unknown(recording: Plain) -> Plain:
-    """1 → 2: the first recordings of schema 1 kept no means of a timestep's latencies."""
-    return {**recording, "trials": [_with_means(trial) for trial in recording["trials"]]}
+def _from_first(recording: Plain) -> Plain:
+    """1 → 2: no means of a timestep's latencies at first; CPU time by the process's clock."""
+    return {**recording, "trials": [_trial_from_first(trial) for trial in recording["trials"]]}
 
 
-def _with_means(trial: Plain) -> Plain:
+def _trial_from_first(trial: Plain) -> Plain:
     latencies = [
         {"mean_s": [None] * len(latency["p50_s"]), **latency}
         for latency in trial.get("latencies", ())
     ]
-    return {**trial, "latencies": latencies}
+    return {**trial, "latencies": latencies, "cpu_clock": "process"}
 
 
-MIGRATIONS: dict[int, Callable[[Plain], Plain]] = {1: _means_unknown}
+MIGRATIONS: dict[int, Callable[[Plain], Plain]] = {1: _from_first}

@@ -424,6 +424,13 @@ class Trial:
             description="the host's monotonic clock at second 0 of this trial, to align other logs"
         ),
     ] = 0
+    cpu_clock: Annotated[
+        Literal["threads", "process"],
+        Meta(
+            description="where cpu_s is from: each thread's clock, or the process's, which "
+            "the system brings up to date every few milliseconds"
+        ),
+    ] = "threads"
     latencies: tuple[TimestepLatency, ...] = ()
     latency_maps: Annotated[
         tuple[LatencyMap, ...], Meta(description="none in a recording older than this field")

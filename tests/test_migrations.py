@@ -54,7 +54,8 @@ def test_what_an_older_seqprof_did_not_measure_is_null_with_the_reason() -> None
 def test_a_migration_changes_only_what_it_is_for() -> None:
     plain = msgspec.json.decode((KEPT / "schema_1.json").read_bytes())["recording"]
     kept = msgspec.json.encode(plain)
-    assert migrate(plain, 1, 2) == plain  # this file has means already
+    added = [{**trial, "cpu_clock": "process"} for trial in plain["trials"]]
+    assert migrate(plain, 1, 2) == {**plain, "trials": added}  # it has means already
     assert msgspec.json.encode(plain) == kept
 
 

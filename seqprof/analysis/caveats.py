@@ -42,6 +42,8 @@ CLOCK_CHANGE = 0.05
 WARMUP_EXCESS = 0.20
 #: Timer resolution over the latency of a typical timestep.
 COARSE_TIMER = 0.01
+#: A phase must last so long for a clock that is brought up to date every 1 to 10 ms.
+COARSE_CPU_CLOCK_S = 0.1
 #: Half of a timestep's marks over the latency of a typical timestep.
 HIGH_MARK_COST = 0.05
 #: Largest distance of a sweep's medians from its line.
@@ -511,6 +513,25 @@ def _timer(case: _Case) -> Iterator[Caveat]:
         )
 
 
+def _coarse_cpu_clock(case: _Case) -> Iterator[Caveat]:
+    short = [
+        phase.phase
+        for phase in case.findings.phases
+        if phase.host_time.value is not None and phase.host_time.value < COARSE_CPU_CLOCK_S
+    ]
+    if case.trial.cpu_clock == "process" and short:
+        yield Caveat(
+            kind="coarse_cpu_clock",
+            severity="note",
+            text="Cores busy is blurred over neighbouring phases where they are short",
+            evidence="CPU time is from the process's clock, which the system brings up to date "
+            f"every few milliseconds; below {seconds_in_words(COARSE_CPU_CLOCK_S)}: "
+            + ", ".join(short),
+            remedy="read it for the whole step, or run with fewer threads (measure.threads): of "
+            "a process with few, each thread's clock is read",
+        )
+
+
 def _mark_cost(case: _Case) -> Iterator[Caveat]:
     cost = case.findings.perturbation.mark_cost.value
     typical = [loop.p50.value for loop in case.findings.loops if loop.clock == "host"]
@@ -625,6 +646,7 @@ _CHECKS: tuple[Callable[[_Case], Iterator[Caveat]], ...] = (
     _perturbation,
     _profiled,
     _timer,
+    _coarse_cpu_clock,
     _mark_cost,
     _launch_bound,
     _no_accelerator,

@@ -132,7 +132,9 @@ def _idle(findings: Findings, kinds: set[str]) -> Iterator[str]:
     }
     if not shares or max(shares.values()) < MUCH_IDLE:
         return
-    told = " and ".join(f"{share:.0%} of the {name}" for name, share in shares.items())
+    told = " and ".join(
+        f"{share:.0%} of the {name}" for name, share in shares.items() if share > 0.0
+    )
     if findings.header.environment.device.is_accelerator:
         yield f"The accelerator is idle {told} (NVML, each phase repeated alone)."
     elif TAKEN & kinds:

@@ -12,11 +12,10 @@ several times (micro-batches, chunks of truncated BPTT) is summed.
 from __future__ import annotations
 
 from collections import defaultdict
-from time import process_time_ns
 
 import torch
 
-from seqprof.instruments.clocks import NS, EventPool, host_clock_ns
+from seqprof.instruments.clocks import NS, CpuClock, EventPool, host_clock_ns
 from seqprof.recording import Phase, PhaseTiming
 
 
@@ -27,11 +26,12 @@ class PhaseClock:
         self._pool = events
         self._phases: list[Phase] = []
         self._host: list[int] = []
-        self._cpu: list[int] = []
+        self._cpu: list[list[int]] = []
+        self.cpu_clock = CpuClock()
         self._events: list[torch.Event] = []
 
     def _stamp(self) -> None:
-        self._cpu.append(process_time_ns())
+        self._cpu.append(self.cpu_clock.read())
         self._host.append(host_clock_ns())
         if self._pool is not None:
             self._events.append(self._pool.record())
@@ -49,6 +49,7 @@ class PhaseClock:
         """Forget the step; its events must have been given back to the pool."""
         for stamps in (self._phases, self._host, self._cpu, self._events):
             stamps.clear()
+        self.cpu_clock.find_threads()
 
     @property
     def started_ns(self) -> int:
@@ -62,7 +63,7 @@ class PhaseClock:
         device: dict[str, float] = defaultdict(float)
         for i, phase in enumerate(self._phases):
             host[phase] += (self._host[i + 1] - self._host[i]) * NS
-            cpu[phase] += (self._cpu[i + 1] - self._cpu[i]) * NS
+            cpu[phase] += self.cpu_clock.nanoseconds(self._cpu[i], self._cpu[i + 1]) * NS
             if self._pool is not None:
                 device[phase] += self._pool.seconds(self._events[i], self._events[i + 1])
         return {

@@ -436,6 +436,7 @@ class _Conductor:
             warmup_wall_s=tuple(found.warmup),
             steps=tuple(found.steps),
             clock_origin_ns=self._origin_ns,
+            cpu_clock="threads" if self._timer.phases.cpu_clock.exact else "process",
             latencies=self._timer.table.latencies(),
             latency_maps=self._timer.table.maps(),
             timesteps_reason=found.timesteps_reason,

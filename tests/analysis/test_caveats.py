@@ -98,6 +98,10 @@ PLANTED: dict[str, tuple[Callable[[], Recording], str]] = {
     "involuntary_switches": (_host(involuntary_switches=4000), "4000 involuntary"),
     "steal": (_host(steal_s=0.9), "0.90 s stolen"),
     "other_load": (_host(machine_busy_s=15.5), "cores busy with others"),
+    "coarse_cpu_clock": (
+        lambda: change_trial(cpu_cell(), cpu_clock="process"),
+        "below 100 ms: data, forward, loss, backward, optimizer",
+    ),
     "threads": (
         lambda: replace(cpu_cell(), environment=environment(threads=8)),
         "8 threads on 2 cores",
