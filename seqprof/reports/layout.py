@@ -87,6 +87,12 @@ def paragraph(console: Console, text: str, *, style: str = "", indent: int = 0) 
     console.print(Padding(Text(printable(text), style=style, overflow="fold"), (0, 0, 0, indent)))
 
 
+def notes(console: Console, texts: Sequence[str]) -> None:
+    """Print what belongs below a table, a paragraph each."""
+    for text in texts:
+        paragraph(console, text, style="dim")
+
+
 def pairs(console: Console, lines: Sequence[tuple[str, str]]) -> None:
     """Print labels and what belongs to them, wrapped beside the label."""
     grid = Table.grid(padding=(0, 2, 0, 0))
