@@ -82,7 +82,8 @@ class DeviceMemory final : public c10::DeviceAllocator {
     for (auto* counter : byte_counters(stats_[device])) (*counter)[0].reset_peak();
   }
 
-  std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex device) override {
+  // Not marked as an override: the allocator of torch 2.9 does not have it.
+  std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex device) {
     std::lock_guard lock(mutex_);
     const size_t used = stats_[device].allocated_bytes[0].current;
     return {memory_limit_bytes() - used, memory_limit_bytes()};

@@ -1,6 +1,9 @@
 // Tells PyTorch of devices, streams and events: the interface behind torch.accelerator,
 // torch.Stream, torch.Event and every device guard.
+#if __has_include(<c10/core/DeviceCapability.h>)
+#define SIM_HAS_CAPABILITY 1  // torch 2.10 and later
 #include <c10/core/DeviceCapability.h>
+#endif
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <c10/util/Exception.h>
 
@@ -48,7 +51,9 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     set_current_device(device.index());
   }
   DeviceIndex deviceCount() const noexcept override { return device_count(); }
+#ifdef SIM_HAS_CAPABILITY
   c10::DeviceCapability getDeviceCapability(Device) const override { return {}; }
+#endif
   void synchronizeDevice(const DeviceIndex device) const override { synchronize_device(device); }
 
   // Streams
