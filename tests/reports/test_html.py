@@ -129,7 +129,7 @@ def test_16384_timesteps_stay_small_and_whole() -> None:
     assert len(document) < LARGEST
     chart = Page(document).data[0]
     assert chart["x"] == {"from": 0, "step": 1, "count": 16_384}
-    forward = chart["series"][0]
+    forward = chart["curves"][0]
     slow = max(range(16_384), key=lambda t: forward["y"]["v"][t])
     assert slow == 16_384 // 3
     assert forward["y"]["v"][slow] * forward["y"]["u"] == pytest.approx(9e-4, rel=1e-3)
@@ -145,7 +145,7 @@ def test_many_loops_share_points_and_say_so() -> None:
     assert span > 1
     assert f"Each point stands for {span} neighbouring timesteps" in page.text
     # The slow timestep is still there: its point has the highest 95 % quantile.
-    high = chart["series"][0]["high"]["v"]
+    high = chart["curves"][0]["high"]["v"]
     assert high.index(max(high)) == 16_384 // 3 // span
 
 
@@ -206,13 +206,14 @@ def test_timesteps_that_were_not_timed_have_no_plot() -> None:
 
 
 def test_samples_have_the_phases_behind_them() -> None:
-    chart = next(c for c in page_of(run("accelerator")).data if c.get("xname") == "seconds")
-    assert [series["name"] for series in chart["series"]] == ["nvml_utilization", "sm_active"]
+    charts = page_of(run("accelerator")).data
+    chart = next(c for c in charts if c.get("xname") == "seconds since the run began")
+    assert [curve["name"] for curve in chart["curves"]] == ["nvml_utilization", "sm_active"]
     assert [span["name"] for span in chart["spans"]] == [
         "measured steps",
         "forward",
         "backward",
-        "step",
+        "step alone",
     ]
     assert list(chart["steps"]["phases"]) == ["data", "forward", "loss", "backward", "optimizer"]
 
@@ -233,8 +234,10 @@ def test_the_crossover_is_marked_where_it_was_found(tmp_path: Path) -> None:
     (mark,) = chart["marks"]
     assert mark["low"] <= mark["at"] <= mark["high"]
     assert mark["at"] == pytest.approx(200.0, rel=0.1)
-    fits = [series["fit"] for series in chart["series"] if "fit" in series]
-    assert fits == ["line", "power law"] * 2
+    assert [curve["name"] for curve in chart["curves"]] == [
+        "lstm, batch 16", "lstm, batch 16: line", "lstm, batch 16: power law",
+        "attention, batch 16", "attention, batch 16: line", "attention, batch 16: power law",
+    ]  # fmt: skip
 
 
 def test_a_failed_candidate_is_told_and_has_no_number(tmp_path: Path) -> None:
