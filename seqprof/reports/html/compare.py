@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from seqprof.analysis.compared import CandidateSummary, ComparedSummary, LengthSummary, noisy
 from seqprof.analysis.statistics import Estimate
-from seqprof.analysis.wording import digits_of, rounded
+from seqprof.analysis.wording import digits_of
 from seqprof.reports import quantities as q
 from seqprof.reports.formats import Result
 from seqprof.reports.html import cells
@@ -32,7 +32,6 @@ _KERNELS = {
     "unrolled": "unrolled loop",
     "whole_sequence": "whole sequence",
 }
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
 def article(result: Result) -> Article:
@@ -128,7 +127,7 @@ def _column(c: CandidateSummary, everyone: Sequence[CandidateSummary]) -> list[C
         cells.time(c.marginal_backward),
         cells.size(c.peak_memory),
         cells.percent(c.busy),
-        cells.number(c.flops_per_s, lambda e: _scaled(e.value or 0.0, digits_of(e))),
+        cells.number(c.flops_per_s, lambda e: q.prefixed(e.value, digits_of(e))),
         cells.percent(c.model_flops_utilization),
         word(f"{c.workload.parameters:,}"),
         word(_KERNELS[c.kernels]) if c.kernels in _KERNELS else none("not counted"),
@@ -159,11 +158,6 @@ def _against(c: CandidateSummary) -> list[Cell]:
         cells.interval(ratio, ratio_interval),
         word(found.verdict, TONES.get(found.verdict, "")),
     ]
-
-
-def _scaled(value: float, digits: int) -> str:
-    scale, prefix = next(((s, p) for s, p in _PREFIXES if value >= s), _PREFIXES[-1])
-    return f"{rounded(value / scale, digits)} {prefix}".rstrip()
 
 
 # What it was ----------------------------------------------------------------------------------

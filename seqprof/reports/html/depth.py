@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from seqprof.analysis.depth import Cost
@@ -238,18 +237,10 @@ def _phase(name: str, cost: Cost, law: Law | None) -> list[Cell]:
         none("no operation")
         if cost.parallelism is None
         else Cell(text=_ratio(cost.parallelism), method="work / depth"),
-        Cell(text=_scaled(cost.work_flops), method="of products, convolutions, attention"),
-        Cell(text=_scaled(cost.span_flops), method="most FLOPs on one chain"),
-        Cell(text=_scaled(cost.work_bytes), method="read and written by all operations"),
+        Cell(text=q.prefixed(cost.work_flops), method="of products, convolutions, attention"),
+        Cell(text=q.prefixed(cost.span_flops), method="most FLOPs on one chain"),
+        Cell(text=q.prefixed(cost.work_bytes), method="read and written by all operations"),
     ]
-
-
-def _scaled(value: float) -> str:
-    """Write three digits with a prefix, as in 12.3 M."""
-    if not value:
-        return "0"
-    power = min(5, max(0, int(math.log10(value)) // 3))
-    return f"{value / 1000**power:,.3g} {('', 'k', 'M', 'G', 'T', 'P')[power]}".rstrip()
 
 
 def _facts(model: ModelDepth) -> list[tuple[str, str]]:
