@@ -58,7 +58,8 @@ def article(result: Result) -> Article:
         )
         for caveat in summary.caveats
     ]
-    parts = [f"{summary.events:,} events", f"{summary.profiler_steps} steps"]
+    steps = summary.profiler_steps
+    parts = [f"{summary.events:,} events", f"{steps} step" if steps == 1 else f"{steps} steps"]
     parts += [f"rank {summary.rank}"] if summary.rank is not None else []
     devices = [*summary.devices, *([summary.processor] if summary.processor is not None else [])]
     nothing = Section(

@@ -146,15 +146,14 @@ class LinePlot {
       ticks: {stroke: () => colour("grid"), width: 1},
       font: "12px system-ui, sans-serif",
     };
-    const all = (u, splits) => splits;
     const steps = spec.unit === "B" ? BINARY : DECIMAL;
     return [
       {...axis, label: spec.xname, labelSize: 22, labelFont: axis.font, size: 34,
         incrs: spec.whole ? DECIMAL.filter(step => step >= 1) : DECIMAL,
-        ...(spec.xlog && {splits: (u, n, low, high) => logTicks(low, high, spec.xticks), filter: all}),
+        ...(spec.xlog && logAxis("width", 48, spec.xticks)),
         values: (u, splits) => splits.map(v => plain(v, 9))},
       {...axis, scale: "y", size: GUTTER.left, incrs: steps,
-        ...(this.log && {splits: (u, n, low, high) => logTicks(low, high), filter: all}),
+        ...(this.log && logAxis("height", 18)),
         values: (u, splits) => splits.map(v => shown(v, spec.unit, 5))},
     ];
   }
@@ -286,6 +285,16 @@ class LinePlot {
   resize(width) {
     this.uplot.setSize({width, height: this.height(width)});
   }
+}
+
+// For uPlot: the ticks of a logarithmic axis, each of which needs so many pixels. It tells lengths in
+// pixels of the device.
+function logAxis(length, each, given) {
+  const most = u => Math.max(u.bbox[length] / devicePixelRatio / each, 2);
+  return {
+    splits: (u, axis, low, high) => logTicks(low, high, most(u), given),
+    filter: (u, splits) => splits,
+  };
 }
 
 function aroundLog(u, low, high) {

@@ -47,24 +47,23 @@ function linearTicks(low, high, most, steps = DECIMAL) {
   return ticks;
 }
 
-// At most nine ticks of a logarithmic axis, well apart: of those given, else round ones; where the
-// range is so short that it has hardly any, those of a linear axis.
-function logTicks(low, high, given) {
-  const round = digits => {
-    const found = [];
-    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
-      found.push(...digits.map(digit => Number(`${digit}e${power}`)));
-    }
-    return found;
-  };
+// Ticks of a logarithmic axis, well apart: of those given, else round ones, powers of ten before all
+// others; where the range is so short that it has hardly any, those of a linear axis.
+function logTicks(low, high, most, given) {
   const within = ticks => ticks.filter(v => v >= low && v <= high);
-  const choices = [given || [], round([1, 2, 5]), round([1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9])];
-  const ticks = choices.map(within).find(found => found.length > 2) || linearTicks(low, high, 6);
-  const apart = Math.log(high / low) / 9;
-  let last = 0;
-  return ticks.filter(v => {
-    if (last && Math.log(v / last) < apart) return false;
-    last = v;
-    return true;
-  });
+  const choices = [within(given || []), roundBetween(low, high, [1, 2, 5]),
+    roundBetween(low, high, [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9])].map(within);
+  const ticks = choices.find(found => found.length > 2) || linearTicks(low, high, most);
+  const apart = Math.log(high / low) / most;
+  const chosen = [];
+  for (const v of ticks) {
+    if (chosen.every(other => Math.abs(Math.log(v / other)) >= apart)) chosen.push(v);
+  }
+  return chosen.sort((a, b) => a - b);
+}
+
+function roundBetween(low, high, digits) {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  const powers = Array.from({length: last - first + 1}, (_, i) => first + i);
+  return digits.flatMap(digit => powers.map(power => Number(`${digit}e${power}`)));
 }
