@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from html_results import HOSTILE, every_kind, hostile_run, long_run, profiled, r
 from hypothesis import given
 from hypothesis import strategies as st
 
+import seqprof
 from seqprof.reports import formats
 from seqprof.reports.formats import Result, result_of
 from seqprof.reports.html import HTML
@@ -116,6 +118,18 @@ def test_every_example_renders_with_a_table_for_each_plot(name: str) -> None:
     for figure in re.findall(r'<figure class="chart".*?</figure>', text, re.S):
         assert "<table>" in figure
         assert re.search(r'data-label="[^"]+"', figure)
+
+
+def test_a_wheel_holds_every_file_that_a_page_is_made_of() -> None:
+    package = Path(seqprof.__file__).parent
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["seqprof"]
+    for folder in ("static", "templates"):
+        files = [f for f in (package / "reports" / "html" / folder).iterdir() if f.is_file()]
+        assert files
+        for file in files:
+            name = file.relative_to(package)
+            assert any(name.match(pattern) for pattern in patterns), name
 
 
 def test_what_is_not_data_is_small() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from example_recordings import ALL
 from html_results import HOSTILE, every_kind, long_run
 
 from seqprof.reports.formats import result_of
@@ -177,6 +178,92 @@ def test_the_buttons_are_buttons_and_tell_their_state(browser: Browser, tmp_path
     forward.press("Space")
     assert forward.get_attribute("aria-pressed") == "false"
     assert opened.faults == []
+
+
+def test_a_logarithmic_scale_gives_room_to_what_is_small(browser: Browser, tmp_path: Path) -> None:
+    opened = Opened(browser, _long(tmp_path, 64))
+    figure = opened.page.locator("figure.chart").first
+    plot = figure.locator(".plot")
+
+    def height_of(timestep: int) -> float:
+        plot.press("Home")
+        for _ in range(timestep):
+            plot.press("ArrowRight")
+        point = figure.locator(".u-cursor-pt").first.bounding_box()
+        over = figure.locator(".u-over").bounding_box()
+        assert point is not None
+        assert over is not None
+        return 1.0 - (point["y"] + point["height"] / 2 - over["y"]) / over["height"]
+
+    # A typical timestep takes 150 µs, timestep 21 takes 900 µs.
+    linear = [height_of(t) for t in (0, 21)]
+    figure.get_by_role("button", name="Log scale").click()
+    logarithmic = [height_of(t) for t in (0, 21)]
+    assert linear[1] / linear[0] == pytest.approx(6.0, rel=0.2)
+    assert logarithmic[0] > 1.2 * linear[0]  # what is small gets room
+    assert logarithmic[1] / logarithmic[0] < 0.9 * linear[1] / linear[0]
+
+
+def test_phases_lie_behind_the_samples_in_their_colours(browser: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "accelerator.html"
+    file.write_bytes(HTML.render([result_of(ALL["accelerator"](), "run.json")]))
+    opened = Opened(browser, file, color_scheme="light")
+    opened.draw_all()
+    figure = opened.page.locator("figure.chart:has(.behind)").first
+    canvas = figure.locator("canvas").first
+    # What is tinted and not opaque, along a row in the lower half of the plot.
+    tints = canvas.evaluate(
+        """canvas => {
+          const row = canvas.getContext("2d")
+            .getImageData(0, canvas.height * 0.6, canvas.width, 1).data;
+          const found = {};
+          for (let i = 0; i < row.length; i += 4) {
+            if (row[i + 3] < 20 || row[i + 3] > 120) continue;
+            const name = row[i] > row[i + 2] ? "backward" : "forward";
+            found[name] = (found[name] || 0) + 1;
+          }
+          return found;
+        }"""
+    )
+    assert tints["forward"] > 50
+    assert tints["backward"] > 50
+    behind = figure.locator(".behind").inner_text()
+    assert "measured steps" in behind
+    assert "optimizer" in behind
+
+
+def test_a_finger_reads_a_value(browser: Browser, tmp_path: Path) -> None:
+    phone = {"width": 390, "height": 740}
+    opened = Opened(browser, _long(tmp_path, 64), viewport=phone, has_touch=True)
+    figure = opened.page.locator("figure.chart").first
+    figure.locator(".u-over").tap(position={"x": 100, "y": 80})
+    assert re.fullmatch(r"timestep: \d+", figure.locator(".at output").inner_text())
+    assert "µs" in figure.locator(".legend output").first.inner_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tab_key_reaches_everything(
+    browser: Browser, written: dict[str, Path], kind: str
+) -> None:
+    opened = Opened(browser, written[kind])
+    opened.draw_all()
+    opened.page.evaluate("scrollTo(0, 0); document.activeElement.blur()")
+    reached = []
+    for _ in range(400):
+        opened.page.keyboard.press("Tab")
+        reached.append(
+            opened.page.evaluate(
+                """(() => {
+                  const all = [...document.querySelectorAll("a, button, summary, [tabindex]")];
+                  return all.indexOf(document.activeElement);
+                })()"""
+            )
+        )
+        if reached[-1] == -1:  # past the last one, out of the page
+            break
+    controls = opened.page.locator("a, button, summary, [tabindex]").count()
+    assert set(range(controls)) <= set(reached)
+    assert reached[:-1] == sorted(reached[:-1])  # in the order in which they stand
 
 
 def test_the_theme_can_be_changed_whatever_the_system_says(
