@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from example_recordings import ALL
-from html_results import HOSTILE, every_kind, hostile_run, long_run, profiled, run
+from html_results import HOSTILE, every_kind, hostile_run, long_run, marked_in_part, profiled, run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -161,6 +161,18 @@ def test_many_loops_share_points_and_say_so() -> None:
     # The slow timestep is still there: its point has the highest 95 % quantile.
     high = chart["curves"][0]["high"]["v"]
     assert high.index(max(high)) == 16_384 // 3 // span
+
+
+def test_few_marked_timesteps_make_a_line_and_are_counted() -> None:
+    """Five probed steps that mark every 76th timestep would leave specks."""
+    made = marked_in_part(long_run(16_384), lambda t: t % 76 < 5)
+    page = page_of(result_of(made, "sparse.json"))
+    chart = page.data[0]
+    assert chart["x"]["step"] == 72
+    assert None not in chart["curves"][0]["y"]["v"]
+    assert "1,080 of 16,384 timesteps were marked in these probed steps" in page.text
+    whole = page_of(result_of(long_run(64), "whole.json"))
+    assert "were marked in these probed steps" not in whole.text
 
 
 def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from example_recordings import ALL
-from html_results import HOSTILE, every_kind, long_run
+from html_results import HOSTILE, every_kind, long_run, marked_in_part
 
 from seqprof.reports.formats import result_of
 from seqprof.reports.html import HTML
@@ -202,6 +202,30 @@ def test_a_logarithmic_scale_gives_room_to_what_is_small(browser: Browser, tmp_p
     assert linear[1] / linear[0] == pytest.approx(6.0, rel=0.2)
     assert logarithmic[0] > 1.2 * linear[0]  # what is small gets room
     assert logarithmic[1] / logarithmic[0] < 0.9 * linear[1] / linear[0]
+
+
+def test_a_timestep_between_two_that_were_not_marked_is_seen(
+    browser: Browser, tmp_path: Path
+) -> None:
+    # Timestep 100 takes 900 µs, the others 150 µs; 99 and 101 are not marked.
+    made = marked_in_part(long_run(300), lambda t: t % 5 not in (1, 4))
+    file = tmp_path / "alone.html"
+    file.write_bytes(HTML.render([result_of(made, "alone.json")]))
+    opened = Opened(browser, file, color_scheme="light")
+    opened.draw_all()
+    painted = opened.page.locator("figure.chart canvas").first.evaluate(
+        """canvas => {
+          const {data} = canvas.getContext("2d")
+            .getImageData(0, 0, canvas.width, canvas.height / 2);
+          let found = 0;
+          for (let i = 0; i < data.length; i += 4) {
+            const [red, , blue, alpha] = data.slice(i, i + 4);
+            if (alpha > 200 && Math.abs(red - blue) > 80) found++;
+          }
+          return found;
+        }"""
+    )
+    assert painted > 4
 
 
 def test_phases_lie_behind_the_samples_in_their_colours(browser: Browser, tmp_path: Path) -> None:

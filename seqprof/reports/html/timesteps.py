@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from seqprof.analysis.statistics import Estimate, median
 from seqprof.analysis.summary import Summary
@@ -56,6 +57,7 @@ def _chart(name: str, summary: Summary, trial: Trial, span: int) -> Chart:
     main = [latency for latency in own if latency.clock == clock]
     host = [latency for latency in own if latency.clock != clock]
     timesteps = max(len(latency.p50_s) for latency in own)
+    span = max(span, *map(_sparse, own))
     medians = [value for latency in main for value in latency.p50_s]
     highest = max((value for latency in main for value in latency.p95_s if value), default=None)
     curves = [_band(latency, span) for latency in main]
@@ -65,8 +67,10 @@ def _chart(name: str, summary: Summary, trial: Trial, span: int) -> Chart:
     if span > 1:
         remarks.append(
             f"Each point stands for {span} neighbouring timesteps: the median of their medians, "
-            "the smallest 5 % and the largest 95 % quantile. The JSON has every timestep."
+            "the smallest 5 % and the largest 95 % quantile. The JSON has single ones."
         )
+    if told := _unmarked(own):
+        remarks.append(told)
     if reverse:
         remarks.append("This loop runs from the last timestep to the first.")
     loops = [loop for loop in summary.loops if loop.loop == name and loop.clock == clock]
@@ -80,6 +84,31 @@ def _chart(name: str, summary: Summary, trial: Trial, span: int) -> Chart:
         ),
         table=_table(name, clock, loops),
         remarks=remarks,
+    )
+
+
+def _sparse(latency: TimestepLatency) -> int:
+    """Return how many neighbours must share a point for none to be empty, where most would be.
+
+    Of a long sequence whose marks rotate, a short run marks few timesteps: single ones would be
+    specks. A stretch as long as the widest gap holds one that was marked.
+    """
+    marked = [timestep for timestep, value in enumerate(latency.p50_s) if value is not None]
+    if len(marked) < 2 or 2 * len(marked) > len(latency.p50_s):
+        return 1
+    edges = [-1, *marked, len(latency.p50_s)]
+    return max(after - before for before, after in pairwise(edges))
+
+
+def _unmarked(latencies: Sequence[TimestepLatency]) -> str | None:
+    """Say how many timesteps were marked in no probed step; None if all were in some."""
+    every = max(len(latency.p50_s) for latency in latencies)
+    marked = min(sum(value is not None for value in each.p50_s) for each in latencies)
+    if marked == every:
+        return None
+    return (
+        f"{marked:,} of {every:,} timesteps were marked in these probed steps; "
+        "`measure.pairs` and `measure.max_s` bring more."
     )
 
 

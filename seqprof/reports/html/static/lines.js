@@ -171,7 +171,12 @@ class LinePlot {
       pxAlign: series.smooth ? 0 : 1,
       spanGaps: Boolean(series.smooth || series.stepped),
       paths: series.points ? () => null : series.stepped ? uPlot.paths.stepped({align: -1}) : undefined,
-      points: {show: Boolean(series.points) || isFew, size: series.points ? 6 : 4, width: 1, stroke: tint, fill: tint},
+      points: {
+        show: Boolean(series.points) || isFew,
+        // A value between two that are unknown is no line: it is a point, or it would not be seen.
+        filter: (u, i, isShown) => (isShown || series.smooth || series.stepped ? null : alone(series.y)),
+        size: series.points ? 6 : 4, width: 1, stroke: tint, fill: tint,
+      },
     };
     return [line, ...series.columns.slice(1).map(() => hidden)];
   }
@@ -295,6 +300,11 @@ function logAxis(length, each, given) {
     splits: (u, axis, low, high) => logTicks(low, high, most(u), given),
     filter: (u, splits) => splits,
   };
+}
+
+function alone(values) {
+  const isKnown = i => values[i] !== null && values[i] !== undefined;
+  return [...values.keys()].filter(i => isKnown(i) && !isKnown(i - 1) && !isKnown(i + 1));
 }
 
 function aroundLog(u, low, high) {
