@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +56,28 @@ def long_run(timesteps: int, loops: Sequence[str] = ("body.cell",)) -> Recording
         latency_maps=maps,
     )
     return replace(made, trials=(trial,))
+
+
+def marked_in_part(made: Recording, marked: Callable[[int], bool]) -> Recording:
+    """The same run, had no probed step marked the other timesteps."""
+
+    def part(values: Sequence[float | None]) -> tuple[float | None, ...]:
+        return tuple(value if marked(t) else None for t, value in enumerate(values))
+
+    latencies = tuple(
+        replace(
+            latency,
+            samples=tuple(n if marked(t) else 0 for t, n in enumerate(latency.samples)),
+            mean_s=part(latency.mean_s),
+            p05_s=part(latency.p05_s),
+            p25_s=part(latency.p25_s),
+            p50_s=part(latency.p50_s),
+            p75_s=part(latency.p75_s),
+            p95_s=part(latency.p95_s),
+        )
+        for latency in made.trials[0].latencies
+    )
+    return replace(made, trials=(replace(made.trials[0], latencies=latencies),))
 
 
 def _latency(side: Side, timesteps: int, loop: str) -> TimestepLatency:

@@ -17,6 +17,7 @@ from seqprof.analysis.wording import (
 #: What stands where there is no number.
 NOTHING = "—"
 
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _SIZES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 
 
@@ -37,7 +38,8 @@ def time_interval(estimate: Estimate) -> str:
     digits = digits_of(estimate)
     scale, unit = time_unit(estimate.value, digits)
     places = decimals(estimate.value / scale, digits) if estimate.value else 3
-    return f"{estimate.low / scale:,.{places}f}–{estimate.high / scale:,.{places}f} {unit}"
+    dash = "–" if estimate.low >= 0.0 else " to "
+    return f"{estimate.low / scale:,.{places}f}{dash}{estimate.high / scale:,.{places}f} {unit}"
 
 
 def percent(estimate: Estimate) -> str:
@@ -79,6 +81,15 @@ def count(estimate: Estimate) -> str:
 def rate(estimate: Estimate) -> str:
     """Write a number per second."""
     return NOTHING if estimate.value is None else rounded(estimate.value, digits_of(estimate))
+
+
+def prefixed(value: float | None, digits: int = PLAIN_DIGITS) -> str:
+    """Write an amount with an SI prefix, as FLOPs: 1.23 G."""
+    if value is None:
+        return NOTHING
+    shown = float(f"{value:.{digits}g}")
+    scale, prefix = next(((s, p) for s, p in _PREFIXES if shown >= s), _PREFIXES[-1])
+    return f"{rounded(value / scale, digits)} {prefix}".rstrip()
 
 
 def law(text: str | None, coefficients: Iterable[str]) -> str:

@@ -6,16 +6,18 @@ import base64
 import hashlib
 import json
 import re
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from example_recordings import ALL
-from html_results import HOSTILE, every_kind, hostile_run, long_run, profiled, run
+from html_results import HOSTILE, every_kind, hostile_run, long_run, marked_in_part, profiled, run
 from hypothesis import given
 from hypothesis import strategies as st
 
+import seqprof
 from seqprof.reports import formats
 from seqprof.reports.formats import Result, result_of
 from seqprof.reports.html import HTML
@@ -118,6 +120,18 @@ def test_every_example_renders_with_a_table_for_each_plot(name: str) -> None:
         assert re.search(r'data-label="[^"]+"', figure)
 
 
+def test_a_wheel_holds_every_file_that_a_page_is_made_of() -> None:
+    package = Path(seqprof.__file__).parent
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["seqprof"]
+    for folder in ("static", "templates"):
+        files = [f for f in (package / "reports" / "html" / folder).iterdir() if f.is_file()]
+        assert files
+        for file in files:
+            name = file.relative_to(package)
+            assert any(name.match(pattern) for pattern in patterns), name
+
+
 def test_what_is_not_data_is_small() -> None:
     page = HTML.render([run("nothing_measured")])
     assert len(page) < LARGEST_EMPTY
@@ -129,7 +143,7 @@ def test_16384_timesteps_stay_small_and_whole() -> None:
     assert len(document) < LARGEST
     chart = Page(document).data[0]
     assert chart["x"] == {"from": 0, "step": 1, "count": 16_384}
-    forward = chart["series"][0]
+    forward = chart["curves"][0]
     slow = max(range(16_384), key=lambda t: forward["y"]["v"][t])
     assert slow == 16_384 // 3
     assert forward["y"]["v"][slow] * forward["y"]["u"] == pytest.approx(9e-4, rel=1e-3)
@@ -145,8 +159,20 @@ def test_many_loops_share_points_and_say_so() -> None:
     assert span > 1
     assert f"Each point stands for {span} neighbouring timesteps" in page.text
     # The slow timestep is still there: its point has the highest 95 % quantile.
-    high = chart["series"][0]["high"]["v"]
+    high = chart["curves"][0]["high"]["v"]
     assert high.index(max(high)) == 16_384 // 3 // span
+
+
+def test_few_marked_timesteps_make_a_line_and_are_counted() -> None:
+    """Five probed steps that mark every 76th timestep would leave specks."""
+    made = marked_in_part(long_run(16_384), lambda t: t % 76 < 5)
+    page = page_of(result_of(made, "sparse.json"))
+    chart = page.data[0]
+    assert chart["x"]["step"] == 72
+    assert None not in chart["curves"][0]["y"]["v"]
+    assert "1,080 of 16,384 timesteps were marked in these probed steps" in page.text
+    whole = page_of(result_of(long_run(64), "whole.json"))
+    assert "were marked in these probed steps" not in whole.text
 
 
 def test_hostile_names_are_text_everywhere(tmp_path: Path) -> None:
@@ -206,13 +232,14 @@ def test_timesteps_that_were_not_timed_have_no_plot() -> None:
 
 
 def test_samples_have_the_phases_behind_them() -> None:
-    chart = next(c for c in page_of(run("accelerator")).data if c.get("xname") == "seconds")
-    assert [series["name"] for series in chart["series"]] == ["nvml_utilization", "sm_active"]
+    charts = page_of(run("accelerator")).data
+    chart = next(c for c in charts if c.get("xname") == "seconds since the run began")
+    assert [curve["name"] for curve in chart["curves"]] == ["nvml_utilization", "sm_active"]
     assert [span["name"] for span in chart["spans"]] == [
         "measured steps",
         "forward",
         "backward",
-        "step",
+        "step alone",
     ]
     assert list(chart["steps"]["phases"]) == ["data", "forward", "loss", "backward", "optimizer"]
 
@@ -233,8 +260,10 @@ def test_the_crossover_is_marked_where_it_was_found(tmp_path: Path) -> None:
     (mark,) = chart["marks"]
     assert mark["low"] <= mark["at"] <= mark["high"]
     assert mark["at"] == pytest.approx(200.0, rel=0.1)
-    fits = [series["fit"] for series in chart["series"] if "fit" in series]
-    assert fits == ["line", "power law"] * 2
+    assert [curve["name"] for curve in chart["curves"]] == [
+        "lstm, batch 16", "lstm, batch 16: line", "lstm, batch 16: power law",
+        "attention, batch 16", "attention, batch 16: line", "attention, batch 16: power law",
+    ]  # fmt: skip
 
 
 def test_a_failed_candidate_is_told_and_has_no_number(tmp_path: Path) -> None:

@@ -37,6 +37,21 @@ def test_times(value: float | None, half: float | None, text: str, interval: str
     assert q.time_interval(estimate(value, half)) == interval
 
 
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (1.234e9, 3, "1.23 G"),
+        (999_600, 3, "1.00 M"),
+        (42.0, 2, "42"),
+        (0.0, 3, "0"),
+        (3.2e15, 2, "3.2 P"),
+        (None, 3, "—"),
+    ],
+)
+def test_amounts_take_the_prefix_that_fits(value: float | None, digits: int, text: str) -> None:
+    assert q.prefixed(value, digits) == text
+
+
 @given(st.floats(min_value=1e-9, max_value=1e4), st.integers(min_value=1, max_value=4))
 def test_what_is_written_is_the_value_to_that_many_digits(value: float, digits: int) -> None:
     number, unit = q.seconds(value, digits).split(" ")
@@ -59,6 +74,11 @@ def test_percentages(value: float | None, half: float | None, text: str) -> None
 )
 def test_sizes(value: float | None, text: str) -> None:
     assert q.size(estimate(value, unit="B")) == text
+
+
+def test_an_interval_from_below_zero_has_no_dash_beside_its_sign() -> None:
+    assert q.time_interval(estimate(0.010, 0.002)) == "8–12 ms"
+    assert q.time_interval(estimate(0.010, 0.020)) == "-10 to 30 ms"
 
 
 def test_a_sparkline_starts_at_zero_so_that_noise_looks_flat() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
+from seqprof.reports.html.plots import Plot
 from seqprof.reports.quantities import NOTHING
 
 
@@ -17,20 +18,14 @@ class Cell:
         method: how the number was obtained; None for words.
         reason: why there is no number; None where there is one.
         tone: ``best``, ``worst``, ``good``, ``bad`` or nothing.
+        full: what ``text`` is short for, to be opened; only of a cell that names its row.
     """
 
     text: str
     method: str | None = None
     reason: str | None = None
     tone: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """Why values of a table are missing; ``mark`` stands beside each of their dashes."""
-
-    mark: str
-    text: str
+    full: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +46,25 @@ class Table:
     by_row: bool = False
 
     @property
-    def notes(self) -> list[Note]:
-        """One note for each different reason, in order of appearance."""
+    def marks(self) -> dict[str, int]:
+        """Each reason why a value is missing, with the mark that stands beside its dashes."""
         reasons = dict.fromkeys(c.reason for row in self.rows for c in row if c.reason)
-        return [Note(mark=f"{n}", text=text or "") for n, text in enumerate(reasons, 1)]
+        return {reason: number for number, reason in enumerate(reasons, 1) if reason}
 
-    def mark(self, cell: Cell) -> str | None:
-        """Return the mark of a cell's note; None where it has no reason."""
-        return next((note.mark for note in self.notes if note.text == cell.reason), None)
+    @property
+    def worded(self) -> set[int]:
+        """Columns that hold words alone: they are read from the left, not by their last digit."""
+        if self.by_row:
+            return set()
+        texts = {
+            index: "".join(row[index].text for row in self.rows).replace(NOTHING, "")
+            for index in range(1, len(self.columns))
+        }
+        return {
+            index
+            for index, text in texts.items()
+            if text and not any(character.isdigit() for character in text)
+        }
 
     @property
     def methods(self) -> list[tuple[str, str]]:
@@ -203,6 +209,15 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """A number on an axis; a ``fine`` one only where there is room for it."""
+
+    text: str
+    at: str
+    fine: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forest:
     """Ratios to 1 with their intervals, one below the other, on a logarithmic axis."""
 
@@ -211,18 +226,16 @@ class Forest:
     caption: str
     label: str
     spans: Sequence[Span]
-    #: Text of a tick, and its place.
-    ticks: Sequence[tuple[str, str]]
+    ticks: Sequence[Tick]
     one: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A plot that the page's script draws from ``data``, with the same as a table.
+    """A plot that the page's scripts draw, with the same as a table.
 
     Attributes:
         label: what it shows, in words, for who cannot see it.
-        data: of the shape that ``static/report.js`` describes.
         table: the alternative; at most a few dozen rows.
     """
 
@@ -230,7 +243,7 @@ class Chart:
 
     title: str
     label: str
-    data: dict[str, Any]
+    plot: Plot
     table: Table
     remarks: Sequence[str] = ()
 

@@ -2,59 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from seqprof.analysis.compared import CandidateSummary, ComparedSummary, LengthSummary, noisy
 from seqprof.analysis.statistics import Estimate
-from seqprof.analysis.wording import decimals, digits_of, rounded
+from seqprof.analysis.wording import digits_of
 from seqprof.reports import quantities as q
 from seqprof.reports.formats import Result
 from seqprof.reports.html import cells
 from seqprof.reports.html.blocks import (
     Article,
+    Bar,
+    Bars,
     Block,
     Cell,
     Facts,
-    Forest,
+    Part,
     Prose,
     Section,
-    Span,
     Table,
     none,
     word,
 )
-from seqprof.reports.html.header import caveats, place
+from seqprof.reports.html.forest import TONES, forest, plain_ratio, ratio_interval
+from seqprof.reports.html.header import caveats, place, when
 
 _KERNELS = {
     "fused": "fused primitive",
     "unrolled": "unrolled loop",
     "whole_sequence": "whole sequence",
 }
-_TONES = {"faster": "good", "slower": "bad"}
-#: Ratios that may be ticks of the axis.
-_TICKS = (
-    0.01,
-    0.02,
-    0.05,
-    0.1,
-    0.2,
-    0.5,
-    0.8,
-    0.9,
-    1.0,
-    1.1,
-    1.25,
-    2.0,
-    5.0,
-    10.0,
-    20.0,
-    50.0,
-    100.0,
-)
-#: Nearer ticks than this, in per cent of the width, would run into each other.
-_TICK_GAP = 11.0
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
 def article(result: Result) -> Article:
@@ -69,7 +46,7 @@ def article(result: Result) -> Article:
     ]
     return Article(
         title=f"Comparison of {', '.join(names)}",
-        subtitle=f"{result.name} · {summary.environment.device.name} · {summary.created}",
+        subtitle=f"{result.name} · {summary.environment.device.name} · {when(summary.created)}",
         sections=sections,
     )
 
@@ -78,72 +55,31 @@ def _length(length: LengthSummary, baseline: str) -> Section:
     title = f"T = {length.timesteps:,}, batch {length.batch_size:,}"
     failed = [f"{c.label}: {c.failed}." for c in length.candidates if c.failed]
     blocks: list[Block] = []
-    forest = _forest(length, baseline)
-    blocks += [forest] if forest is not None else []
+    drawn = forest(length, baseline)
+    blocks += [drawn] if drawn is not None else []
     blocks += [Prose(lines=failed, tone="warning")] if failed else []
+    bars = [bar for bar in map(_bar, length.candidates) if bar is not None]
+    if bars:
+        caption = "Median step of each: forward, backward, and what is left of the step (derived)."
+        blocks.append(Bars(caption=caption, bars=bars))
     blocks.append(_table(length, baseline))
     return Section(title=title, blocks=blocks)
 
 
-# Ratios ---------------------------------------------------------------------------------------
-
-
-def _forest(length: LengthSummary, baseline: str) -> Forest | None:
-    """Draw the ratios to the baseline; None where there is none."""
-    found = [
-        (c.label, c.against_baseline)
-        for c in length.candidates
-        if c.against_baseline is not None and c.against_baseline.ratio.value is not None
-    ]
-    if not found:
+def _bar(c: CandidateSummary) -> Bar | None:
+    """Return a candidate's step in parts; None where it was not measured."""
+    step, known = c.step.value, [("forward", c.forward), ("backward", c.backward)]
+    if step is None:
         return None
-    ratios = [comparison.ratio for _, comparison in found]
-    ends = [v for r in ratios for v in (r.value, r.low, r.high) if v is not None] + [1.0]
-    reach = max(abs(math.log(end)) for end in ends) * 1.15 or 0.1
-    low, high = (
-        min(min(map(math.log, ends)) * 1.15, -0.1 * reach),
-        max(max(map(math.log, ends)) * 1.15, 0.1 * reach),
-    )
-
-    def at(value: float) -> float:
-        return 100.0 * (math.log(value) - low) / (high - low)
-
-    spans = [_span(label, c.ratio, c.verdict, at) for label, c in found]
-    told = ", ".join(f"{span.name} {span.text}" for span in spans)
-    return Forest(
-        caption=f"Step time against {baseline}: ratio of medians with its 95 % interval "
-        "(logarithmic axis; left of 1 is faster).",
-        label=f"Step time against {baseline}: {told}",
-        spans=spans,
-        ticks=_ticks(at),
-        one=f"{at(1.0):.3f}%",
-    )
-
-
-def _span(label: str, ratio: Estimate, verdict: str, at: Callable[[float], float]) -> Span:
-    value = ratio.value or 1.0
-    low, high = ratio.low or value, ratio.high or value
-    return Span(
-        name=label,
-        text=f"{_plain_ratio(ratio)}{_within(ratio)} {verdict}",
-        at=f"{at(value):.3f}%",
-        start=f"{at(low):.3f}%",
-        width=f"{at(high) - at(low):.3f}%",
-        tone=_TONES.get(verdict, ""),
-    )
-
-
-def _ticks(at: Callable[[float], float]) -> list[tuple[str, str]]:
-    """Choose ticks that lie on the axis and apart; 1 comes first."""
-    chosen: list[float] = []
-    for tick in sorted(_TICKS, key=lambda ratio: abs(math.log(ratio))):
-        if 3.0 <= at(tick) <= 97.0 and all(abs(at(tick) - at(o)) > _TICK_GAP for o in chosen):
-            chosen.append(tick)
-    return [(f"{tick:g}", f"{at(tick):.3f}%") for tick in sorted(chosen)]
-
-
-def _plain_ratio(ratio: Estimate) -> str:
-    return q.NOTHING if ratio.value is None else rounded(ratio.value, digits_of(ratio))
+    parts = [
+        Part(name=phase, value=time.value, text=q.time(time), colour=phase)
+        for phase, time in known
+        if time.value is not None
+    ]
+    left = step - sum(part.value for part in parts)
+    if left > 0.0:
+        parts.append(Part(name="the rest", value=left, text=q.seconds(left, 2), colour="step"))
+    return Bar(name=c.label, text=q.time(c.step), parts=parts)
 
 
 # The table ------------------------------------------------------------------------------------
@@ -163,11 +99,11 @@ def _table(length: LengthSummary, baseline: str) -> Table:
     remarks = [
         "Derived: marginal cost from a sweep of prefix lengths, not timed one by one.",
         "~ noisy: half of the interval is 5 % of the value or more.",
-        "Green and red: the best and the worst of the row.",
+        "Bold: the best of the row; italic: the worst.",
     ]
     return Table(
         caption="All candidates",
-        columns=["", *(c.label for c in everyone)],
+        columns=["quantity", *(c.label for c in everyone)],
         rows=rows,
         remarks=remarks,
         by_row=True,
@@ -191,7 +127,7 @@ def _column(c: CandidateSummary, everyone: Sequence[CandidateSummary]) -> list[C
         cells.time(c.marginal_backward),
         cells.size(c.peak_memory),
         cells.percent(c.busy),
-        cells.number(c.flops_per_s, lambda e: _scaled(e.value or 0.0, digits_of(e))),
+        cells.number(c.flops_per_s, lambda e: q.prefixed(e.value, digits_of(e))),
         cells.percent(c.model_flops_utilization),
         word(f"{c.workload.parameters:,}"),
         word(_KERNELS[c.kernels]) if c.kernels in _KERNELS else none("not counted"),
@@ -218,24 +154,10 @@ def _against(c: CandidateSummary) -> list[Cell]:
         return [none(reason), none(reason), word("failed" if c.failed else "baseline")]
     ratio = found.ratio
     return [
-        cells.number(ratio, _plain_ratio),
-        cells.interval(ratio, _ratio_interval),
-        word(found.verdict, _TONES.get(found.verdict, "")),
+        cells.number(ratio, plain_ratio),
+        cells.interval(ratio, ratio_interval),
+        word(found.verdict, TONES.get(found.verdict, "")),
     ]
-
-
-def _within(ratio: Estimate) -> str:
-    return "" if ratio.low is None or ratio.high is None else f" ({_ratio_interval(ratio)})"
-
-
-def _ratio_interval(ratio: Estimate) -> str:
-    places = max(2, decimals(ratio.value or 1.0, digits_of(ratio)))
-    return f"{ratio.low:.{places}f}–{ratio.high:.{places}f}"
-
-
-def _scaled(value: float, digits: int) -> str:
-    scale, prefix = next(((s, p) for s, p in _PREFIXES if value >= s), _PREFIXES[-1])
-    return f"{rounded(value / scale, digits)} {prefix}".rstrip()
 
 
 # What it was ----------------------------------------------------------------------------------

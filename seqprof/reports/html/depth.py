@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from seqprof.analysis.depth import Cost
@@ -32,8 +31,7 @@ from seqprof.reports.html.blocks import (
     word,
 )
 from seqprof.reports.html.header import beware
-from seqprof.reports.html.packed import pack
-from seqprof.reports.html.scale import COLOURS
+from seqprof.reports.html.plots import COLOURS, Curve, Lines
 
 #: Powers of two, at which every law can be asked, between the smallest and the largest T drawn.
 _BEYOND = 4
@@ -154,19 +152,11 @@ def _chart(
     top = _BEYOND * recorded[-1]
     powers = [1 << k for k in range(64) if recorded[0] <= 1 << k <= top]
     xs = sorted({*recorded, *powers})
-    series = []
-    for index, model in enumerate(models):
-        counts = {point.timesteps: read(point.step) for point in model.recorded.points}
-        name, colour = model.recorded.model, COLOURS[index % len(COLOURS)]
-        series.append(
-            {"name": name, "colour": colour, "points": True, "y": pack(counts.get(x) for x in xs)}
-        )
-        found = law(model)
-        if found.text is not None:
-            curve = pack(found.at(x) for x in xs)
-            series.append(
-                {"name": f"{name}: {found.text}", "colour": colour, "fit": "line", "y": curve}
-            )
+    curves = [
+        curve
+        for index, model in enumerate(models)
+        for curve in _curves(model, COLOURS[index % len(COLOURS)], xs, read, law(model))
+    ]
     rows = [
         [word(model.recorded.model), word(f"{point.timesteps:,}"), _count(read(point.step))]
         for model in models
@@ -176,16 +166,16 @@ def _chart(
         title=f"{what} over T",
         label=f"{what} in operations over T, both axes logarithmic: "
         + "; ".join(f"{m.recorded.model} {law(m).text or 'no exact law'}" for m in models),
-        data={
-            "kind": "lines",
-            "x": pack(xs, digits=6),
-            "xname": "T, timesteps",
-            "xticks": powers,
-            "unit": "operations",
-            "log": True,
-            "xlog": True,
-            "series": series,
-        },
+        plot=Lines(
+            x=xs,
+            xname="T, timesteps",
+            yname=f"{what.lower()}, operations",
+            unit="operations",
+            curves=curves,
+            log=True,
+            xlog=True,
+            xticks=powers,
+        ),
         table=Table(caption=f"{what} as counted", columns=["model", "T", what.lower()], rows=rows),
         remarks=[
             "Points: counted. Lines: the exact law through them, continued to "
@@ -193,6 +183,19 @@ def _chart(
             *_powers(models, law),
         ],
     )
+
+
+def _curves(
+    model: ModelDepth, colour: str, xs: Sequence[int], read: Callable[[Cost], int], law: Law
+) -> list[Curve]:
+    """Return the counts of one model as points, and the law through them where there is one."""
+    name = model.recorded.model
+    counts = {point.timesteps: read(point.step) for point in model.recorded.points}
+    counted = Curve(name=name, colour=colour, points=True, y=[counts.get(x) for x in xs])
+    if law.text is None:
+        return [counted]
+    exact = [law.at(x) for x in xs]
+    return [counted, Curve(name=f"{name}: {law.text}", colour=colour, smooth=True, y=exact)]
 
 
 def _powers(models: Sequence[ModelDepth], law: Callable[[ModelDepth], Law]) -> list[str]:
@@ -234,18 +237,10 @@ def _phase(name: str, cost: Cost, law: Law | None) -> list[Cell]:
         none("no operation")
         if cost.parallelism is None
         else Cell(text=_ratio(cost.parallelism), method="work / depth"),
-        Cell(text=_scaled(cost.work_flops), method="of products, convolutions, attention"),
-        Cell(text=_scaled(cost.span_flops), method="most FLOPs on one chain"),
-        Cell(text=_scaled(cost.work_bytes), method="read and written by all operations"),
+        Cell(text=q.prefixed(cost.work_flops), method="of products, convolutions, attention"),
+        Cell(text=q.prefixed(cost.span_flops), method="most FLOPs on one chain"),
+        Cell(text=q.prefixed(cost.work_bytes), method="read and written by all operations"),
     ]
-
-
-def _scaled(value: float) -> str:
-    """Write three digits with a prefix, as in 12.3 M."""
-    if not value:
-        return "0"
-    power = min(5, max(0, int(math.log10(value)) // 3))
-    return f"{value / 1000**power:,.3g} {('', 'k', 'M', 'G', 'T', 'P')[power]}".rstrip()
 
 
 def _facts(model: ModelDepth) -> list[tuple[str, str]]:

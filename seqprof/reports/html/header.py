@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from seqprof.analysis.caveats import Caveat
 from seqprof.analysis.findings import Header
@@ -29,6 +30,14 @@ def beware(warned: Sequence[Warned]) -> Section:
     nothing = "No caveat: none of those that seqprof checks for in such a result applies."
     block: Block = Caveats(caveats=warned) if warned else Prose(lines=[nothing], tone="quiet")
     return Section(title="Read this first", blocks=[block])
+
+
+def when(created: str) -> str:
+    """Return a time of ISO 8601 as it is read: 2026-11-25 09:06 UTC."""
+    try:
+        return f"{datetime.fromisoformat(created).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return created
 
 
 def place(environment: Environment) -> list[tuple[str, str]]:

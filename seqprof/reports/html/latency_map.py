@@ -10,7 +10,7 @@ from seqprof.analysis.timesteps import stretches
 from seqprof.recording import LatencyMap, Trial
 from seqprof.reports.html import cells
 from seqprof.reports.html.blocks import Block, Cell, Chart, Prose, Section, Table, word
-from seqprof.reports.html.packed import pack
+from seqprof.reports.html.plots import HeatMap
 from seqprof.reports.html.timesteps import NAMES
 
 #: Columns and rows of the table that stands beside the map.
@@ -50,14 +50,12 @@ def _chart(found: LatencyMap) -> Chart:
         title=f"{name} ({found.clock} clock)",
         label=f"Heat map of {name}: {steps} probed steps by {len(found.starts)} stretches of "
         f"{found.timesteps} timesteps",
-        data={
-            "kind": "map",
-            "unit": "s",
-            "starts": list(found.starts),
-            "end": found.timesteps,
-            "rows": [pair + 1 for pair in found.pairs],
-            "values": pack((value for row in found.mean_s for value in row), digits=3),
-        },
+        plot=HeatMap(
+            starts=found.starts,
+            end=found.timesteps,
+            rows=[pair + 1 for pair in found.pairs],
+            values=[value for row in found.mean_s for value in row],
+        ),
         table=_table(name, found),
         remarks=remarks,
     )

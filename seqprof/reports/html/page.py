@@ -16,12 +16,15 @@ from markupsafe import Markup, escape
 from seqprof.reports.formats import Result
 from seqprof.reports.html.blocks import Article
 from seqprof.reports.html.packed import embed
+from seqprof.reports.html.plots import Plot
 
 _FOLDER = Path(__file__).parent
 _STATIC = _FOLDER / "static"
-#: In this order; ours last. uPlot is vendored: static/UPLOT.md says from where.
+#: uPlot is vendored: static/UPLOT.md says from where.
 _STYLES = ("uPlot.min.css", "report.css")
-_SCRIPTS = ("uPlot.iife.min.js", "report.js")
+_LIBRARY = "uPlot.iife.min.js"
+#: In this order: the last one begins to draw.
+_SCRIPTS = ("numbers.js", "elements.js", "backdrop.js", "lines.js", "map.js", "page.js")
 
 
 def render(results: Sequence[Result]) -> bytes:
@@ -33,7 +36,7 @@ def render(results: Sequence[Result]) -> bytes:
     articles = [_article(result) for result in results]
     charts = _Charts()
     page = _templates().get_template("page.html.j2")
-    style, script = _asset(*_STYLES), _asset(*_SCRIPTS)
+    style, script = _asset(*_STYLES), _script()
     return page.render(
         articles=articles,
         title=" · ".join(article.title for article in articles),
@@ -58,9 +61,9 @@ class _Charts:
     def __init__(self) -> None:
         self._data: list[dict[str, Any]] = []
 
-    def add(self, data: dict[str, Any]) -> int:
+    def add(self, plot: Plot) -> int:
         """Keep the data of a plot; returns its number."""
-        self._data.append(data)
+        self._data.append(plot.data())
         return len(self._data) - 1
 
     def json(self) -> Markup:
@@ -93,9 +96,13 @@ def _templates() -> jinja2.Environment:
     return made
 
 
-@lru_cache(maxsize=2)
 def _asset(*names: str) -> str:
     return "\n".join((_STATIC / name).read_text(encoding="utf-8") for name in names)
+
+
+def _script() -> str:
+    """Return all scripts as one; what ours declare stays inside a function."""
+    return f'{_asset(_LIBRARY)}\n(() => {{\n"use strict";\n{_asset(*_SCRIPTS)}\n}})();\n'
 
 
 def _policy(script: str, style: str) -> str:

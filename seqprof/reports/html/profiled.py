@@ -22,7 +22,8 @@ from seqprof.reports.html.blocks import (
     none,
     word,
 )
-from seqprof.reports.html.packed import pack, stretched, thinned
+from seqprof.reports.html.packed import stretched, thinned
+from seqprof.reports.html.plots import Curve, over_timesteps
 from seqprof.reports.html.timesteps import MOST_VALUES, NAMES
 
 #: What ends a gap, in words; `docs/metrics.md` defines them.
@@ -140,13 +141,13 @@ def _timesteps(made: ProfiledPass) -> list[Block]:
 def _chart(name: str, made: ProfiledPass, span: int) -> Chart:
     loops = [loop for loop in made.timesteps if loop.loop == name]
     timesteps = max(len(loop.busy_s) for loop in loops)
-    series = [
-        {
-            "name": f"{NAMES[loop.phase]}, {what}",
-            "colour": loop.phase,
-            "dash": what == "idle",
-            "y": pack(stretched(values, span, median)),
-        }
+    curves = [
+        Curve(
+            name=f"{NAMES[loop.phase]}, {what}",
+            colour=loop.phase,
+            dash=what == "idle",
+            y=stretched(values, span, median),
+        )
         for loop in loops
         for what, values in (("idle", loop.idle_s), ("busy", loop.busy_s))
     ]
@@ -158,13 +159,7 @@ def _chart(name: str, made: ProfiledPass, span: int) -> Chart:
     return Chart(
         title=f"Busy and idle in each timestep of {name}",
         label=f"Busy and idle time of each of {timesteps} timesteps of {name}",
-        data={
-            "kind": "lines",
-            "x": {"from": 0, "step": span, "count": -(-timesteps // span)},
-            "xname": "timestep" if span == 1 else f"timestep (first of {span})",
-            "unit": "s",
-            "series": series,
-        },
+        plot=over_timesteps(timesteps, span, curves, yname="time in the timestep"),
         table=_loop_table(name, loops),
         remarks=remarks,
     )

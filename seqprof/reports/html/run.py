@@ -31,10 +31,11 @@ from seqprof.reports.html.blocks import (
     none,
     word,
 )
-from seqprof.reports.html.header import caveats, model_name, place, training
+from seqprof.reports.html.header import caveats, model_name, place, training, when
 from seqprof.reports.html.latency_map import map_sections
 from seqprof.reports.html.profiled import profile_sections
-from seqprof.reports.html.samples import sample_section, step_section
+from seqprof.reports.html.samples import sample_section
+from seqprof.reports.html.steps import step_section
 from seqprof.reports.html.timesteps import timestep_section
 
 
@@ -62,7 +63,7 @@ def article(result: Result) -> Article:
     return Article(
         title=f"{model_name(summary.header)}: T = {workload.timesteps:,}, "
         f"batch {workload.batch_size:,}",
-        subtitle=f"{result.name} · {device.name} · {summary.header.created}",
+        subtitle=f"{result.name} · {device.name} · {when(summary.header.created)}",
         sections=sections,
     )
 
@@ -106,7 +107,7 @@ def _phases(summary: Summary) -> Section:
     bars = [_phase_bar("device" if device else "host", summary, lambda phase: phase.time)]
     if device:
         bars.append(_phase_bar("host", summary, lambda phase: phase.host_time))
-    clock = "the device's clock" if device else "the host's clock"
+    clock = "each clock" if device else "the host's clock"
     return Section(
         title="Phases of a step",
         blocks=[

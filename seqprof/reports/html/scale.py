@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from seqprof.analysis.growth import Growth
 from seqprof.analysis.scaled import LengthGrowth, Meeting, Point, ScaledSummary
@@ -25,13 +24,11 @@ from seqprof.reports.html.blocks import (
     none,
     word,
 )
-from seqprof.reports.html.header import caveats, place
-from seqprof.reports.html.packed import pack
+from seqprof.reports.html.header import caveats, place, when
+from seqprof.reports.html.plots import COLOURS, Curve, Lines, Mark
 
 #: Points of a fitted curve between the smallest and the largest size.
 _CURVE = 48
-#: Colours of the candidates, by order; of more they repeat, and the legend tells.
-COLOURS = ("one", "two", "three", "four", "five", "six")
 
 
 def article(result: Result) -> Article:
@@ -50,7 +47,7 @@ def article(result: Result) -> Article:
     ]
     return Article(
         title=f"Growth of {', '.join(labels)}",
-        subtitle=f"{result.name} · {summary.environment.device.name} · {summary.created}",
+        subtitle=f"{result.name} · {summary.environment.device.name} · {when(summary.created)}",
         sections=sections,
     )
 
@@ -105,30 +102,35 @@ def _chart(
     """Draw medians with their intervals, and through them the line and the power law."""
     sizes = sorted({size for _, growth, _ in curves for size in growth.sizes})
     xs = _axis(sizes, meetings)
-    series: list[dict[str, Any]] = []
+    drawn: list[Curve] = []
     for index, (name, growth, points) in enumerate(curves):
         colour = COLOURS[index % len(COLOURS)]
-        series.append({"name": name, "colour": colour, "points": True, **_measured(xs, points)})
-        series += [
-            {"name": f"{name}: {fit}", "colour": colour, "fit": fit, "dash": fit == "power law",
-             "y": pack(_over(xs, growth, value))}
+        drawn.append(_measured(name, colour, xs, points))
+        drawn += [
+            Curve(
+                name=f"{name}: {fit}",
+                colour=colour,
+                y=_over(xs, growth, value),
+                smooth=True,
+                dash=fit == "power law",
+            )
             for fit, value in _fits(growth)
-        ]  # fmt: skip
+        ]
     return Chart(
         title=title,
         label=f"{title} over {xname}, both axes logarithmic: "
         + "; ".join(f"{name}, {_told(growth)}" for name, growth, _ in curves),
-        data={
-            "kind": "lines",
-            "x": pack(xs, digits=6),
-            "xname": xname,
-            "xticks": sizes,
-            "unit": "s",
-            "log": True,
-            "xlog": True,
-            "series": series,
-            "marks": [_mark(m) for m in meetings if m.crossover.length.value is not None],
-        },
+        plot=Lines(
+            x=xs,
+            xname=xname,
+            yname="time",
+            unit="s",
+            curves=drawn,
+            log=True,
+            xlog=True,
+            xticks=sizes,
+            marks=[mark for mark in map(_mark, meetings) if mark is not None],
+        ),
         table=_medians(title, xname, curves),
         remarks=[
             "Points: medians over rounds with their 95 % intervals. Full line: fixed + price × "
@@ -138,26 +140,27 @@ def _chart(
     )
 
 
-def _axis(sizes: Sequence[int], meetings: Sequence[Meeting]) -> list[float]:
+def _axis(sizes: Sequence[int], meetings: Sequence[Meeting]) -> list[int]:
     """Return the measured sizes and enough between them for smooth curves."""
     if not sizes:
         return []
     beyond = [m.crossover.length.value for m in meetings if m.crossover.extrapolated]
     last = max([float(sizes[-1]), *(value for value in beyond if value is not None)])
     step = math.log(last / sizes[0]) / _CURVE
-    between = (float(f"{sizes[0] * math.exp(step * i):.6g}") for i in range(_CURVE + 1))
-    return sorted({*map(float, sizes), *between})
+    between = (round(sizes[0] * math.exp(step * i)) for i in range(_CURVE + 1))
+    return sorted({*sizes, *between})
 
 
-def _measured(xs: Sequence[float], points: dict[int, Estimate]) -> dict[str, Any]:
-    def column(read: Callable[[Estimate], float | None]) -> dict[str, Any]:
-        return pack(read(points[int(x)]) if x in points else None for x in xs)
-
-    return {
-        "y": column(lambda estimate: estimate.value),
-        "low": column(lambda estimate: estimate.low),
-        "high": column(lambda estimate: estimate.high),
-    }
+def _measured(name: str, colour: str, xs: Sequence[int], points: dict[int, Estimate]) -> Curve:
+    found = [points.get(x) for x in xs]
+    return Curve(
+        name=name,
+        colour=colour,
+        points=True,
+        y=[None if estimate is None else estimate.value for estimate in found],
+        low=[None if estimate is None else estimate.low for estimate in found],
+        high=[None if estimate is None else estimate.high for estimate in found],
+    )
 
 
 def _fits(growth: Growth) -> list[tuple[str, Callable[[float], float]]]:
@@ -176,9 +179,7 @@ def _fits(growth: Growth) -> list[tuple[str, Callable[[float], float]]]:
     return found
 
 
-def _over(
-    xs: Sequence[float], growth: Growth, value: Callable[[float], float]
-) -> list[float | None]:
+def _over(xs: Sequence[int], growth: Growth, value: Callable[[float], float]) -> list[float | None]:
     """Return a fit over the axis from its first size on; None where it is not positive."""
     first = growth.sizes[0]
     return [y if x >= first and (y := value(x)) > 0.0 else None for x in xs]
@@ -190,15 +191,13 @@ def _told(growth: Growth) -> str:
     return f"power {growth.exponent.value:.2f}, {q.time(growth.marginal)} for one more"
 
 
-def _mark(meeting: Meeting) -> dict[str, Any]:
+def _mark(meeting: Meeting) -> Mark | None:
     length = meeting.crossover.length
-    return {
-        "at": length.value,
-        "low": length.low,
-        "high": length.high,
-        "name": f"{meeting.first} = {meeting.second}"
-        + (" (extrapolated)" if meeting.crossover.extrapolated else ""),
-    }
+    if length.value is None:
+        return None
+    beyond = " (extrapolated)" if meeting.crossover.extrapolated else ""
+    name = f"{meeting.first} = {meeting.second}{beyond}"
+    return Mark(name=name, at=length.value, low=length.low, high=length.high)
 
 
 def _medians(
@@ -312,24 +311,26 @@ def _along_batches(summary: ScaledSummary) -> list[Section]:
 def _crossovers(meetings: Sequence[Meeting]) -> list[Section]:
     if not meetings:
         return []
-    rows = []
-    for meeting in meetings:
-        found = meeting.crossover
-        sides = {0: meeting.first, 1: meeting.second}
-        rows.append(
-            [
-                word(f"{meeting.first} / {meeting.second}"),
-                word("time" if meeting.quantity == "step" else "peak memory"),
-                word("" if meeting.batch_size is None else meeting.batch_size),
-                cells.number(found.length, lambda e: f"T = {e.value:,.0f}"),
-                cells.interval(found.length, lambda e: f"{e.low:,.0f}–{e.high:,.0f}"),
-                word("extrapolated" if found.extrapolated else ""),
-                word(sides.get(-1 if found.cheaper_below is None else found.cheaper_below, "")),
-            ]
-        )
-    columns = ["candidates", "cost", "batch", "equal at", "95 % interval", "", "cheaper below it"]
+    columns = ["candidates", "cost", "batch", "equal at", "95 % interval", "cheaper below it"]
+    rows = [_crossing(meeting) for meeting in meetings]
     table = Table(caption="Where two cost the same", columns=columns, rows=rows)
     return [Section(title="Crossovers", blocks=[table])]
+
+
+def _crossing(meeting: Meeting) -> list[Cell]:
+    found = meeting.crossover
+    beyond = " (extrapolated)" if found.extrapolated else ""
+    cheaper = {0: meeting.first, 1: meeting.second}
+    return [
+        word(f"{meeting.first} / {meeting.second}"),
+        word("time" if meeting.quantity == "step" else "peak memory"),
+        word("each" if meeting.batch_size is None else meeting.batch_size),
+        cells.number(found.length, lambda length: f"T = {length.value:,.0f}{beyond}"),
+        cells.interval(found.length, lambda length: f"{length.low:,.0f}–{length.high:,.0f}"),
+        none(found.length.reason or "not known")
+        if found.cheaper_below is None
+        else word(cheaper[found.cheaper_below]),
+    ]
 
 
 def _points(points: Sequence[Point]) -> Table:

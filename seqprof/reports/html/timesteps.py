@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
 
 from seqprof.analysis.statistics import Estimate, median
 from seqprof.analysis.summary import Summary
@@ -13,7 +13,8 @@ from seqprof.recording import TimestepLatency, Trial
 from seqprof.reports import quantities as q
 from seqprof.reports.html import cells
 from seqprof.reports.html.blocks import Block, Cell, Chart, Prose, Section, Table, none, word
-from seqprof.reports.html.packed import pack, stretched, thinned
+from seqprof.reports.html.packed import stretched, thinned
+from seqprof.reports.html.plots import Curve, is_wide, over_timesteps
 
 #: How a phase is called where timesteps are its subject.
 NAMES = {"forward": "forward", "backward": "BPTT"}
@@ -56,15 +57,20 @@ def _chart(name: str, summary: Summary, trial: Trial, span: int) -> Chart:
     main = [latency for latency in own if latency.clock == clock]
     host = [latency for latency in own if latency.clock != clock]
     timesteps = max(len(latency.p50_s) for latency in own)
-    series = [_band(latency, span) for latency in main]
-    series += [_line(latency, span) for latency in host]
+    span = max(span, *map(_sparse, own))
+    medians = [value for latency in main for value in latency.p50_s]
+    highest = max((value for latency in main for value in latency.p95_s if value), default=None)
+    curves = [_band(latency, span) for latency in main]
+    curves += [_line(latency, span) for latency in host]
     reverse = any(latency.reverse for latency in own)
     remarks = ["Line: median over the probed steps; band: 5 % to 95 % of them."]
     if span > 1:
         remarks.append(
             f"Each point stands for {span} neighbouring timesteps: the median of their medians, "
-            "the smallest 5 % and the largest 95 % quantile. The JSON has every timestep."
+            "the smallest 5 % and the largest 95 % quantile. The JSON has single ones."
         )
+    if told := _unmarked(own):
+        remarks.append(told)
     if reverse:
         remarks.append("This loop runs from the last timestep to the first.")
     loops = [loop for loop in summary.loops if loop.loop == name and loop.clock == clock]
@@ -73,43 +79,56 @@ def _chart(name: str, summary: Summary, trial: Trial, span: int) -> Chart:
         title=name,
         label=f"Latency of each of {timesteps} timesteps of {name}, {clock} clock: "
         + ", ".join(f"{NAMES[loop.phase]} typically {q.time(loop.p50)}" for loop in loops),
-        data={
-            "kind": "lines",
-            "x": {"from": 0, "step": span, "count": -(-timesteps // span)},
-            "xname": "timestep" if span == 1 else f"timestep (first of {span})",
-            "unit": "s",
-            "log": _is_wide(main),
-            "series": series,
-        },
+        plot=over_timesteps(
+            timesteps, span, curves, yname="latency", log=is_wide([*medians, highest])
+        ),
         table=_table(name, clock, loops),
         remarks=remarks,
     )
 
 
-def _is_wide(latencies: Sequence[TimestepLatency]) -> bool:
-    """Whether single slow timesteps would press all others to the floor of a linear scale."""
-    known = [value for latency in latencies for value in latency.p50_s if value]
-    highest = max((v for latency in latencies for v in latency.p95_s if v), default=0.0)
-    return bool(known) and highest > 40.0 * median(known)
+def _sparse(latency: TimestepLatency) -> int:
+    """Return how many neighbours must share a point for none to be empty, where most would be.
+
+    Of a long sequence whose marks rotate, a short run marks few timesteps: single ones would be
+    specks. A stretch as long as the widest gap holds one that was marked.
+    """
+    marked = [timestep for timestep, value in enumerate(latency.p50_s) if value is not None]
+    if len(marked) < 2 or 2 * len(marked) > len(latency.p50_s):
+        return 1
+    edges = [-1, *marked, len(latency.p50_s)]
+    return max(after - before for before, after in pairwise(edges))
 
 
-def _band(latency: TimestepLatency, span: int) -> dict[str, Any]:
-    return {
-        "name": f"{NAMES[latency.phase]} ({latency.clock})",
-        "colour": latency.phase,
-        "y": pack(stretched(latency.p50_s, span, median)),
-        "low": pack(stretched(latency.p05_s, span, min)),
-        "high": pack(stretched(latency.p95_s, span, max)),
-    }
+def _unmarked(latencies: Sequence[TimestepLatency]) -> str | None:
+    """Say how many timesteps were marked in no probed step; None if all were in some."""
+    every = max(len(latency.p50_s) for latency in latencies)
+    marked = min(sum(value is not None for value in each.p50_s) for each in latencies)
+    if marked == every:
+        return None
+    return (
+        f"{marked:,} of {every:,} timesteps were marked in these probed steps; "
+        "`measure.pairs` and `measure.max_s` bring more."
+    )
 
 
-def _line(latency: TimestepLatency, span: int) -> dict[str, Any]:
-    return {
-        "name": f"{NAMES[latency.phase]} ({latency.clock})",
-        "colour": latency.phase,
-        "dash": True,
-        "y": pack(stretched(latency.p50_s, span, median)),
-    }
+def _band(latency: TimestepLatency, span: int) -> Curve:
+    return Curve(
+        name=f"{NAMES[latency.phase]} ({latency.clock})",
+        colour=latency.phase,
+        y=stretched(latency.p50_s, span, median),
+        low=stretched(latency.p05_s, span, min),
+        high=stretched(latency.p95_s, span, max),
+    )
+
+
+def _line(latency: TimestepLatency, span: int) -> Curve:
+    return Curve(
+        name=f"{NAMES[latency.phase]} ({latency.clock})",
+        colour=latency.phase,
+        dash=True,
+        y=stretched(latency.p50_s, span, median),
+    )
 
 
 def _slow(loop: LoopLatency) -> str:

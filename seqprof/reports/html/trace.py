@@ -28,11 +28,14 @@ from seqprof.reports.html.blocks import (
     word,
 )
 from seqprof.reports.html.header import beware
-from seqprof.reports.html.packed import pack
+from seqprof.reports.html.plots import Curve, is_wide, over_timesteps
 from seqprof.reports.html.profiled import CAUSES, PROCESSOR_CAUSES
+from seqprof.reports.trace_console import short_name
 
 #: Kernels and steps that a table shows; the JSON has all.
 MOST_KERNELS, MOST_STEPS = 30, 200
+#: Characters of a kernel's name before it is opened.
+LONGEST_NAME = 60
 _METHOD = "exact: union of all intervals in the trace"
 _CAUSED = "exact: gaps of the device by what the host did"
 _EVIDENCE = {
@@ -55,7 +58,8 @@ def article(result: Result) -> Article:
         )
         for caveat in summary.caveats
     ]
-    parts = [f"{summary.events:,} events", f"{summary.profiler_steps} steps"]
+    steps = summary.profiler_steps
+    parts = [f"{summary.events:,} events", f"{steps} step" if steps == 1 else f"{steps} steps"]
     parts += [f"rank {summary.rank}"] if summary.rank is not None else []
     devices = [*summary.devices, *([summary.processor] if summary.processor is not None else [])]
     nothing = Section(
@@ -67,13 +71,13 @@ def article(result: Result) -> Article:
         subtitle=", ".join(parts),
         sections=[
             beware(warned),
-            *(section for device in devices for section in _device(device)),
+            *(section for device in devices for section in _device(device, len(devices) > 1)),
             *([] if devices else [nothing]),
         ],
     )
 
 
-def _device(device: DeviceSummary) -> list[Section]:
+def _device(device: DeviceSummary, is_one_of_many: bool) -> list[Section]:
     is_processor = device.device is None
     name = "Processor (operators; not device time)" if is_processor else f"Device {device.device}"
     head = f"{name}: {device.name}" if device.name else name
@@ -88,6 +92,7 @@ def _device(device: DeviceSummary) -> list[Section]:
             _causes(device, known),
         ]
     sections = [Section(title=head, blocks=blocks)]
+    of = f" (device {device.device})" if is_one_of_many else ""
     for title, found in (
         ("Phases", _phases(device)),
         ("Steps", _steps(device)),
@@ -95,7 +100,7 @@ def _device(device: DeviceSummary) -> list[Section]:
         ("What ran", _ran(device)),
     ):
         if found:
-            sections.append(Section(title=title, blocks=found))
+            sections.append(Section(title=title + of, blocks=found))
     return sections
 
 
@@ -206,7 +211,11 @@ def _phases(device: DeviceSummary) -> list[Block]:
     return [
         Bars(
             caption="Windows of the phases, all steps together: busy, then idle by cause.",
-            bars=[_bar(p.phase, p.busy_ns, p.idle_by_cause_ns) for p in device.phases],
+            bars=[
+                _bar(phase.phase, phase.busy_ns, phase.idle_by_cause_ns)
+                for phase in device.phases
+                if phase.window_ns
+            ],
         ),
         Table(caption="Phases", columns=["phase", *_ACCOUNT], rows=rows, remarks=remarks),
     ]
@@ -271,16 +280,16 @@ def _recurrence(found: Recurrence) -> Chart:
     return Chart(
         title=title,
         label=f"{title}; median latency {q.seconds(median(latency))}, gap {q.seconds(median(gap))}",
-        data={
-            "kind": "lines",
-            "x": {"from": 0, "step": 1, "count": len(latency)},
-            "xname": "timestep",
-            "unit": "s",
-            "series": [
-                {"name": "latency", "colour": "one", "y": pack(latency)},
-                {"name": "of it nothing ran", "colour": "two", "dash": True, "y": pack(gap)},
+        plot=over_timesteps(
+            len(latency),
+            1,
+            [
+                Curve(name="latency", colour="one", y=latency),
+                Curve(name="of it nothing ran", colour="two", dash=True, y=gap),
             ],
-        },
+            yname="time in the timestep",
+            log=is_wide(latency),
+        ),
         table=_timestep_table(latency, gap),
         remarks=remarks,
     )
@@ -290,7 +299,7 @@ def _timestep_table(latency: Sequence[float], gap: Sequence[float]) -> Table:
     method = "kernels: first activity to that of the next timestep"
     rows = [
         [
-            word(f"{part[0]}–{part[-1]}"),
+            word(f"{part[0]:,}–{part[-1]:,}" if len(part) > 1 else f"{part[0]:,}"),
             Cell(text=q.seconds(median(latency[t] for t in part)), method=method),
             Cell(text=q.seconds(median(gap[t] for t in part)), method="kernels: nothing ran"),
         ]
@@ -303,11 +312,17 @@ def _timestep_table(latency: Sequence[float], gap: Sequence[float]) -> Table:
 # What ran -------------------------------------------------------------------------------------
 
 
+def _named(name: str) -> Cell:
+    """Return a kernel's name without template arguments and parameters, with the whole to open."""
+    short = short_name(name, LONGEST_NAME)
+    return word(name) if short == name else Cell(text=short, full=name)
+
+
 def _ran(device: DeviceSummary) -> list[Block]:
     what = "operator" if device.device is None else "kernel"
     rows = [
         [
-            word(kernel.name),
+            _named(kernel.name),
             word(f"{kernel.count:,}"),
             _time(kernel.total_ns, "sum of durations"),
             _time(kernel.median_ns, "median of durations"),
