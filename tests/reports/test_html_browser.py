@@ -16,7 +16,7 @@ from seqprof.reports.formats import result_of
 from seqprof.reports.html import HTML
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page  # type: ignore[import-not-found, unused-ignore]
+    from playwright.sync_api import Browser, Page
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed (pip install seqprof[browser])"
@@ -193,7 +193,8 @@ def test_a_logarithmic_scale_gives_room_to_what_is_small(browser: Browser, tmp_p
         over = figure.locator(".u-over").bounding_box()
         assert point is not None
         assert over is not None
-        return 1.0 - (point["y"] + point["height"] / 2 - over["y"]) / over["height"]
+        height = point["y"] + point["height"] / 2 - over["y"]
+        return 1.0 - float(height / over["height"])
 
     # A typical timestep takes 150 µs, timestep 21 takes 900 µs.
     linear = [height_of(t) for t in (0, 21)]
