@@ -70,8 +70,8 @@ def estimate_rounds(values: Sequence[float], absent: str) -> Estimate:
 def core_busy(trial: Trial, threads: int, absent: str) -> Estimate:
     """Return how busy the cores were that torch may use.
 
-    From whole rounds: the system brings the CPU time of other threads up to date every few
-    milliseconds only, which is too coarse for one short step.
+    From whole rounds: where the CPU time is from the process's clock, the system brings that of
+    other threads up to date every few milliseconds only, too coarse for one short step.
     """
     cpu_s: dict[int, float] = {}
     wall_s: dict[int, float] = {}

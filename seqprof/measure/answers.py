@@ -38,6 +38,7 @@ class Visit:
 
     steps: tuple[Step, ...]
     settling_s: tuple[float, ...]
+    cpu_clock: Literal["threads", "process"]
     host: HostLoad
     incidents: tuple[Incident, ...]
 

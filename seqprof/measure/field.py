@@ -55,6 +55,7 @@ class Entry:
     prepare_s: float = math.inf
     steps: list[Step] = field(default_factory=list)
     warmup_wall_s: list[float] = field(default_factory=list)
+    cpu_clock: Literal["threads", "process"] = "threads"
     sweep: tuple[PrefixPoint, ...] = ()
     sweep_reason: str | None = "not taken"
     dwells: tuple[Dwell, ...] = ()
@@ -205,6 +206,8 @@ class Field:
         if isinstance(answer, Visit):
             entry.steps += answer.steps
             entry.warmup_wall_s += answer.settling_s
+            if answer.cpu_clock == "process":  # one coarse round makes them all as coarse
+                entry.cpu_clock = "process"
             entry.loads.append(answer.host)
             entry.incidents += answer.incidents
         else:
@@ -314,6 +317,7 @@ class Field:
             warmup_wall_s=tuple(entry.warmup_wall_s),
             steps=tuple(entry.steps),
             clock_origin_ns=self.origin_ns,
+            cpu_clock=entry.cpu_clock,
             timesteps_reason="`seqprof run` times timesteps; this was measured in bare steps",
             accounts=prepared.accounts if prepared else (),
             sweep=entry.sweep,

@@ -149,7 +149,13 @@ class Worker:
         taken = tuple(point.timer.run("bare", round_) for _ in range(steps))
         incidents = tuple(point.timer.incidents)
         point.timer.incidents.clear()
-        return Visit(taken, settling, meter.stop(), incidents)
+        return Visit(
+            steps=taken,
+            settling_s=settling,
+            cpu_clock="threads" if point.timer.phases.cpu_clock.exact else "process",
+            host=meter.stop(),
+            incidents=incidents,
+        )
 
     def sweep(self, key: tuple[int, int], max_s: float) -> tuple[PrefixPoint, ...]:
         """Take prefixes of the sequences, for the marginal cost; stop after ``max_s``."""
