@@ -17,7 +17,7 @@ from rich.text import Text
 
 from seqprof.analysis.compared import CandidateSummary, ComparedSummary, LengthSummary, noisy
 from seqprof.analysis.statistics import Estimate
-from seqprof.analysis.wording import PLAIN_DIGITS, digits_of, rounded, span
+from seqprof.analysis.wording import digits_of, rounded, span
 from seqprof.reports import quantities as q
 from seqprof.reports.caveats_console import print_caveats, print_essentials
 from seqprof.reports.escaping import printable
@@ -25,7 +25,6 @@ from seqprof.reports.layout import heading, pairs, paragraph, print_to
 
 _BEST, _WORST = "green", "red"
 _VERDICTS = {"faster": "green", "slower": "red", "failed": "yellow"}
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 _KERNELS = {
     "fused": "fused\nprimitive",
     "unrolled": "unrolled\nloop",
@@ -189,7 +188,7 @@ def _rows(length: LengthSummary) -> list[_Row]:
         *_sizes(length),
         _Row("kernels", lambda c: _KERNELS[c.kernels]),
         _Row("parameters", lambda c: f"{c.workload.parameters:,}"),
-        _Row("FLOPs per step", lambda c: _scaled(c.workload.flops_per_step, PLAIN_DIGITS)),
+        _Row("FLOPs per step", lambda c: q.prefixed(c.workload.flops_per_step)),
         _Row("step, ms", lambda c: milliseconds(c.step), lambda c: c.step),
         _Row("forward, ms", lambda c: milliseconds(c.forward), lambda c: c.forward),
         _Row("backward, ms", lambda c: milliseconds(c.backward), lambda c: c.backward),
@@ -207,7 +206,7 @@ def _rows(length: LengthSummary) -> list[_Row]:
         _Row("peak memory", lambda c: q.size(c.peak_memory), lambda c: c.peak_memory),
         _Row(idle, lambda c: q.percent(c.busy)),
         _Row(idle.replace("busy", "idle"), lambda c: q.percent(q.complement(c.busy))),
-        _Row("FLOP/s", lambda c: _scaled(c.flops_per_s.value, digits_of(c.flops_per_s))),
+        _Row("FLOP/s", lambda c: q.prefixed(c.flops_per_s.value, digits_of(c.flops_per_s))),
         _Row("MFU", lambda c: q.percent(c.model_flops_utilization)),
         _Row("depth, operations", _depth),
         _Row("depth over T", _law),
@@ -254,13 +253,6 @@ def _in_unit(estimate: Estimate, unit: float) -> str:
     if estimate.value is None:
         return q.NOTHING
     return ("~" if noisy(estimate) else "") + rounded(estimate.value / unit, digits_of(estimate))
-
-
-def _scaled(value: float | None, digits: int) -> str:
-    if value is None:
-        return q.NOTHING
-    scale, prefix = next(((s, p) for s, p in _PREFIXES if value >= s), _PREFIXES[-1])
-    return f"{rounded(value / scale, digits)} {prefix}".rstrip()
 
 
 def _ratio(candidate: CandidateSummary) -> str:
