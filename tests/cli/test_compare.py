@@ -167,10 +167,10 @@ def test_bad_input_ends_with_one_message(words: tuple[str, ...], message: str) -
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     file = tmp_path / "c.json"
     sign = tmp_path / "sign"
-    words = ("rnn", "compare_models:announcing", *SMALL[2:-1], "100000", *MADE_UP, "-o", str(file))
+    words = ("rnn", "compare_models:announcing", *SMALL[2:-1], "2000", *MADE_UP, "-o", str(file))
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS.parent)}
     env["SEQPROF_TEST_SIGN"] = str(sign)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "seqprof", "compare", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -178,12 +178,15 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
         env=env,
         cwd=TESTS,
         start_new_session=True,
-    )
-    while not sign.exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    ) as process:
+        try:
+            while not sign.exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()  # its workers find the pipe closed, and leave
     assert process.returncode == 130, stderr
     assert "interrupted" in stdout
     assert "Traceback" not in stderr
