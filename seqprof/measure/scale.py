@@ -115,7 +115,7 @@ def _prepare(field: Field, budget_s: float, progress: Progress) -> None:
         left_s = budget_s - field.now_s
         progress.stage(f"warming up, {_seconds(left_s)} left", len(by_size))
         progress.advance(done)
-        skip = _why_not(entry, field.entries, left_s)
+        skip = why_not_tried(entry, field.entries, left_s)
         if skip is None:
             field.prepare(entry)
         else:
@@ -126,7 +126,7 @@ def _prepare(field: Field, budget_s: float, progress: Progress) -> None:
             refuse_broken(own[0])
 
 
-def _why_not(entry: Entry, entries: Sequence[Entry], left_s: float) -> tuple[str, str] | None:
+def why_not_tried(entry: Entry, entries: Sequence[Entry], left_s: float) -> tuple[str, str] | None:
     """Return kind and reason of not even trying a point; None where it is to be tried."""
     own = [other for other in entries if other.contender == entry.contender]
     inside = [o for o in own if all(a <= b for a, b in zip(o.key, entry.key, strict=True))]
