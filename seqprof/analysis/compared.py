@@ -280,14 +280,19 @@ def _noise(lengths: tuple[LengthSummary, ...]) -> list[Caveat]:
 
 
 def _sentence(length: LengthSummary, recording: Recording, several: bool) -> str:
-    where = f"At T = {length.timesteps}, " if several else ""
+    where = f"At T = {length.timesteps:,}, " if several else ""
     baseline = recording.baseline or length.candidates[0].label
-    parts = []
+    parts, few = list[str](), list[CandidateSummary]()
     for candidate in length.candidates:
         if candidate.failed:
             parts.append(f"{candidate.label} has no times ({candidate.failed})")
         elif candidate.against_baseline is not None:
-            parts.append(f"{candidate.label} {_told(candidate.against_baseline)}")
+            if candidate.against_baseline.ratio.low is None:
+                few.append(candidate)
+            else:
+                parts.append(f"{candidate.label} {_told(candidate.against_baseline)}")
+    if few:
+        parts.append(_too_few(few))
     told = "; ".join(parts) or "there is no round in which both were measured"
     return f"{where}{'a' if where else 'A'}gainst {baseline}: {told}."
 
@@ -300,6 +305,12 @@ def _told(found: Comparison) -> str:
         return f"is slower: a step takes {ratio} times as long"
     if found.verdict == "equivalent":
         return f"takes the same time, within {EQUIVALENT_WITHIN:.0%}"
-    if found.ratio.low is None or found.ratio.high is None:
-        return f"was not told apart: {found.rounds} rounds are too few"
+    assert found.ratio.low is not None
+    assert found.ratio.high is not None
     return f"was not told apart: the ratio is {span(found.ratio.low, found.ratio.high)}"
+
+
+def _too_few(candidates: list[CandidateSummary]) -> str:
+    most = max(c.against_baseline.rounds for c in candidates if c.against_baseline)
+    told = "1 round is" if most == 1 else f"{most} rounds are"
+    return f"{', '.join(c.label for c in candidates)} not told apart: {told} too few"

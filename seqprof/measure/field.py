@@ -358,7 +358,7 @@ def _no_depth(entry: Entry, reason: str) -> DepthLaw:
 
 
 def _why_not_taken(entry: Entry) -> str:
-    return entry.incidents[0].detail if entry.incidents else "the measuring ended before it"
+    return entry.incidents[0].detail if entry.failed else "the measuring ended before it"
 
 
 def _candidate(entry: Entry) -> Candidate:

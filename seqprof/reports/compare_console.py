@@ -149,8 +149,11 @@ def _reasons(measured: Sequence[CandidateSummary]) -> list[str]:
             )
         ]
     )
-    depths = [(c.label, c.depth.reason) for c in measured if c.depth]
-    return told + [f"depth of {label}: {reason}" for label, reason in depths if reason]
+    depths: dict[str, list[str]] = {}
+    for c in measured:
+        if c.depth and c.depth.reason:
+            depths.setdefault(c.depth.reason, []).append(c.label)
+    return told + [f"depth of {', '.join(who)}: {reason}" for reason, who in depths.items()]
 
 
 def _chunks(

@@ -70,6 +70,14 @@ def test_wide_intervals_are_marked_and_told_once_where_they_are() -> None:
     assert caveat.evidence.endswith(": attention at T = 128")
 
 
+def test_below_six_rounds_nothing_is_concluded_in_words_either() -> None:
+    recording = COMPARED
+    for label in ("lstm", "attention"):
+        recording = change(recording, label, lambda t: replace(t, steps=t.steps[:3]))
+    first, _ = summarise_comparison(recording).sentences
+    assert "attention not told apart: 3 rounds are too few" in first
+
+
 def test_batches_of_different_sizes_are_told() -> None:
     recording = change(
         COMPARED, "attention", lambda t: replace(t, workload=replace(t.workload, batch_size=8))
