@@ -96,7 +96,8 @@ def more(arguments: argparse.Namespace) -> None:
 def overhead(arguments: argparse.Namespace) -> None:
     """Wall time of the command over measured steps, warm-up and imports."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import seqprof.measure.worker"], check=True, cwd=ROOT)
+    modules = "seqprof.measure.worker, torch._dynamo, scipy.stats"  # what the command imports
+    subprocess.run([sys.executable, "-c", f"import {modules}"], check=True, cwd=ROOT)
     imports = time.perf_counter() - began
     began = time.perf_counter()
     recording = seqprof("compare", "lstm", "attention", *threads(arguments))["recording"]
