@@ -129,12 +129,12 @@ def crossover(arguments: argparse.Namespace) -> None:
     """One candidate costs 48 device operations, the other T of them: they meet at T = 48."""
     sys.path.insert(0, str(ROOT / "tests"))
     simaccel = importlib.import_module("simaccel.environment")
-    words = ("--seq-len", "12:96", "--batch", "2", "--budget", "15s")
+    words = ("--seq-len", "12:96", "--batch", "2", "--budget", "30s")
     covered = 0
     with tempfile.TemporaryDirectory() as folder:
         simaccel.write_site(Path(folder) / "site")
         device = simaccel.variables(Path(folder) / "site", Path(folder) / "busy.log")
-        device["SIM_MIN_KERNEL_US"] = "300"
+        device |= {"SIM_MIN_KERNEL_US": "300", "OMP_NUM_THREADS": "1"}
         for _ in range(arguments.times):
             both = ("compare_models:flat", "compare_models:growing")
             made_up = ("--set", "data.kind=synthetic")
