@@ -4,15 +4,18 @@ python benchmarks/compare.py same      # a model against itself, 20 times, under
 python benchmarks/compare.py more      # against one with 10 % more work, 20 times, under load
 python benchmarks/compare.py overhead  # wall time over measured steps, warm-up and imports
 python benchmarks/compare.py sliced    # x[:, t] against unbind, T 256 to 2048
+python benchmarks/compare.py crossover --times 10  # one planted on the simulated accelerator
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -47,13 +50,14 @@ def load(wanted: bool) -> Iterator[None]:
         process.wait()
 
 
-def seqprof(*words: str) -> Any:
+def seqprof(*words: str, **environment: str) -> Any:
     """Run a command; returns its JSON."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    given = environment.get("PYTHONPATH", "")
+    path = os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "tests"), given]))
     done = subprocess.run(
         [sys.executable, "-m", "seqprof", *words, "--json"],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, **environment, "PYTHONPATH": path},
         check=True,
     )
     return json.loads(done.stdout)
@@ -92,7 +96,8 @@ def more(arguments: argparse.Namespace) -> None:
 def overhead(arguments: argparse.Namespace) -> None:
     """Wall time of the command over measured steps, warm-up and imports."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import seqprof.measure.worker"], check=True, cwd=ROOT)
+    modules = "seqprof.measure.worker, torch._dynamo, scipy.stats"  # what the command imports
+    subprocess.run([sys.executable, "-c", f"import {modules}"], check=True, cwd=ROOT)
     imports = time.perf_counter() - began
     began = time.perf_counter()
     recording = seqprof("compare", "lstm", "attention", *threads(arguments))["recording"]
@@ -120,21 +125,52 @@ def sliced(arguments: argparse.Namespace) -> None:
         print(f"{caveat['kind']}: {caveat['text']}\n  {caveat['evidence']}")
 
 
+def crossover(arguments: argparse.Namespace) -> None:
+    """One candidate costs 48 device operations, the other T of them: they meet at T = 48."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    simaccel = importlib.import_module("simaccel.environment")
+    words = ("--seq-len", "12:96", "--batch", "2", "--budget", "30s")
+    covered = 0
+    with tempfile.TemporaryDirectory() as folder:
+        simaccel.write_site(Path(folder) / "site")
+        device = simaccel.variables(Path(folder) / "site", Path(folder) / "busy.log")
+        device |= {"SIM_MIN_KERNEL_US": "300", "OMP_NUM_THREADS": "1"}
+        for _ in range(arguments.times):
+            both = ("compare_models:flat", "compare_models:growing")
+            made_up = ("--set", "data.kind=synthetic")
+            summary = seqprof("scale", *both, *words, *made_up, **device)["summary"]
+            meeting = next(m for m in summary["crossovers"] if m["quantity"] == "step")
+            length = meeting["crossover"]["length"]
+            inside = length["value"] is not None and length["low"] <= 48 <= length["high"]
+            covered += inside
+            print(f"  {length['value']} [{length['low']} {length['high']}] {length['reason']}")
+    print(f"T = 48 inside: {covered} of {arguments.times}")
+
+
 def threads(arguments: argparse.Namespace) -> tuple[str, ...]:
     """One thread leaves a core to the load, where that is asked for."""
     return ("--set", f"measure.threads={arguments.threads}") if arguments.threads else ()
 
 
+BENCHMARKS = {
+    "same": same,
+    "more": more,
+    "overhead": overhead,
+    "sliced": sliced,
+    "crossover": crossover,
+}
+
+
 def main() -> None:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("what", choices=("same", "more", "overhead", "sliced"))
+    parser.add_argument("what", choices=tuple(BENCHMARKS))
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--quiet", action="store_true", help="without load")
     arguments = parser.parse_args()
-    {"same": same, "more": more, "overhead": overhead, "sliced": sliced}[arguments.what](arguments)
+    BENCHMARKS[arguments.what](arguments)
 
 
 if __name__ == "__main__":

@@ -468,7 +468,13 @@ class OperationCount:
     phase: Literal["forward", "backward"]
     name: Annotated[str, Meta(description="as torch dispatches it, aten::mm")]
     calls: int
-    largest_output: Annotated[int, Meta(description="elements of the largest tensor it returned")]
+    sliced: Annotated[
+        int,
+        Meta(description="of these, backwards of x[:, t]: a single timestep of a whole sequence"),
+    ] = 0
+    sliced_bytes: Annotated[
+        int, Meta(description="that those filled, each a gradient as large as the sequence")
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -482,6 +488,9 @@ class Candidate:
         tuple[str, ...],
         Meta(description="recurrent layers whose weights are not one piece of device memory"),
     ] = ()
+    threads: Annotated[
+        int | None, Meta(description="threads torch may use in its process; null if never started")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

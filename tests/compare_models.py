@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import threading
 from pathlib import Path
 
 import torch
@@ -65,6 +66,13 @@ def limited() -> nn.Module:
 
 def killed() -> nn.Module:
     return Limited(128, killed=True)
+
+
+def crowded() -> nn.Module:
+    """Starts more threads than have their clocks read one by one."""
+    for _ in range(20):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return Limited(2**31, killed=False)
 
 
 class _Broken(nn.Module):

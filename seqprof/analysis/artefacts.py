@@ -12,15 +12,13 @@ from itertools import combinations, pairwise
 from math import log
 from typing import Any
 
-from seqprof.analysis.caveats import Caveat
+from seqprof.analysis.caveats import Caveat, by_severity
 from seqprof.analysis.comparison import compare
 from seqprof.analysis.kernels import fused_primitive, kind_of_kernels, operations_per_timestep
 from seqprof.analysis.rounds import Series, rounds_of, together
 from seqprof.analysis.statistics import median
 from seqprof.recording import Candidate, Environment, Recording, Trial
 
-#: Backwards of a slice or an element: each returns a tensor as large as the whole sequence.
-_SLICE_BACKWARDS = ("aten::select_backward", "aten::slice_backward")
 #: The backward's exponent over the forward's, from which growth itself is evidence.
 FASTER_GROWTH = 0.1
 
@@ -41,15 +39,13 @@ def find_artefacts(recording: Recording) -> tuple[Caveat, ...]:
         _Case(candidate, trial)
         for candidate, trial in zip(recording.candidates, recording.trials, strict=True)
     ]
-    found = [
+    return by_severity(
         *_sliced_sequence(cases),
         *_different_kernels(cases, recording.environment),
         *_unflattened(cases),
         *_packed(cases),
-        *_oversubscribed(recording.environment),
-    ]
-    order = ("error", "warning", "note")
-    return tuple(sorted(found, key=lambda caveat: order.index(caveat.severity)))
+        *_oversubscribed(cases, recording.environment),
+    )
 
 
 def _by_label(cases: Sequence[_Case]) -> dict[str, list[_Case]]:
@@ -62,24 +58,26 @@ def _by_label(cases: Sequence[_Case]) -> dict[str, list[_Case]]:
 def _sliced_sequence(cases: Sequence[_Case]) -> Iterator[Caveat]:
     """``x[:, t]`` in a loop: the backward of each fills a gradient as large as x, T times."""
     for label, own in _by_label(cases).items():
-        largest = max(own, key=lambda case: case.length)
-        calls = [
-            count
-            for count in largest.candidate.operations
-            if count.phase == "backward" and count.name in _SLICE_BACKWARDS
-        ]
-        worst = max(calls, key=lambda count: count.calls, default=None)
-        # A chunk of truncated BPTT is sliced off too, but only a few times.
-        if worst is None or worst.calls < largest.length / 2:
+        counted = [case for case in own if case.candidate.operations]
+        if not counted:
             continue
-        filled = worst.calls * worst.largest_output * 4 / 2**20
+        largest = max(counted, key=lambda case: case.length)  # a longer one may have failed
+        worst = max(
+            (count for count in largest.candidate.operations if count.phase == "backward"),
+            key=lambda count: count.sliced,
+            default=None,
+        )
+        # The last timestep alone may well be indexed; a loop takes all of them.
+        if worst is None or worst.sliced < largest.length / 2:
+            continue
         yield Caveat(
             kind="sliced_sequence",
             severity="warning",
             text=f"{label}: the backward is quadratic in T, because the loop over timesteps "
             "indexes the sequence (x[:, t]); that is not the architecture's cost",
-            evidence=f"{worst.name} ran {worst.calls:,} times at T = {largest.length}, each time "
-            f"on a tensor as large as the sequence: {filled:,.0f} MiB in a step" + _growth(own),
+            evidence=f"{worst.name} ran {worst.sliced:,} times at T = {largest.length}, each time "
+            "filling a gradient as large as the sequence: "
+            f"{worst.sliced_bytes / 2**20:,.0f} MiB in a step" + _growth(own),
             remedy="take the timesteps apart once, before the loop: for x_t in x.unbind(1)",
         )
 
@@ -189,12 +187,34 @@ def _but_layout(case: _Case) -> dict[str, Any]:
     return {**spec, "data": {**spec["data"], "lengths": lengths}}
 
 
-def _oversubscribed(environment: Environment) -> Iterator[Caveat]:
-    if environment.threads > environment.cores:
+def _oversubscribed(cases: Sequence[_Case], environment: Environment) -> Iterator[Caveat]:
+    """Threads that wait for each other, and candidates that were not given the same number."""
+    threads = {label: _threads(own[0], environment) for label, own in _by_label(cases).items()}
+    many = {label: count for label, count in threads.items() if count > environment.cores}
+    if many:
         yield Caveat(
             kind="threads",
             severity="warning",
             text="torch uses more threads than there are cores: they wait for each other",
-            evidence=f"{environment.threads} threads on {environment.cores} cores",
+            evidence=f"{_counts(many)} threads on {environment.cores} cores",
             remedy=f"--set measure.threads={environment.cores}",
         )
+    if len(set(threads.values())) > 1:
+        yield Caveat(
+            kind="different_threads",
+            severity="warning",
+            text="The candidates did not have equally many threads: that alone makes a difference",
+            evidence=f"threads: {_counts(threads)}",
+            remedy=f"give all of them as many: --set measure.threads={environment.cores}",
+        )
+
+
+def _threads(case: _Case, environment: Environment) -> int:
+    return case.candidate.threads or environment.threads
+
+
+def _counts(threads: dict[str, int]) -> str:
+    """Write the number once where it is the same for all."""
+    if len(set(threads.values())) == 1:
+        return str(next(iter(threads.values())))
+    return ", ".join(f"{label} {count}" for label, count in threads.items())

@@ -86,7 +86,11 @@ class _Case:
 def find_caveats(recording: Recording, trial: Trial, findings: Findings) -> tuple[Caveat, ...]:
     """Return all caveats of a trial, the gravest first."""
     case = _Case(recording, trial, findings)
-    found = [caveat for check in _CHECKS for caveat in check(case)]
+    return by_severity(*(caveat for check in _CHECKS for caveat in check(case)))
+
+
+def by_severity(*found: Caveat) -> tuple[Caveat, ...]:
+    """Return the gravest first, else in the order given."""
     order = ("error", "warning", "note")
     return tuple(sorted(found, key=lambda caveat: order.index(caveat.severity)))
 
@@ -109,6 +113,16 @@ INCIDENTS: dict[str, tuple[Severity, str, str]] = {
         "error",
         "A training step failed; the steps before it are shown",
         "run the model alone on one batch; on a GPU set CUDA_LAUNCH_BLOCKING=1 to find the place",
+    ),
+    "hung": (
+        "error",
+        "It gave no answer and was ended",
+        "see what it waits for: a lock, input, another process; or give it less to do",
+    ),
+    "budget_spent": (
+        "warning",
+        "The budget was spent before all points were tried",
+        "raise --budget, or give fewer or smaller sizes",
     ),
     "gpu_lost": (
         "error",
@@ -203,15 +217,22 @@ INCIDENTS: dict[str, tuple[Severity, str, str]] = {
 }
 
 
+def incident_in_words(kind: str) -> tuple[Severity, str, str]:
+    """Return severity, what a kind of incident means and what to do; of unknown ones too."""
+    unknown: tuple[Severity, str, str] = (
+        "warning",
+        kind.replace("_", " ").capitalize(),
+        "see the evidence; measure again",
+    )
+    return INCIDENTS.get(kind, unknown)
+
+
 def _incidents(case: _Case) -> Iterator[Caveat]:
     merged: dict[tuple[str, str], list[Incident]] = {}
     for incident in case.trial.incidents:
         merged.setdefault((incident.kind, incident.detail), []).append(incident)
     for (kind, detail), same in merged.items():
-        severity, text, remedy = INCIDENTS.get(
-            kind,
-            ("warning", kind.replace("_", " ").capitalize(), "see the evidence; measure again"),
-        )
+        severity, text, remedy = incident_in_words(kind)
         first = same[0].at_s
         at = f" (at {first:.1f} s)" if first is not None else ""
         times = f" ({len(same)} times)" if len(same) > 1 else ""
@@ -306,9 +327,13 @@ def _warmup(case: _Case) -> Iterator[Caveat]:
 
 
 def _host(case: _Case) -> Iterator[Caveat]:
-    host = case.trial.host
+    yield from host_caveats(case.trial.host, case.recording.environment.cores)
+
+
+def host_caveats(host: HostLoad | None, cores: int) -> Iterator[Caveat]:
+    """Tell what else the machine did meanwhile; ``cores`` are those this process may use."""
     if host is not None and host.window_s > 0.0:
-        available = host.window_s * case.recording.environment.cores
+        available = host.window_s * cores
         yield from _switches(host)
         yield from _steal(host, available)
         yield from _other_load(host, available)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
 from seqprof.analysis.artefacts import find_artefacts
-from seqprof.analysis.caveats import Caveat
-from seqprof.analysis.comparison import Comparison, compare
-from seqprof.analysis.findings import Findings, find
+from seqprof.analysis.candidate_caveats import candidate_caveats
+from seqprof.analysis.caveats import Caveat, by_severity
+from seqprof.analysis.comparison import EQUIVALENT_WITHIN, Comparison, compare
+from seqprof.analysis.findings import find
+from seqprof.analysis.idle import IdleSource
 from seqprof.analysis.kernels import Kernels, kind_of_kernels
+from seqprof.analysis.points import busy_of, failure_of, of_step, peak_memory
 from seqprof.analysis.rounds import Series, estimate_rounds, rounds_of, together
 from seqprof.analysis.statistics import Estimate, missing
+from seqprof.analysis.wording import digits_of, rounded, span
 from seqprof.recording import Candidate, DepthLaw, Environment, Recording, Trial, Workload
 
 #: Half an interval over its value: from here on a cell is marked noisy.
@@ -36,13 +40,24 @@ class CandidateSummary:
     marginal_backward: Estimate
     peak_memory: Estimate
     busy: Estimate
-    busy_source: Literal["nvml_utilization", "core_busy_fraction"]
+    busy_source: IdleSource
     flops_per_s: Estimate
     model_flops_utilization: Estimate
     depth: Annotated[DepthLaw | None, Meta(description="null in a recording older than this field")]
+    threads: Annotated[int | None, Meta(description="null where its process never started")]
+    is_baseline: bool
     against_baseline: Annotated[
         Comparison | None, Meta(description="null for the baseline itself and where one failed")
     ]
+
+    @property
+    def standing(self) -> str:
+        """The verdict, or what stands for it."""
+        if self.failed:
+            return "failed"
+        if self.against_baseline is not None:
+            return self.against_baseline.verdict
+        return "baseline" if self.is_baseline else "not compared"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +79,9 @@ class ComparedSummary:
     environment: Environment
     baseline: str
     matched: str | None
+    matched_within: Annotated[
+        float | None, Meta(description="largest distance of a candidate from the baseline in it")
+    ]
     held_equal: Annotated[tuple[str, ...], Meta(description="what is the same for all candidates")]
     lengths: tuple[LengthSummary, ...]
     caveats: tuple[Caveat, ...]
@@ -72,9 +90,7 @@ class ComparedSummary:
 
 def summarise_comparison(recording: Recording) -> ComparedSummary:
     """Derive everything that a comparison's report shows."""
-    lengths = tuple(
-        _length(recording, timesteps, indices) for timesteps, indices in _lengths(recording)
-    )
+    lengths = tuple(_length(recording, indices) for indices in _lengths(recording))
     return ComparedSummary(
         command=recording.command,
         created=recording.created,
@@ -82,14 +98,20 @@ def summarise_comparison(recording: Recording) -> ComparedSummary:
         environment=recording.environment,
         baseline=recording.baseline or recording.candidates[0].label,
         matched=recording.matched,
+        matched_within=_matched_within(recording, lengths),
         held_equal=tuple(_held_equal(recording)),
         lengths=lengths,
-        caveats=(*_incidents(recording), *_noise(lengths), *find_artefacts(recording)),
+        caveats=by_severity(
+            *candidate_caveats(recording),
+            *_noise(lengths),
+            *_different_sizes(lengths),
+            *find_artefacts(recording),
+        ),
         sentences=tuple(_sentence(length, recording, len(lengths) > 1) for length in lengths),
     )
 
 
-def _lengths(recording: Recording) -> list[tuple[int, list[int]]]:
+def _lengths(recording: Recording) -> list[list[int]]:
     """Return the trials by length as it was asked for: a user's own data need not follow it."""
     groups: dict[int, list[int]] = {}
     labels = [candidate.label for candidate in recording.candidates]
@@ -97,10 +119,10 @@ def _lengths(recording: Recording) -> list[tuple[int, list[int]]]:
     for index, candidate in enumerate(recording.candidates):
         asked = candidate.spec["data"]["seq_len"] if several else 0
         groups.setdefault(asked, []).append(index)
-    return list(groups.items())
+    return list(groups.values())
 
 
-def _length(recording: Recording, _: int, indices: list[int]) -> LengthSummary:
+def _length(recording: Recording, indices: list[int]) -> LengthSummary:
     cases = [(recording.candidates[index], recording.trials[index]) for index in indices]
     baseline = next((t for c, t in cases if c.label == recording.baseline), cases[0][1])
     first = baseline.workload
@@ -120,13 +142,14 @@ def _candidate(
     absent = failed or "no round was measured"
     step = estimate_rounds(series.step, absent)
     found = find(replace(recording, spec=candidate.spec), trial)
-    idle = next(part for part in found.idle if part.phase == "step")
-    accelerator = recording.environment.device.is_accelerator
     marginal = {cost.phase: cost.marginal for cost in found.marginal}
+    busy, source = busy_of(recording, candidate, trial, found)
+    workload = trial.workload
+    kernels = kind_of_kernels(candidate.operations, workload.timesteps, trial.depth)
     return CandidateSummary(
         label=candidate.label,
-        workload=trial.workload,
-        kernels=kind_of_kernels(candidate.operations, trial.workload.timesteps, trial.depth),
+        workload=workload,
+        kernels="compiled" if workload.compiled else kernels,
         failed=failed,
         step=step,
         forward=estimate_rounds(series.forward, absent),
@@ -135,43 +158,20 @@ def _candidate(
         marginal_forward=marginal["forward"],
         marginal_backward=marginal["backward"],
         peak_memory=peak_memory(trial, failed),
-        busy=idle.nvml_utilization if accelerator else idle.core_busy_fraction,
-        busy_source="nvml_utilization" if accelerator else "core_busy_fraction",
+        busy=busy,
+        busy_source=source,
         flops_per_s=_per_second(
-            trial.workload.flops_per_step,
+            workload.flops_per_step,
             step,
             "analytic FLOPs of matrix products / step time",
-            trial.workload.flops_reason,
+            workload.flops_reason,
         ),
-        model_flops_utilization=_utilization(found),
+        model_flops_utilization=of_step(found).model_flops_utilization,
         depth=trial.depth,
+        threads=candidate.threads,
+        is_baseline=trial is baseline,
         against_baseline=None if trial is baseline else _against(series, rounds_of(baseline)),
     )
-
-
-def _utilization(found: Findings) -> Estimate:
-    return next(part for part in found.idle if part.phase == "step").model_flops_utilization
-
-
-def failure_of(trial: Trial) -> str | None:
-    """Return why a trial has no times, or None."""
-    if trial.steps:
-        return None
-    for incident in trial.incidents:
-        if incident.kind == "out_of_memory":
-            return f"out of memory at T = {trial.workload.timesteps}"
-    return trial.incidents[0].detail if trial.incidents else "no round was measured"
-
-
-def peak_memory(trial: Trial, failed: str | None) -> Estimate:
-    """Return the largest peak of a step's phases; ``failed``: why the trial has no times."""
-    peaks = [a for a in trial.accounts if a.peak_memory_bytes is not None]
-    if not peaks:
-        reason = next((a.reason for a in trial.accounts if a.reason), None)
-        return missing("B", "peak memory", reason or failed or "it was not recorded")
-    largest = max(peaks, key=lambda account: account.peak_memory_bytes or 0)
-    method = largest.memory_method or "peak memory"
-    return Estimate(value=largest.peak_memory_bytes, unit="B", method=method, n=1)
 
 
 def _tokens(trial: Trial) -> float | None:
@@ -205,48 +205,50 @@ def _against(series: Series, baseline: Series) -> Comparison | None:
 
 def _held_equal(recording: Recording) -> list[str]:
     workloads = [trial.workload for trial in recording.trials]
+    models = [candidate.spec["model"] for candidate in recording.candidates]
+    own = any(model["target"] for model in models)
     told: dict[str, set[str]] = {
         "batch size": {str(w.batch_size) for w in workloads},
         "data": {w.data for w in workloads if len({x.timesteps for x in workloads}) == 1},
         "optimizer": {w.optimizer for w in workloads},
         "precision": {w.precision for w in workloads},
-        "hidden size": {str(c.spec["model"]["hidden_size"]) for c in recording.candidates},
-        "layers": {str(c.spec["model"]["layers"]) for c in recording.candidates},
+        "hidden size": set() if own else {str(model["hidden_size"]) for model in models},
+        "layers": set() if own else {str(model["layers"]) for model in models},
+        "threads": {str(c.threads) for c in recording.candidates if c.threads},
     }
-    own = any(candidate.spec["model"]["target"] for candidate in recording.candidates)
+    return [f"{name} {next(iter(values))}" for name, values in told.items() if len(values) == 1]
+
+
+def _matched_within(recording: Recording, lengths: tuple[LengthSummary, ...]) -> float | None:
+    """Return the largest distance from the baseline in what was matched; at the first length."""
+    if recording.matched not in ("params", "flops"):
+        return None
+    found = [
+        c.workload.parameters if recording.matched == "params" else c.workload.flops_per_step
+        for c in lengths[0].candidates
+    ]
+    labels = [c.label for c in lengths[0].candidates]
+    target = found[labels.index(recording.baseline)] if recording.baseline in labels else None
+    if target is None or any(value is None for value in found):
+        return None
+    return max(abs(value / target - 1) for value in found if value is not None)
+
+
+def _different_sizes(lengths: tuple[LengthSummary, ...]) -> list[Caveat]:
+    """Files may ask for other lengths and batches than the rest have."""
+    sizes = {c.label: (c.workload.timesteps, c.workload.batch_size) for c in lengths[0].candidates}
+    if len(set(sizes.values())) == 1:
+        return []
     return [
-        f"{name} {next(iter(values))}"
-        for name, values in told.items()
-        if len(values) == 1 and not (own and name in ("hidden size", "layers"))
-    ]
-
-
-def _incidents(recording: Recording) -> list[Caveat]:
-    found = []
-    if any(i.kind == "interrupted" for trial in recording.trials for i in trial.incidents):
-        found.append(
-            Caveat(
-                kind="interrupted",
-                severity="error",
-                text="The comparison was interrupted; what was measured until then is shown",
-                evidence="Ctrl-C",
-                remedy="run it again with fewer --rounds or a smaller --seq-len",
-            )
-        )
-    found += [
         Caveat(
-            kind=incident.kind,
+            kind="different_sizes",
             severity="warning",
-            text=f"{candidate.label} at T = {trial.workload.timesteps}: "
-            f"{incident.kind.replace('_', ' ')}",
-            evidence=incident.detail,
-            remedy="lower --seq-len or --batch",
+            text="The candidates were trained on batches of different sizes: the ratio of their "
+            "step times is not one of like with like",
+            evidence="; ".join(f"{label}: T = {t}, batch {b}" for label, (t, b) in sizes.items()),
+            remedy="give all of them the same: --seq-len and --batch, or compare tokens/s",
         )
-        for candidate, trial in zip(recording.candidates, recording.trials, strict=True)
-        for incident in trial.incidents
-        if incident.kind != "interrupted"
     ]
-    return found
 
 
 def noisy(estimate: Estimate) -> bool:
@@ -278,30 +280,37 @@ def _noise(lengths: tuple[LengthSummary, ...]) -> list[Caveat]:
 
 
 def _sentence(length: LengthSummary, recording: Recording, several: bool) -> str:
-    where = f"At T = {length.timesteps}, " if several else ""
-    parts = []
+    where = f"At T = {length.timesteps:,}, " if several else ""
+    baseline = recording.baseline or length.candidates[0].label
+    parts, few = list[str](), list[CandidateSummary]()
     for candidate in length.candidates:
-        found = candidate.against_baseline
         if candidate.failed:
-            parts.append(f"{candidate.label}: {candidate.failed}")
-        elif found is not None:
-            parts.append(f"{candidate.label} {_told(found)}")
-    baseline = recording.baseline or "the baseline"
-    if not parts:
-        return f"{where}{baseline} was measured alone."
-    return f"{where}against {baseline}: {'; '.join(parts)}."
+            parts.append(f"{candidate.label} has no times ({candidate.failed})")
+        elif candidate.against_baseline is not None:
+            if candidate.against_baseline.ratio.low is None:
+                few.append(candidate)
+            else:
+                parts.append(f"{candidate.label} {_told(candidate.against_baseline)}")
+    if few:
+        parts.append(_too_few(few))
+    told = "; ".join(parts) or "there is no round in which both were measured"
+    return f"{where}{'a' if where else 'A'}gainst {baseline}: {told}."
 
 
 def _told(found: Comparison) -> str:
-    ratio = found.ratio.value or 0.0
+    ratio = rounded(found.ratio.value or 0.0, digits_of(found.ratio))
     if found.verdict == "faster":
-        return f"is faster: a step takes {ratio:.2f} of the time"
+        return f"is faster: a step takes {ratio} of the time"
     if found.verdict == "slower":
-        return f"is slower: a step takes {ratio:.2f} times as long"
+        return f"is slower: a step takes {ratio} times as long"
     if found.verdict == "equivalent":
-        return "takes the same time, within 2%"
-    if found.ratio.low is None:
-        return f"was not told apart: {found.rounds} rounds are too few"
-    return (
-        f"was not told apart: the ratio is between {found.ratio.low:.2f} and {found.ratio.high:.2f}"
-    )
+        return f"takes the same time, within {EQUIVALENT_WITHIN:.0%}"
+    assert found.ratio.low is not None
+    assert found.ratio.high is not None
+    return f"was not told apart: the ratio is {span(found.ratio.low, found.ratio.high)}"
+
+
+def _too_few(candidates: list[CandidateSummary]) -> str:
+    most = max(c.against_baseline.rounds for c in candidates if c.against_baseline)
+    told = "1 round is" if most == 1 else f"{most} rounds are"
+    return f"{', '.join(c.label for c in candidates)} not told apart: {told} too few"

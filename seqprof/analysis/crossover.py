@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
@@ -42,19 +42,24 @@ class Crossover:
 
 
 def find_crossover(
-    first: Mapping[int, Sequence[float]], second: Mapping[int, Sequence[float]]
+    first: Mapping[int, Sequence[float]],
+    second: Mapping[int, Sequence[float]],
+    *,
+    exact: bool = False,
+    names: tuple[str, str] = ("the first", "the second"),
 ) -> Crossover:
     """Find where two models' costs meet.
 
     Args:
         first: cost per round at each length; only lengths that both have are used.
         second: likewise, in the same unit.
+        exact: costs have no noise (an allocator's memory, a published table); one each will do.
+        names: what reasons call the two.
 
     Returns:
-        A crossing between two lengths at which different models are cheaper beyond doubt; else one
-        beyond the longest length, *extrapolated*, if nearly all resamples of the rounds meet within
-        four times of it; else null. Costs given once
-        only (memory, published tables) are taken as exact.
+        The first crossing between two lengths at which different models are cheaper beyond doubt;
+        else one beyond the longest length, *extrapolated*, if nearly all resamples of the rounds
+        meet within four times of it; else null.
     """
     lengths = sorted(set(first) & set(second))
     if len(lengths) < 2:
@@ -63,49 +68,54 @@ def find_crossover(
 
     x = np.asarray(lengths, dtype=np.float64)
     rounds = min(len(costs[length]) for costs in (first, second) for length in lengths)
-    if 1 < rounds < FEWEST_ROUNDS:
-        return _none(f"{rounds} rounds at some length; {FEWEST_ROUNDS} are needed")
-    a, b = (_draws([costs[length] for length in lengths]) for costs in (first, second))
+    if rounds < FEWEST_ROUNDS and not exact:
+        counted = "1 round" if rounds == 1 else f"{rounds} rounds"
+        return _none(f"{counted} at some length; {FEWEST_ROUNDS} are needed")
+    a, b = (_draws([costs[n] for n in lengths], exact) for costs in (first, second))
     difference = np.log(a) - np.log(b)
     below, above = (np.mean(difference < 0, axis=0), np.mean(difference > 0, axis=0))
     sign = np.where(below >= AGREE, -1, np.where(above >= AGREE, 1, 0))
     sure = [index for index in range(len(x)) if sign[index]]
     for left, right in pairwise(sure):
         if sign[left] != sign[right]:
-            return _inside(x, a, b, (left, right), rounds)
+            found = _inside(x, a, b, (left, right))
+            return _crossover(found, rounds, cheaper=_cheaper(sign[left]), extrapolated=False)
     if not sure:
         return _none("the two differ by less than their noise at every length")
     if sure[-1] != len(x) - 1:
-        return _none("beyond some length the two differ by less than their noise")
-    return _beyond(x, a, b, rounds)
+        return _none(f"beyond T = {lengths[sure[-1]]:,} the two differ by less than their noise")
+    cheaper = _cheaper(sign[-1])
+    found = _beyond(x, a, b)
+    if np.mean(np.isfinite(found)) < AGREE:
+        return _none(
+            f"{names[cheaper]} is cheaper at T = {lengths[-1]:,}, and no crossing is supported up "
+            f"to {FARTHEST * lengths[-1]:,.0f}"
+        )
+    return _crossover(found, rounds, cheaper=cheaper, extrapolated=True)
+
+
+def _cheaper(sign: int) -> Literal[0, 1]:
+    return 0 if sign < 0 else 1
 
 
 def _none(reason: str) -> Crossover:
     return Crossover(length=missing("1", METHOD, reason), extrapolated=False, cheaper_below=None)
 
 
-def _draws(costs: Sequence[Sequence[float]]) -> Array:
+def _draws(costs: Sequence[Sequence[float]], exact: bool) -> Array:
     """Return ``[1 + resamples, lengths]``: the medians, then those of resampled rounds."""
     import numpy as np
 
-    exact = np.asarray([[median(values) for values in costs]])
-    resampled = resample_medians(costs)
-    return exact if resampled is None else np.concatenate([exact, resampled])
+    medians = np.asarray([[median(values) for values in costs]])
+    resampled = None if exact else resample_medians(costs)
+    return medians if resampled is None else np.concatenate([medians, resampled])
 
 
-def _same_count(a: Array, b: Array) -> tuple[Array, Array]:
-    import numpy as np
-
-    count = max(len(a), len(b))
-    return np.resize(a, (count, a.shape[1])), np.resize(b, (count, b.shape[1]))
-
-
-def _inside(x: Array, a: Array, b: Array, between: tuple[int, int], rounds: int) -> Crossover:
+def _inside(x: Array, a: Array, b: Array, between: tuple[int, int]) -> Array:
     """Cross between two lengths, given by index, at which the order differs for sure."""
     import numpy as np
 
     left, right = between
-    a, b = _same_count(a, b)
     gap = a - b
     crossed = gap[:, left:right] * gap[:, left + 1 : right + 1] <= 0
     at = np.where(crossed.any(axis=1), left + np.argmax(crossed, axis=1), -1)
@@ -117,25 +127,19 @@ def _inside(x: Array, a: Array, b: Array, between: tuple[int, int], rounds: int)
             width = x[segment + 1] - x[segment]
             found[0, rows] = x[segment] + _root(*_polynomial(x, gap[rows], segment), width)
             found[1, rows] = _meet_as_powers(x[ends], a[rows, ends], b[rows, ends])
-    return _crossover(found, a, b, rounds, extrapolated=False)
+    return found
 
 
-def _beyond(x: Array, a: Array, b: Array, rounds: int) -> Crossover:
+def _beyond(x: Array, a: Array, b: Array) -> Array:
+    """Cross beyond the longest length; NaN where not within what may be told."""
     import numpy as np
 
-    a, b = _same_count(a, b)
     last, farthest = len(x) - 1, FARTHEST * x[-1]
     polynomial = x[-1] + _root(*_polynomial(x, a - b, last), farthest - x[-1])
     powers = _meet_as_powers(x[-2:], a[:, -2:], b[:, -2:])
     found = np.stack([polynomial, powers])
     found[~((found >= x[-1]) & (found <= farthest))] = np.nan
-    if np.mean(np.isfinite(found)) < AGREE:
-        cheaper = "first" if a[0, -1] < b[0, -1] else "second"
-        return _none(
-            f"no crossing is supported up to {farthest:.0f}: at {x[-1]:.0f} the {cheaper} is "
-            "cheaper"
-        )
-    return _crossover(found, a, b, rounds, extrapolated=True)
+    return found
 
 
 def _polynomial(x: Array, gap: Array, start: int) -> tuple[Array, Array, Array]:
@@ -183,20 +187,23 @@ def _meet_as_powers(x: Array, a: Array, b: Array) -> Array:
     return meeting
 
 
-def _crossover(found: Array, a: Array, b: Array, rounds: int, *, extrapolated: bool) -> Crossover:
+def _crossover(
+    found: Array, rounds: int, *, cheaper: Literal[0, 1], extrapolated: bool
+) -> Crossover:
+    """Summarise ``[curves, 1 + resamples]`` crossings, those of the medians themselves first."""
     import numpy as np
 
     known = found[np.isfinite(found)]
-    low, high = percentiles(known, expanded_level(max(rounds, 2)))
+    if found.shape[1] == 1:  # without resamples the ends are the two curves themselves
+        low, high = float(min(known)), float(max(known))
+    else:
+        low, high = percentiles(known, expanded_level(rounds))
     exact = found[:, 0][np.isfinite(found[:, 0])]
-    value = float(np.median(known)) if len(exact) == 0 else float(exact[0])
-    # Without resamples the interval's ends are the two curves themselves.
-    low, high = (min(known), max(known)) if found.shape[1] == 1 else (low, high)
-    value = min(max(value, low), high)
+    value = float(exact[0]) if len(exact) else float(np.median(known))
     return Crossover(
         length=Estimate(
-            value=value, low=float(low), high=float(high), unit="1", method=METHOD, n=rounds
+            value=min(max(value, low), high), low=low, high=high, unit="1", method=METHOD, n=rounds
         ),
         extrapolated=extrapolated,
-        cheaper_below=0 if a[0, 0] < b[0, 0] else 1,
+        cheaper_below=cheaper,
     )

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from seqprof.analysis.compared import failure_of
 from seqprof.analysis.findings import Findings, find
 from seqprof.analysis.phases import phase_clock, phase_time, steps_of
+from seqprof.analysis.points import failure_of
 from seqprof.analysis.settings_changed import (
     SettingChange,
     changed_environment,

@@ -9,7 +9,7 @@ from seqprof.recording import DepthLaw, OperationCount
 
 #: One call of these handles a whole sequence through a recurrent layer.
 FUSED = ("mkldnn_rnn_layer", "_cudnn_rnn", "miopen_rnn")
-Kernels = Literal["fused", "unrolled", "whole_sequence", "unknown"]
+Kernels = Literal["fused", "unrolled", "whole_sequence", "compiled", "unknown"]
 
 
 def kind_of_kernels(

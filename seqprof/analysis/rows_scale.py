@@ -32,7 +32,7 @@ def _point(point: Point) -> Iterator[Row]:
     yield of_estimate("phase_time", point.forward, "forward", **where)
     yield of_estimate("phase_time", point.backward, "backward", **where)
     yield of_estimate("peak_memory", point.peak_memory, "step", **where)
-    yield of_estimate("core_busy_fraction", point.core_busy, "step", **where)
+    yield of_estimate(point.busy_source, point.busy, "step", **where)
     for row in depth_rows(point.depth):
         yield msgspec.structs.replace(row, **where)
 
@@ -75,9 +75,15 @@ def _fit(metric: str, growth: Growth, phase: str, where: dict[str, Any]) -> Iter
         value=growth.power_misfit,
         unit="1",
         method="largest |median - power law| / median",
-        reason=growth.exponent.reason if growth.power_misfit is None else None,
+        reason=_why_no_misfit(growth),
         **where,
     )
+
+
+def _why_no_misfit(growth: Growth) -> str | None:
+    if growth.power_misfit is not None:
+        return None
+    return growth.exponent.reason or "every power law goes through two sizes"
 
 
 def _meeting(meeting: Meeting) -> Row:

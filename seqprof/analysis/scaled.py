@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from seqprof.analysis.artefacts import find_artefacts
-from seqprof.analysis.caveats import Caveat
-from seqprof.analysis.compared import failure_of, peak_memory
+from seqprof.analysis.candidate_caveats import candidate_caveats
+from seqprof.analysis.caveats import Caveat, by_severity
 from seqprof.analysis.crossover import Crossover, find_crossover
+from seqprof.analysis.findings import find
 from seqprof.analysis.growth import Growth, Saturation, find_saturation, fit_growth
+from seqprof.analysis.idle import IdleSource
+from seqprof.analysis.points import busy_of, failure_of, peak_memory
 from seqprof.analysis.rounds import Series, estimate_rounds, rounds_of
-from seqprof.analysis.statistics import Estimate, estimate_median, missing
-from seqprof.analysis.wording import seconds_in_words
-from seqprof.recording import DepthLaw, Environment, Recording, Trial
+from seqprof.analysis.scaled_told import batches_in_words, growth_in_words, meetings_in_words
+from seqprof.analysis.statistics import Estimate, missing
+from seqprof.recording import Candidate, DepthLaw, Environment, Recording, Trial
 
 Phase = Literal["forward", "backward", "step"]
+Quantity = Literal["step", "peak_memory"]
+#: Label and batch size of points that lie along T.
+Line = tuple[str, int | None]
 #: Peaks of two processes that are nearer to each other than this cannot be told apart.
 RESIDENT_NOISE = 0.05
 PHASES: tuple[Phase, ...] = ("forward", "backward", "step")
@@ -37,9 +43,8 @@ class Point:
     forward: Estimate
     backward: Estimate
     peak_memory: Estimate
-    core_busy: Annotated[
-        Estimate, Meta(description="process CPU time / (wall time x threads); not the device's")
-    ]
+    busy: Annotated[Estimate, Meta(description="share of the step; of what, busy_source tells")]
+    busy_source: IdleSource
     depth: Annotated[DepthLaw | None, Meta(description="null in a recording older than this field")]
 
 
@@ -70,7 +75,7 @@ class Meeting:
     first: str
     second: str
     batch_size: int | None
-    quantity: Literal["step", "peak_memory"]
+    quantity: Quantity
     crossover: Crossover
 
 
@@ -99,7 +104,7 @@ class _Measured:
 def summarise_scaling(recording: Recording) -> ScaledSummary:
     """Derive everything that a scaling's report shows."""
     measured = [
-        _Measured(_point(candidate.label, trial, recording.environment.threads), rounds_of(trial))
+        _Measured(_point(recording, candidate, trial), rounds_of(trial))
         for candidate, trial in zip(recording.candidates, recording.trials, strict=True)
     ]
     lines = _lines(measured)
@@ -108,6 +113,7 @@ def summarise_scaling(recording: Recording) -> ScaledSummary:
         for (label, batch), own in lines.items()
         for phase in PHASES
     )
+    batches = tuple(_batches(measured))
     crossovers = tuple(_meetings(lines))
     return ScaledSummary(
         command=recording.command,
@@ -116,22 +122,26 @@ def summarise_scaling(recording: Recording) -> ScaledSummary:
         environment=recording.environment,
         points=tuple(m.point for m in measured),
         lengths=lengths,
-        batches=tuple(_batches(measured)),
+        batches=batches,
         crossovers=crossovers,
-        caveats=(*_interrupted(recording), *find_artefacts(recording)),
-        sentences=(*_growth_in_words(lengths), *_meetings_in_words(crossovers)),
+        caveats=by_severity(
+            *candidate_caveats(recording), *_uneven_tokens(lines), *find_artefacts(recording)
+        ),
+        sentences=(
+            *growth_in_words(lengths),
+            *batches_in_words(batches),
+            *meetings_in_words(crossovers),
+        ),
     )
 
 
-def _point(label: str, trial: Trial, threads: int) -> Point:
+def _point(recording: Recording, candidate: Candidate, trial: Trial) -> Point:
     series, failed = rounds_of(trial), failure_of(trial)
     absent = failed or "no round was measured"
-    busy = [
-        sum(timing.cpu_s for timing in step.phases.values()) / (step.wall_s * threads)
-        for step in trial.steps
-    ]
+    found = find(replace(recording, spec=candidate.spec), trial)
+    busy, source = busy_of(recording, candidate, trial, found)
     return Point(
-        label=label,
+        label=candidate.label,
         timesteps=trial.workload.timesteps,
         batch_size=trial.workload.batch_size,
         failed=failed,
@@ -139,16 +149,15 @@ def _point(label: str, trial: Trial, threads: int) -> Point:
         forward=estimate_rounds(series.forward, absent),
         backward=estimate_rounds(series.backward, absent),
         peak_memory=peak_memory(trial, failed),
-        core_busy=estimate_median(
-            busy, unit="1", method="process CPU time / (wall time x threads)", absent=absent
-        ),
+        busy=busy,
+        busy_source=source,
         depth=trial.depth,
     )
 
 
-def _lines(measured: Sequence[_Measured]) -> dict[tuple[str, int | None], list[_Measured]]:
+def _lines(measured: Sequence[_Measured]) -> dict[Line, list[_Measured]]:
     """Return the points along T: of one batch size, or all where each T has its own."""
-    lines: dict[tuple[str, int | None], list[_Measured]] = {}
+    lines: dict[Line, list[_Measured]] = {}
     labels = dict.fromkeys(m.point.label for m in measured)
     for label in labels:
         own = [m for m in measured if m.point.label == label]
@@ -189,41 +198,34 @@ def _batches(measured: Sequence[_Measured]) -> list[BatchGrowth]:
     return found
 
 
-def _meetings(lines: Mapping[tuple[str, int | None], Sequence[_Measured]]) -> list[Meeting]:
-    found = []
-    for (one, other), quantity in (
-        (pair, quantity) for pair in combinations(lines, 2) for quantity in ("step", "peak_memory")
-    ):
-        if one[1] != other[1] or one[0] == other[0]:
-            continue
-        name: Literal["step", "peak_memory"] = "step" if quantity == "step" else "peak_memory"
-        costs = _costs(lines[one], name), _costs(lines[other], name)
-        crossover = find_crossover(*costs) if name == "step" else _meet_in_memory(lines, *costs)
-        found.append(
-            Meeting(
-                first=one[0],
-                second=other[0],
-                batch_size=one[1],
-                quantity=name,
-                crossover=crossover,
-            )
+def _meetings(lines: Mapping[Line, Sequence[_Measured]]) -> list[Meeting]:
+    quantities: tuple[Quantity, ...] = ("step", "peak_memory")
+    return [
+        Meeting(
+            first=one[0],
+            second=other[0],
+            batch_size=one[1],
+            quantity=quantity,
+            crossover=_meet(one, other, lines, quantity),
         )
-    return found
+        for one, other in combinations(lines, 2)
+        if one[1] == other[1] and one[0] != other[0]
+        for quantity in quantities
+    ]
 
 
-def _meet_in_memory(
-    lines: Mapping[tuple[str, int | None], Sequence[_Measured]],
-    first: Mapping[int, Sequence[float]],
-    second: Mapping[int, Sequence[float]],
+def _meet(
+    one: Line, other: Line, lines: Mapping[Line, Sequence[_Measured]], quantity: Quantity
 ) -> Crossover:
-    """Find the crossover of the peaks.
-
-    The resident set of a process, which stands in on the CPU, is mostly the interpreter's and
-    torch's, and differs a little from process to process: near ones tell nothing.
-    """
-    exact = all(m.point.peak_memory.method == "allocator" for own in lines.values() for m in own)
-    if exact:
-        return find_crossover(first, second)
+    first, second = _costs(lines[one], quantity), _costs(lines[other], quantity)
+    names = (one[0], other[0])
+    if quantity == "step":
+        return find_crossover(first, second, names=names)
+    methods = {m.point.peak_memory.method for m in (*lines[one], *lines[other])}
+    if methods == {"allocator"}:
+        return find_crossover(first, second, exact=True, names=names)
+    # The resident set of a process, which stands in on the CPU, is mostly the interpreter's and
+    # torch's, and differs a little from process to process.
     apart = [
         length
         for length in sorted(set(first) & set(second))
@@ -236,12 +238,11 @@ def _meet_in_memory(
             extrapolated=False,
             cheaper_below=None,
         )
-    return find_crossover({n: first[n] for n in apart}, {n: second[n] for n in apart})
+    costs = ({n: cost[n] for n in apart} for cost in (first, second))
+    return find_crossover(*costs, exact=True, names=names)
 
 
-def _costs(
-    own: Sequence[_Measured], quantity: Literal["step", "peak_memory"]
-) -> dict[int, Sequence[float]]:
+def _costs(own: Sequence[_Measured], quantity: Quantity) -> dict[int, Sequence[float]]:
     if quantity == "step":
         return {m.point.timesteps: m.series.step for m in own if m.series.step}
     return {
@@ -251,45 +252,22 @@ def _costs(
     }
 
 
-def _interrupted(recording: Recording) -> list[Caveat]:
-    if not any(i.kind == "interrupted" for trial in recording.trials for i in trial.incidents):
+def _uneven_tokens(lines: Mapping[Line, Sequence[_Measured]]) -> list[Caveat]:
+    """Constant tokens are constant only where the lengths divide them."""
+    tokens = {
+        m.point.timesteps * m.point.batch_size
+        for (_, batch), own in lines.items()
+        if batch is None
+        for m in own
+    }
+    if len(tokens) < 2:
         return []
     return [
         Caveat(
-            kind="interrupted",
-            severity="error",
-            text="The scaling was interrupted; what was measured until then is shown",
-            evidence="Ctrl-C",
-            remedy="run it again with fewer points or a smaller --budget",
+            kind="uneven_tokens",
+            severity="note",
+            text="Batch x T is not quite constant: a batch is a whole number",
+            evidence=f"{min(tokens):,} to {max(tokens):,} tokens in a step",
+            remedy="take lengths that divide the tokens, as doublings do",
         )
     ]
-
-
-def _growth_in_words(lengths: Sequence[LengthGrowth]) -> list[str]:
-    told = []
-    for line in lengths:
-        exponent, marginal = line.growth.exponent, line.growth.marginal
-        if line.phase != "step" or exponent.value is None or marginal.value is None:
-            continue
-        where = "" if line.batch_size is None else f" at batch {line.batch_size}"
-        told.append(
-            f"{line.label}{where}: one more timestep costs {seconds_in_words(marginal.value, 2)}; "
-            f"a step grows as T^{exponent.value:.2f} (misfit {line.growth.power_misfit or 0:.0%})."
-        )
-    return told
-
-
-def _meetings_in_words(crossovers: Sequence[Meeting]) -> list[str]:
-    told = []
-    for meeting in crossovers:
-        length = meeting.crossover.length
-        if length.value is None or length.low is None or length.high is None:
-            continue
-        what = "time" if meeting.quantity == "step" else "memory"
-        cheaper = meeting.first if meeting.crossover.cheaper_below == 0 else meeting.second
-        mark = ", extrapolated" if meeting.crossover.extrapolated else ""
-        told.append(
-            f"{meeting.first} and {meeting.second} cost the same {what} at T = {length.value:.0f} "
-            f"({length.low:.0f} to {length.high:.0f}{mark}); below it {cheaper} is cheaper."
-        )
-    return told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from seqprof.analysis.statistics import Estimate, supported_digits
+from seqprof.analysis.statistics import MOST_DIGITS, Estimate, supported_digits
 
 #: Digits of a single time whose spread is not known.
 PLAIN_DIGITS = 3
@@ -42,3 +42,21 @@ def seconds_in_words(value: float, digits: int = PLAIN_DIGITS) -> str:
 def digits_of(estimate: Estimate) -> int:
     """Return the significant digits that an estimate's interval supports."""
     return supported_digits(estimate.value or 0.0, estimate.low, estimate.high)
+
+
+def span(low: float, high: float) -> str:
+    """Write an interval: its ends to the first digit of its half width, but to two digits each."""
+    half = (high - low) / 2.0
+    dash = " to " if low < 0.0 else "–"  # no dash beside a minus
+
+    def end(value: float) -> str:
+        places = decimals(value, MOST_DIGITS if half == 0.0 else 2)
+        return f"{value:,.{max(places, decimals(half, 1))}f}"
+
+    return f"{end(low)}{dash}{end(high)}"
+
+
+def seconds_span(estimate: Estimate) -> str:
+    """Write the interval of a time in the unit of its value; the estimate must have one."""
+    scale, unit = time_unit(estimate.value or estimate.high or 1.0, digits_of(estimate))
+    return f"{span((estimate.low or 0.0) / scale, (estimate.high or 0.0) / scale)} {unit}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -71,3 +74,13 @@ def peak_memory(device: torch.device) -> tuple[PeakMemory | None, str | None]:
     except (OSError, RuntimeError, AttributeError) as error:
         return None, f"peak memory cannot be read here: {error}"
     return meter, None
+
+
+def release(device: torch.device) -> None:
+    """Give memory that nothing uses back to the system, so that no later peak contains it."""
+    gc.collect()
+    if device.type != "cpu":
+        torch.accelerator.memory.empty_cache()
+        return
+    with suppress(OSError, AttributeError):  # only the GNU C library has it
+        ctypes.CDLL(None).malloc_trim(0)

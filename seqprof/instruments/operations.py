@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -49,6 +50,12 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The count so far; has the shape of a clock, so marks can be taken in operations."""
         return self.count
 
+    def begin_phase(self, phase: str) -> None:
+        """Told which phase of the step the next operations are of."""
+
+    def note(self, func: torch._ops.OpOverload, args: tuple[Any, ...], result: Any) -> None:
+        """Told of each launching operation."""
+
     def __torch_dispatch__(
         self,
         func: torch._ops.OpOverload,
@@ -56,7 +63,62 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        call: Callable[..., Any] = func
+        result = call(*args, **(kwargs or {}))
         if launches(func):
             self.count += 1
-        call: Callable[..., Any] = func
-        return call(*args, **(kwargs or {}))
+            self.note(func, args, result)
+        return result
+
+
+@dataclass(slots=True)
+class OperationTally:
+    """What one operation did in one phase.
+
+    Attributes:
+        calls: how often it was launched.
+        sliced: of these calls, backwards of taking a single timestep off a whole sequence.
+        sliced_bytes: size of the gradients, each as large as the sequence, that those filled.
+    """
+
+    calls: int = 0
+    sliced: int = 0
+    sliced_bytes: int = 0
+
+
+class OperationTallies(OperationCounter):  # type: ignore[no-untyped-call]
+    """Counts operations by phase and name, and finds sequences that are taken apart by indexing.
+
+    Args:
+        timesteps: T of the step.
+    """
+
+    def __init__(self, timesteps: int) -> None:
+        super().__init__()
+        self._timesteps = timesteps
+        self._phase = ""
+        self.by_phase: dict[str, dict[str, OperationTally]] = {}
+
+    def begin_phase(self, phase: str) -> None:
+        self._phase = phase
+
+    def note(self, func: torch._ops.OpOverload, args: tuple[Any, ...], result: Any) -> None:
+        tallies = self.by_phase.setdefault(self._phase, {})
+        tally = tallies.setdefault(func._schema.name, OperationTally())
+        tally.calls += 1
+        if is_timestep_gradient(func._schema.name, args, self._timesteps):
+            tally.sliced += 1
+            tally.sliced_bytes += result.numel() * result.element_size()
+
+
+def is_timestep_gradient(name: str, args: tuple[Any, ...], timesteps: int) -> bool:
+    """Whether a call is the backward of ``x[:, t]`` or ``x[:, t:t+1]``, x having ``timesteps``.
+
+    The two take the gradient, the sizes of x, the dimension, and the index, or the ends and the
+    stride of the slice.
+    """
+    if name == "aten::select_backward":
+        return bool(args[1][args[2]] == timesteps)
+    if name == "aten::slice_backward":
+        return bool(args[1][args[2]] == timesteps and args[4] - args[3] == 1)
+    return False

@@ -29,6 +29,7 @@ class _PhaseAccounts:
     def enter(self, phase: Phase) -> None:
         self.end()
         self._running = phase
+        self._counter.begin_phase(phase)
         self._count_before = self._counter.count
         if self._memory is not None:
             self._memory.reset()
@@ -45,16 +46,22 @@ class _PhaseAccounts:
 
 
 def account(
-    step: TrainingStep, device: torch.device, loops: Sequence[Loop], calls: int, compiled: bool
+    step: TrainingStep,
+    device: torch.device,
+    loops: Sequence[Loop],
+    calls: int,
+    compiled: bool,
+    counter: OperationCounter | None = None,
 ) -> tuple[tuple[PhaseAccount, ...], tuple[TimestepOperations, ...]]:
     """Run one counted step.
 
     Args:
         calls: calls of each timestep module in the step; ``loops`` may be empty.
         compiled: operations are not counted then, because counting would uncompile the model.
+        counter: what counts them; None for a plain one.
     """
     memory, memory_reason = peak_memory(device)
-    counter = OperationCounter()
+    counter = counter or OperationCounter()
     accounts = _PhaseAccounts(counter, memory)
     probe = TimestepProbe(loops, calls, counter.read)
     every = [True] * calls

@@ -9,20 +9,13 @@ from seqprof.recording import (
     DeviceSamples,
     Dwell,
     Environment,
+    HostLoad,
     Incident,
     OperationCount,
     PhaseAccount,
     Step,
     Workload,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """What a model of some width has."""
-
-    parameters: int
-    flops_per_step: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +28,8 @@ class Prepared:
     accounts: tuple[PhaseAccount, ...]
     operations: tuple[OperationCount, ...]
     unflattened: tuple[str, ...]
+    incidents: tuple[Incident, ...]
+    timer_resolution_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +38,9 @@ class Visit:
 
     steps: tuple[Step, ...]
     settling_s: tuple[float, ...]
+    cpu_clock: Literal["threads", "process"]
+    host: HostLoad
+    incidents: tuple[Incident, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +52,13 @@ class Dwelt:
     incidents: tuple[Incident, ...]
 
 
+FailureKind = Literal["out_of_memory", "step_failed", "hung"]
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What went wrong with one point."""
 
-    kind: Literal["out_of_memory", "step_failed"]
+    kind: FailureKind
     detail: str
     workload: Workload | None = None

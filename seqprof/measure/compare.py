@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Literal, Protocol
+from typing import Literal
 
 from seqprof.errors import SeqprofError
-from seqprof.measure.answers import Failure, Size
+from seqprof.measure.answers import Failure
 from seqprof.measure.candidates import Contender, at_point, with_width
 from seqprof.measure.field import Entry, Field
-from seqprof.recording import Recording
+from seqprof.measure.outcome import Outcome, Progress
 from seqprof.spec import DEFAULT_HEADS, Spec
 from seqprof.workloads.registry import families
 
@@ -30,22 +30,6 @@ Match = Literal["width", "params", "flops"]
 #: A match this close is good enough: hidden sizes are whole numbers.
 MATCH_WITHIN = 0.005
 _MOST_GUESSES = 12
-
-
-class Progress(Protocol):
-    """Told how the measuring goes, never while a worker works."""
-
-    def stage(self, name: str, total: float | None) -> None: ...
-
-    def advance(self, done: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A recording and the exit code that tells how complete it is."""
-
-    recording: Recording
-    exit_code: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +82,8 @@ def _prepare(field: Field, contenders: Sequence[Contender], plan: Plan, progress
     progress.stage("warming up", len(field.entries))
     for done, entry in enumerate(list(field.entries), start=1):
         field.prepare(entry)
-        refuse_broken(entry)
+        if done <= len(contenders):  # a model that can be trained at some lengths is a result
+            refuse_broken(entry)
         progress.advance(done)
 
 
@@ -131,19 +116,26 @@ def _take_rest(field: Field, progress: Progress) -> None:
     entries = [entry for entry in field.entries if entry.ready]
     progress.stage("deriving the marginal cost", len(entries))
     for done, entry in enumerate(entries, start=1):
-        if entry.spec.measure.sweep and not entry.spec.train.compile:
+        entry.sweep_reason = _why_no_sweep(entry)
+        if entry.sweep_reason is None:
             field.take_sweep(entry)
-        else:
-            entry.sweep_reason = "switched off, or the model is compiled"
         progress.advance(done)
-    if any(e.prepared and e.prepared.environment.device.is_accelerator for e in entries):
+    if any(entry.on_accelerator for entry in entries):
         progress.stage("dwelling on each phase for NVML", len(entries))
         for done, entry in enumerate(entries, start=1):
             if entry.ready:
-                field.take_dwells(entry)
+                field.take_dwells(entry, ("forward", "backward", "step"))
             progress.advance(done)
     progress.stage("deriving the sequential depth", None)
     field.take_depths()
+
+
+def _why_no_sweep(entry: Entry) -> str | None:
+    if not entry.spec.measure.sweep:
+        return "switched off (measure.sweep)"
+    if entry.workload is not None and entry.workload.compiled:
+        return "the model is compiled: every length would compile anew"
+    return None
 
 
 # Matching -------------------------------------------------------------------------------------
@@ -184,14 +176,16 @@ def _at_first(spec: Spec, plan: Plan) -> Spec:
 
 
 def _quantity(field: Field, index: int, spec: Spec, plan: Plan) -> int:
-    answer = field.workers[index].call("size", spec)
+    answer = field.describe(index, spec)
     if isinstance(answer, Failure):
         raise SeqprofError(f"--match {plan.match}: {answer.detail}")
-    assert isinstance(answer, Size)
     if plan.match == "params":
         return answer.parameters
     if answer.flops_per_step is None:
-        raise SeqprofError(f"--match flops: the FLOPs of {spec.model.name} are not known")
+        raise SeqprofError(
+            f"--match flops: the FLOPs of {spec.model.name} are not known: {answer.flops_reason}",
+            "match params or width instead",
+        )
     return answer.flops_per_step
 
 

@@ -7,7 +7,7 @@ with the phase that happened to run are worthless; a phase repeated for seconds 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import torch
@@ -45,19 +45,20 @@ def dwells(
     sampler: SampleSource,
     measure: MeasureSpec,
     origin_ns: int,
+    wanted: Sequence[DwellPhase] = ("forward", "backward", "step"),
 ) -> Iterator[Dwell]:
-    """Dwell on the forward, the backward and the whole step.
+    """Dwell on the forward, the backward and the whole step, or on those of them that are wanted.
 
     A phase that cannot be repeated alone (a compiled graph that may be walked only once) yields a
     dwell with the reason instead.
     """
-    phases: tuple[tuple[DwellPhase, Callable[[], Repeat]], ...] = (
-        ("forward", lambda: _forward_alone(step)),
-        ("backward", lambda: _backward_alone(step)),
-        ("step", lambda: step.run),
-    )
-    for phase, prepare in phases:
-        yield _dwell(phase, prepare, device, sampler, measure, origin_ns)
+    prepares: dict[DwellPhase, Callable[[], Repeat]] = {
+        "forward": lambda: _forward_alone(step),
+        "backward": lambda: _backward_alone(step),
+        "step": lambda: step.run,
+    }
+    for phase in wanted:
+        yield _dwell(phase, prepares[phase], device, sampler, measure, origin_ns)
         step.drop_gradients()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter_ns
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from seqprof.analysis.host_load import join_loads
 from seqprof.errors import EXIT_CANNOT_MEASURE, EXIT_INTERRUPTED, SeqprofError
 from seqprof.measure.answers import Dwelt, Failure, Prepared, Visit
 from seqprof.measure.candidates import Contender
@@ -18,7 +20,7 @@ from seqprof.recording import (
     DepthLaw,
     DeviceSamples,
     Dwell,
-    Environment,
+    HostLoad,
     Incident,
     PrefixPoint,
     Recording,
@@ -28,11 +30,18 @@ from seqprof.recording import (
 )
 from seqprof.spec import Spec
 
+if TYPE_CHECKING:
+    from seqprof.measure.dwell import DwellPhase
+
 _NS = 1e-9
 #: A visit takes steps for about this long, but no more steps than this.
 VISIT_S, MOST_STEPS = 0.05, 10
 #: A sweep is cut short after this.
 SWEEP_S = 2.0
+#: What was never timed (imports, a compilation, the first steps) is waited for so long …
+FIRST_PATIENCE_S = 600.0
+#: … and what is known to take t, for this many times t, but no less than so long.
+PATIENCE, LEAST_PATIENCE_S = 30.0, 60.0
 
 
 @dataclass(slots=True)
@@ -43,13 +52,16 @@ class Entry:
     label: str
     spec: Spec
     prepared: Prepared | None = None
+    prepare_s: float = math.inf
     steps: list[Step] = field(default_factory=list)
     warmup_wall_s: list[float] = field(default_factory=list)
+    cpu_clock: Literal["threads", "process"] = "threads"
     sweep: tuple[PrefixPoint, ...] = ()
     sweep_reason: str | None = "not taken"
     dwells: tuple[Dwell, ...] = ()
     samples: DeviceSamples = field(default_factory=DeviceSamples)
     depth: DepthLaw | None = None
+    loads: list[HostLoad] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     failed: bool = False
     workload: Workload | None = None
@@ -65,6 +77,11 @@ class Entry:
         return self.prepared is not None and not self.failed
 
     @property
+    def on_accelerator(self) -> bool:
+        """Whether it runs on one, as far as is known."""
+        return self.prepared is not None and self.prepared.environment.device.is_accelerator
+
+    @property
     def typical_s(self) -> float:
         """What a step takes, as far as is known."""
         if self.prepared is None:
@@ -76,8 +93,12 @@ class Entry:
         """Steps of one round."""
         return max(1, min(MOST_STEPS, math.ceil(VISIT_S / self.typical_s)))
 
-    def fail(self, kind: str, detail: str) -> None:
+    def fail(self, failure: Failure) -> None:
         """Take no more steps of it, and say why."""
+        self.skip(failure.kind, failure.detail)
+
+    def skip(self, kind: str, detail: str) -> None:
+        """Take no step of it, and say why."""
         self.failed = True
         self.incidents.append(Incident(kind=kind, detail=detail))
 
@@ -110,84 +131,114 @@ class Field:
 
     def wait_until_ready(self) -> None:
         """Wait for all imports: a process that still imports would hold up another's steps."""
-        for worker in self.workers:
-            worker.start("ready")
-        for index, worker in enumerate(self.workers):
+        for worker, contender in zip(self.workers, self.contenders, strict=True):
             try:
-                worker.finish()
+                worker.await_ready(FIRST_PATIENCE_S)
             except WorkerDiedError as death:
                 raise SeqprofError(
-                    f"the process of {self.contenders[index].label} did not start: {death}",
+                    f"the process of {contender.label} did not start: {death}",
                     exit_code=EXIT_CANNOT_MEASURE,
                 ) from death
 
-    def prepare(self, entry: Entry) -> None:
-        """Build, warm up and count; a point that does not fit into memory is a result."""
+    def describe(self, contender: int, spec: Spec) -> Workload | Failure:
+        """Build a model and its data only to say what they are."""
         try:
-            answer = self.workers[entry.contender].call("prepare", entry.key, entry.spec)
+            answer: Workload | Failure = self._call(contender, FIRST_PATIENCE_S, "describe", spec)
+        except WorkerDiedError as death:
+            self._replace_worker(contender)
+            return Failure(death.kind, str(death))
+        return answer
+
+    def prepare(self, entry: Entry) -> None:
+        """Build, warm up and count; a point that does not fit into memory is a result.
+
+        Raises:
+            SeqprofError: the spec asks for what does not exist or does not fit together.
+        """
+        spec, began_s = entry.spec, self.now_s
+        patience = FIRST_PATIENCE_S + spec.train.compile_timeout_s
+        answer = self._ask(entry, patience, "prepare", entry.key, spec)
+        if isinstance(answer, Failure):
+            entry.fail(answer)
+            described = answer.workload or self.describe(entry.contender, spec)
+            entry.workload = described if isinstance(described, Workload) else None
+            return
+        assert isinstance(answer, Prepared)
+        entry.prepare_s = self.now_s - began_s
+        entry.prepared, entry.workload = answer, answer.workload
+        entry.warmup_wall_s += answer.warmup_wall_s
+        entry.incidents += answer.incidents
+
+    def _call(self, contender: int, within_s: float, method: str, *arguments: Any) -> Any:
+        try:
+            return self.workers[contender].call(within_s, method, *arguments)
         except SeqprofError as error:
             if len(self.contenders) == 1:
                 raise
-            raise SeqprofError(
-                f"{entry.label}: {error.message}", error.hint, error.exit_code
-            ) from error
+            label = self.contenders[contender].label
+            raise SeqprofError(f"{label}: {error.message}", error.hint, error.exit_code) from error
+
+    def _ask(self, entry: Entry, within_s: float, method: str, *arguments: Any) -> Any:
+        """Return the answer of an entry's worker; of one that dies, a failure, and replace it."""
+        try:
+            return self._call(entry.contender, within_s, method, *arguments)
         except WorkerDiedError as death:
-            # What the system kills is nearly always the process that took the memory.
-            kind = "out_of_memory" if "SIGKILL" in str(death) else "step_failed"
-            entry.fail(kind, str(death))
+            entry.failed = True  # the next worker must not die of it too
             self._replace_worker(entry.contender)
-            return
-        if isinstance(answer, Failure):
-            entry.fail(answer.kind, answer.detail)
-            entry.workload = answer.workload
-            return
-        entry.prepared, entry.workload = answer, answer.workload
-        entry.warmup_wall_s += answer.warmup_wall_s
+            return Failure(death.kind, str(death))
 
     def _replace_worker(self, contender: int) -> None:
         """Go on after a death. The new one is of a group of its own."""
         group = WorkerGroup([self.contenders[contender].folder], self.origin_ns)
         self._groups.append(group)
         self.workers[contender] = group.workers[0]
+        with suppress(WorkerDiedError):  # then each call finds it dead, and says so
+            self.workers[contender].await_ready(FIRST_PATIENCE_S)
         for entry in self.entries:
             if entry.contender == contender and entry.ready:
                 self.prepare(entry)
 
     def visit(self, entry: Entry, round_: int) -> None:
         """Take one round's steps of an entry."""
-        worker = self.workers[entry.contender]
+        steps = entry.steps_per_visit
+        patience = _patience_s((steps + 1) * entry.typical_s)
+        answer = self._measure(entry, patience, "visit", entry.key, round_, steps)
+        if isinstance(answer, Visit):
+            entry.steps += answer.steps
+            entry.warmup_wall_s += answer.settling_s
+            if answer.cpu_clock == "process":  # one coarse round makes them all as coarse
+                entry.cpu_clock = "process"
+            entry.loads.append(answer.host)
+            entry.incidents += answer.incidents
+        else:
+            entry.fail(answer)
+
+    def _measure(self, entry: Entry, within_s: float, method: str, *arguments: Any) -> Any:
+        """As :meth:`_ask`, but in the middle of measuring no error ends it all."""
         try:
-            answer = worker.call("visit", entry.key, round_, entry.steps_per_visit)
-        except WorkerDiedError as death:
-            entry.fail("step_failed", str(death))
-            self._replace_worker(entry.contender)
-            return
-        if isinstance(answer, Failure):
-            entry.fail(answer.kind, answer.detail)
-            return
-        assert isinstance(answer, Visit)
-        entry.steps += answer.steps
-        entry.warmup_wall_s += answer.settling_s
+            return self._ask(entry, within_s, method, *arguments)
+        except SeqprofError as error:
+            return Failure("step_failed", error.message)
 
     def take_sweep(self, entry: Entry) -> None:
         """Take prefixes of the sequences, for the marginal cost."""
-        try:
-            answer = self.workers[entry.contender].call("sweep", entry.key, SWEEP_S)
-        except WorkerDiedError as death:
-            answer = Failure("step_failed", str(death))
-            self._replace_worker(entry.contender)
+        patience = _patience_s(SWEEP_S + entry.typical_s)
+        answer = self._measure(entry, patience, "sweep", entry.key, SWEEP_S)
         if isinstance(answer, Failure):
             entry.incidents.append(Incident(kind="sweep_failed", detail=answer.detail))
             entry.sweep_reason = answer.detail
-            return
-        entry.sweep, entry.sweep_reason = answer, None
+        else:
+            entry.sweep, entry.sweep_reason = answer, None
 
-    def take_dwells(self, entry: Entry) -> None:
-        """Repeat each phase for NVML; nothing without an accelerator."""
-        answer = self.workers[entry.contender].call("dwell", entry.key)
+    def take_dwells(self, entry: Entry, phases: Sequence[DwellPhase]) -> None:
+        """Repeat phases alone for NVML; nothing without an accelerator."""
+        patience = _patience_s(len(phases) * entry.spec.measure.dwell_s)
+        answer = self._measure(entry, patience, "dwell", entry.key, phases)
         if isinstance(answer, Dwelt):
             entry.dwells, entry.samples = answer.dwells, answer.samples
             entry.incidents += answer.incidents
+        else:
+            entry.incidents.append(Incident(kind="dwell_failed", detail=answer.detail))
 
     def take_depths(self) -> None:
         """Let all workers derive the sequential depth at once: nothing is timed any more."""
@@ -199,9 +250,9 @@ class Field:
             self.workers[contender].start("depths", [entry.key for entry in entries])
         for contender, entries in ready.items():
             try:
-                answer = self.workers[contender].finish()
-            except WorkerDiedError as death:
-                answer = Failure("step_failed", str(death))
+                answer = self.workers[contender].finish(FIRST_PATIENCE_S)
+            except (WorkerDiedError, SeqprofError) as error:
+                answer = Failure("step_failed", str(error))
             for index, entry in enumerate(entries):
                 if isinstance(answer, Failure):
                     entry.depth = _no_depth(entry, answer.detail)
@@ -233,12 +284,16 @@ class Field:
         Raises:
             SeqprofError: nothing was.
         """
-        environment = next((e.prepared.environment for e in self.entries if e.prepared), None)
-        if environment is None:
-            reasons = [incident.detail for e in self.entries for incident in e.incidents]
+        prepared = next((entry.prepared for entry in self.entries if entry.prepared), None)
+        if self.interrupted and not any(entry.steps for entry in self.entries):
             raise SeqprofError(
-                f"not a single step was measured: {reasons[0] if reasons else 'interrupted'}",
-                exit_code=EXIT_INTERRUPTED if self.interrupted else EXIT_CANNOT_MEASURE,
+                "interrupted before anything was measured", exit_code=EXIT_INTERRUPTED
+            )
+        if prepared is None:
+            raise SeqprofError(
+                "not a single step was measured: "
+                + "; ".join(f"{e.label}: {i.detail}" for e in self.entries for i in e.incidents),
+                exit_code=EXIT_CANNOT_MEASURE,
             )
         first = self.entries[0]
         return Recording(
@@ -247,27 +302,29 @@ class Field:
             command=command,
             spec=first.spec.model_dump(mode="json"),
             seed=first.spec.train.seed,
-            environment=environment,
-            trials=tuple(self._trial(entry, environment) for entry in self.entries),
-            timer_resolution_s=_timer_resolution_s(),
+            environment=prepared.environment,
+            trials=tuple(map(self._trial, self.entries)),
+            timer_resolution_s=prepared.timer_resolution_s,
             candidates=tuple(map(_candidate, self.entries)),
             baseline=baseline,
             matched=matched,
         )
 
-    def _trial(self, entry: Entry, environment: Environment) -> Trial:
+    def _trial(self, entry: Entry) -> Trial:
         prepared = entry.prepared
         return Trial(
             workload=entry.workload or self._unbuilt(entry),
             warmup_wall_s=tuple(entry.warmup_wall_s),
             steps=tuple(entry.steps),
             clock_origin_ns=self.origin_ns,
+            cpu_clock=entry.cpu_clock,
             timesteps_reason="`seqprof run` times timesteps; this was measured in bare steps",
             accounts=prepared.accounts if prepared else (),
             sweep=entry.sweep,
             sweep_reason=entry.sweep_reason,
             dwells=entry.dwells,
             samples=entry.samples,
+            host=join_loads(entry.loads),
             depth=entry.depth or _no_depth(entry, _why_not_taken(entry)),
             incidents=tuple(entry.incidents),
         )
@@ -290,13 +347,18 @@ class Field:
         )
 
 
+def _patience_s(expected_s: float) -> float:
+    """Return how long an answer is waited for; a busy machine may be many times slower."""
+    return max(LEAST_PATIENCE_S, PATIENCE * expected_s)
+
+
 def _no_depth(entry: Entry, reason: str) -> DepthLaw:
     timesteps = entry.workload.timesteps if entry.workload else entry.key[0]
     return DepthLaw(timesteps=timesteps, reason=reason)
 
 
 def _why_not_taken(entry: Entry) -> str:
-    return entry.incidents[0].detail if entry.incidents else "the measuring ended before it"
+    return entry.incidents[0].detail if entry.failed else "the measuring ended before it"
 
 
 def _candidate(entry: Entry) -> Candidate:
@@ -306,15 +368,5 @@ def _candidate(entry: Entry) -> Candidate:
         spec=entry.spec.model_dump(mode="json"),
         operations=prepared.operations if prepared else (),
         unflattened=prepared.unflattened if prepared else (),
+        threads=prepared.environment.threads if prepared else None,
     )
-
-
-def _timer_resolution_s(tries: int = 200) -> float:
-    """Smallest step of the host clock that was seen between two reads."""
-    steps = []
-    for _ in range(tries):
-        start = perf_counter_ns()
-        while (end := perf_counter_ns()) == start:
-            pass
-        steps.append(end - start)
-    return min(steps) * _NS

@@ -15,13 +15,18 @@ from typing import Any
 
 import seqprof
 from seqprof.errors import SeqprofError
+from seqprof.measure.answers import FailureKind
 
 #: Workers that were told to leave get this long before they are ended.
 PATIENCE_S = 2.0
 
 
 class WorkerDiedError(Exception):
-    """The process of a worker ended on its own, as when the system ran out of memory."""
+    """The process of a worker is no more: it ended on its own, or gave no answer and was ended."""
+
+    def __init__(self, kind: FailureKind, detail: str) -> None:
+        super().__init__(detail)
+        self.kind: FailureKind = kind
 
 
 class WorkerGroup:
@@ -55,16 +60,20 @@ class WorkerGroup:
         for worker, folder in zip(self.workers, folders, strict=True):
             worker.send((folder, origin_ns))
 
-    def how_it_ended(self, index: int) -> str:
+    def death_of(self, index: int) -> WorkerDiedError:
         """Wait for the end of a worker and word it."""
         with suppress(EOFError, ConnectionResetError):
             while index not in self._codes:
                 ended, code = self._deaths.recv()
                 self._codes[ended] = code
         code = self._codes.get(index, self._process.poll() or 0)
-        if code < 0:
-            return f"the process was ended by {signal.Signals(-code).name}"
-        return f"the process ended with exit code {code}"
+        if code == -signal.SIGKILL:
+            # What the system kills is nearly always the process that took the memory.
+            return WorkerDiedError(
+                "out_of_memory", "the process was ended by SIGKILL, as when memory is short"
+            )
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return WorkerDiedError("step_failed", f"the process ended {how}")
 
     def close(self) -> None:
         """End all workers, whatever they are doing."""
@@ -84,30 +93,47 @@ class RemoteWorker:
 
     def __init__(self, group: WorkerGroup, index: int, connection: Connection) -> None:
         self.group, self._index, self.connection = group, index, connection
+        self._process: int | None = None
+
+    def await_ready(self, within_s: float) -> None:
+        """Wait for its imports.
+
+        Raises:
+            WorkerDiedError: as :meth:`finish`.
+        """
+        self._process = self.finish(within_s)
 
     def start(self, method: str, *arguments: Any) -> None:
         """Let the worker begin; :meth:`finish` waits for what comes of it."""
         self.send((method, arguments))
 
-    def finish(self) -> Any:
-        """Return the answer.
+    def finish(self, within_s: float) -> Any:
+        """Return the answer, which must come in time: a worker that hangs is ended.
 
         Raises:
             SeqprofError: the candidate cannot be built or trained as asked.
             WorkerDiedError: there is no worker any more.
         """
         try:
+            if not self.connection.poll(within_s):
+                self._end()
+                raise WorkerDiedError("hung", f"no answer within {within_s:.0f} s; it was ended")
             answer = self.connection.recv()
         except (EOFError, ConnectionResetError) as error:
-            raise WorkerDiedError(self.group.how_it_ended(self._index)) from error
+            raise self.group.death_of(self._index) from error
         if isinstance(answer, SeqprofError):
             raise answer
         return answer
 
-    def call(self, method: str, *arguments: Any) -> Any:
+    def _end(self) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process, signal.SIGKILL)
+
+    def call(self, within_s: float, method: str, *arguments: Any) -> Any:
         """Start and finish; raises as :meth:`finish` does."""
         self.start(method, *arguments)
-        return self.finish()
+        return self.finish(within_s)
 
     def send(self, message: Any) -> None:
         """Send without waiting."""

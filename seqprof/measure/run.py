@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -32,6 +31,7 @@ from seqprof.measure.compiling import compile_model, try_compile
 from seqprof.measure.depth import depth_facts
 from seqprof.measure.device import choose_device, describe_device, describe_environment
 from seqprof.measure.dwell import dwells, first_line, worth_dwelling
+from seqprof.measure.outcome import Outcome, Progress
 from seqprof.measure.pairs import StepTimer, fastest_step_s, settled_garbage
 from seqprof.measure.profiled import Profiler
 from seqprof.measure.sweep import ROUNDS, prefix_lengths, sweep
@@ -60,23 +60,6 @@ from seqprof.workloads.step import TrainingStep
 
 #: Pairs that are taken however long they last, and measurements that every timestep should get.
 MINIMUM_PAIRS, SAMPLES_PER_TIMESTEP = 3, 5
-
-
-class Progress(Protocol):
-    """Told how the measuring goes, never inside a timed block."""
-
-    def stage(self, name: str, total: float | None) -> None: ...
-
-    def advance(self, done: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A recording and the exit code that tells how complete it is."""
-
-    recording: Recording
-    exit_code: int
-    trace_kept: bool = False
 
 
 @dataclass(slots=True)
@@ -432,7 +415,7 @@ class _Conductor:
     def _trial(self, samples: DeviceSamples, load: HostLoad) -> Trial:
         found = self._found
         return Trial(
-            workload=self._workload(),
+            workload=describe_workload(self._spec, self._built, self._step, self._compiled),
             warmup_wall_s=tuple(found.warmup),
             steps=tuple(found.steps),
             clock_origin_ns=self._origin_ns,
@@ -450,34 +433,36 @@ class _Conductor:
             host=load,
             depth=found.depth,
             profile=found.profile,
-            incidents=(*found.incidents, *self._slow_paths(), *self._timer.incidents),
+            incidents=(*found.incidents, *slow_paths(self._built.model), *self._timer.incidents),
         )
 
-    def _slow_paths(self) -> tuple[Incident, ...]:
-        model = self._built.model
-        told = model.body.slow_paths() if isinstance(model, SequenceModel) else ()
-        return (Incident(kind="slow_path", detail=" ".join(told)),) if told else ()
 
-    def _workload(self) -> Workload:
-        spec, facts = self._spec, self._built.facts
-        flops = facts.flops_per_step
-        return Workload(
-            model=spec.model.name or spec.model.target or "",
-            family=facts.family,
-            execution=facts.execution,
-            parameters=facts.parameters,
-            data=self._built.data.facts.description,
-            batch_size=self._step.batch_size,
-            timesteps=self._step.timesteps,
-            precision=spec.train.precision,
-            optimizer=spec.train.optimizer,
-            micro_batches=spec.train.accumulate,
-            truncate=spec.train.bptt.truncate,
-            checkpointed=spec.train.checkpoint,
-            compiled=self._compiled,
-            flops_per_step=flops,
-            flops_reason=facts.flops_reason,
-        )
+def slow_paths(model: torch.nn.Module) -> tuple[Incident, ...]:
+    """Tell what the model's library says of a slower implementation that it took."""
+    told = model.body.slow_paths() if isinstance(model, SequenceModel) else ()
+    return (Incident(kind="slow_path", detail=" ".join(told)),) if told else ()
+
+
+def describe_workload(spec: Spec, built: Built, step: TrainingStep, compiled: bool) -> Workload:
+    """Say what is trained, as it was built."""
+    facts = built.facts
+    return Workload(
+        model=spec.model.name or spec.model.target or "",
+        family=facts.family,
+        execution=facts.execution,
+        parameters=facts.parameters,
+        data=built.data.facts.description,
+        batch_size=step.batch_size,
+        timesteps=step.timesteps,
+        precision=spec.train.precision,
+        optimizer=spec.train.optimizer,
+        micro_batches=spec.train.accumulate,
+        truncate=spec.train.bptt.truncate,
+        checkpointed=spec.train.checkpoint,
+        compiled=compiled,
+        flops_per_step=facts.flops_per_step,
+        flops_reason=facts.flops_reason,
+    )
 
 
 _HINTS = {

@@ -3,30 +3,39 @@
 ::
 
     start | prepare, small first | rounds, each in an order of its own | the widest again … | depths
+          |<------------------------------- --budget -------------------------------------->|
 
 A point that runs out of memory is a result; larger ones of the same candidate are not tried. Once
 every point has its first rounds, what is left of the budget goes to the point whose interval is
-widest.
+widest. On an accelerator a part of it is kept for a dwell on each point.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from seqprof.analysis.rounds import relative_width
+from seqprof.analysis.statistics import SMALLEST_INTERVAL
 from seqprof.errors import SeqprofError
 from seqprof.measure.candidates import Contender, at_point
-from seqprof.measure.compare import Outcome, Progress, refuse_broken
+from seqprof.measure.compare import refuse_broken
 from seqprof.measure.field import Entry, Field
+from seqprof.measure.outcome import Outcome, Progress
+from seqprof.recording import DeviceSamples
 
 #: Rounds of every point before the widest interval decides: what an interval needs.
-FIRST_ROUNDS = 5
-#: A point is known well enough when its rounds spread so little.
+FIRST_ROUNDS = SMALLEST_INTERVAL
+#: A point is known well enough when half of its interval is this share of its value.
 NARROW = 0.01
 MOST_ROUNDS = 30
+#: A point that is warm so soon is tried even when the budget is spent.
+QUICK_S = 2.0
+#: Most of the budget that may be kept for dwells.
+DWELL_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +72,9 @@ def measure_scaling(scaling: Scaling, command: str, progress: Progress) -> Outco
                 for length, batch in points_of(contender, scaling):
                     spec = at_point(contender.spec, length, batch)
                     field.entries.append(Entry(index, contender.label, spec))
-            _prepare(field, progress)
-            _measure(field, scaling.budget_s, progress)
+            _prepare(field, scaling.budget_s, progress)
+            _measure(field, scaling.budget_s - _kept_for_dwells(field, scaling.budget_s), progress)
+            _take_dwells(field, scaling.budget_s, progress)
             progress.stage("deriving the sequential depth", None)
             field.take_depths()
         except KeyboardInterrupt:
@@ -84,96 +94,149 @@ def points_of(contender: Contender, scaling: Scaling) -> list[tuple[int, int]]:
     batches = scaling.batches or (data.batch_size,)
     points = list(product(lengths, batches))
     if scaling.constant_tokens:
-        points = [(n, batch * lengths[0] // n) for n, batch in points]
+        points = [(n, batches[0] * lengths[0] // n) for n in lengths]
+        if len(batches) > 1:
+            raise SeqprofError(
+                "--constant-tokens: the batch follows from the length; --batch gives it at the "
+                f"shortest one, so it takes one number, not {len(batches)}"
+            )
         if any(batch < 1 for _, batch in points):
             raise SeqprofError(
                 f"--constant-tokens: {batches[0]} sequences of {lengths[0]} timesteps have fewer "
                 f"tokens than one sequence of {lengths[-1]}",
-                f"raise --batch to {lengths[-1] // lengths[0]} or more",
+                f"raise --batch to {math.ceil(lengths[-1] / lengths[0])} or more",
             )
-    return sorted(points, key=lambda point: (point[0] * point[1], point))
+    return sorted(points)
 
 
-def _prepare(field: Field, progress: Progress) -> None:
-    progress.stage("warming up, small points first", len(field.entries))
-    for done, entry in enumerate(list(field.entries), start=1):
-        smaller = _exhausted(entry, field.entries)
-        if smaller is None:
+def _prepare(field: Field, budget_s: float, progress: Progress) -> None:
+    by_size = sorted(field.entries, key=lambda entry: math.prod(entry.key))
+    for done, entry in enumerate(by_size):
+        left_s = budget_s - field.now_s
+        progress.stage(f"warming up, {_seconds(left_s)} left", len(by_size))
+        progress.advance(done)
+        skip = why_not_tried(entry, field.entries, left_s)
+        if skip is None:
             field.prepare(entry)
         else:
-            timesteps, batch = smaller.key
-            entry.fail(
-                "out_of_memory",
-                f"not tried: T = {timesteps} with batch {batch} ran out of memory",
-            )
-        progress.advance(done)
+            entry.skip(*skip)
     for index in range(len(field.contenders)):
-        own = [entry for entry in field.entries if entry.contender == index]
+        own = [entry for entry in by_size if entry.contender == index]
         if not any(entry.ready for entry in own):
             refuse_broken(own[0])
 
 
-def _exhausted(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
-    """Return a point of the same candidate that is not larger and ran out of memory."""
-    for other in entries:
-        if other is entry:
-            return None
-        same = other.contender == entry.contender
-        inside = all(a <= b for a, b in zip(other.key, entry.key, strict=True))
-        if same and inside and any(i.kind == "out_of_memory" for i in other.incidents):
-            return other
+def why_not_tried(entry: Entry, entries: Sequence[Entry], left_s: float) -> tuple[str, str] | None:
+    """Return kind and reason of not even trying a point; None where it is to be tried."""
+    own = [other for other in entries if other.contender == entry.contender]
+    inside = [o for o in own if all(a <= b for a, b in zip(o.key, entry.key, strict=True))]
+    for other in inside:
+        if any(incident.kind == "out_of_memory" for incident in other.incidents):
+            timesteps, batch = other.key
+            return "out_of_memory", f"not tried: T = {timesteps} with batch {batch} ran out"
+    # A larger point takes longer, at least in proportion to its tokens.
+    expected_s = max(
+        (o.prepare_s * math.prod(entry.key) / math.prod(o.key) for o in inside if o.ready),
+        default=0.0,
+    )
+    if expected_s > max(left_s, QUICK_S):
+        return "budget_spent", (
+            f"not tried: warming it up takes {_seconds(expected_s)} or more, and "
+            f"{_seconds(left_s)} of the budget were left"
+        )
     return None
 
 
-def _measure(field: Field, budget_s: float, progress: Progress) -> None:
-    order = random.Random(field.entries[0].spec.train.seed)
-    taken = dict.fromkeys(range(len(field.entries)), 0)
-    left = budget_s
+def _seconds(value: float) -> str:
+    return f"{max(0.0, value):.0f} s"
+
+
+def _measure(field: Field, until_s: float, progress: Progress) -> None:
+    turns = Turns(len(field.entries), field.entries[0].spec.train.seed)
+
+    def width(index: int) -> float:
+        return relative_width(field.entries[index].steps)
+
+    def cost_s(index: int) -> float:
+        entry = field.entries[index]
+        return entry.typical_s * (entry.steps_per_visit + 1)
+
     while True:
-        ready = [i for i, entry in enumerate(field.entries) if entry.ready]
-        batch = _next_visits(field.entries, ready, taken, left, order)
-        if not batch:
+        left_s = until_s - field.now_s
+        ready = [index for index, entry in enumerate(field.entries) if entry.ready]
+        index = turns.next(ready, left_s, width, cost_s)
+        if index is None:
             return
-        for index in batch:
-            left = budget_s - field.now_s
-            if left < 0 and all(taken[i] for i in ready):
-                return
-            seconds = max(0, round(left))
-            progress.stage(f"measuring, {seconds} s left", budget_s)
-            progress.advance(min(budget_s, field.now_s))
-            field.visit(field.entries[index], taken[index])
-            taken[index] += 1
+        progress.stage(f"measuring, {_seconds(left_s)} left", until_s)
+        progress.advance(min(until_s, field.now_s))
+        field.visit(field.entries[index], turns.taken[index])
+        turns.taken[index] += 1
 
 
-def _next_visits(
-    entries: Sequence[Entry],
-    ready: Sequence[int],
-    taken: dict[int, int],
-    left: float,
-    order: random.Random,
-) -> list[int]:
-    """Return a whole round in a new order at first; later the point with the widest spread."""
-    first = [index for index in ready if taken[index] < FIRST_ROUNDS]
-    if first:
-        return order.sample(first, len(first))
-    wide = [
-        (spread(entries[index]), index)
-        for index in ready
-        if taken[index] < MOST_ROUNDS and _cost(entries[index]) < left
-    ]
-    widest = max(wide, default=(0.0, -1))
-    return [widest[1]] if widest[0] > NARROW else []
+class Turns:
+    """Decides which point is visited next. Knows neither clock nor worker.
+
+    Attributes:
+        taken: visits of each point, which the caller counts.
+    """
+
+    def __init__(self, points: int, seed: int) -> None:
+        self.taken = [0] * points
+        self._order = random.Random(seed)
+        self._round: list[int] = []
+
+    def next(
+        self,
+        ready: Iterable[int],
+        left_s: float,
+        width: Callable[[int], float],
+        cost_s: Callable[[int], float],
+    ) -> int | None:
+        """Return a point: the next of a round in random order, later the one known worst.
+
+        Args:
+            ready: points that can be visited.
+            left_s: of the budget; negative when it is spent.
+            width: half of a point's interval over its value.
+            cost_s: of one visit.
+
+        Returns:
+            None when all is known well enough, or the budget is spent and every point was visited.
+        """
+        ready = set(ready)
+        if left_s < 0.0 and all(self.taken[index] for index in ready):
+            return None
+        self._round = [index for index in self._round if index in ready]
+        if not self._round:
+            few = sorted(index for index in ready if self.taken[index] < FIRST_ROUNDS)
+            self._round = self._order.sample(few, len(few))
+        if self._round:
+            return self._round.pop()
+        wide = [
+            (width(index), index)
+            for index in sorted(ready)
+            if self.taken[index] < MOST_ROUNDS and cost_s(index) < left_s
+        ]
+        widest = max(wide, default=(0.0, -1))
+        return widest[1] if widest[0] > NARROW else None
 
 
-def _cost(entry: Entry) -> float:
-    return entry.typical_s * (entry.steps_per_visit + 1)
+# Dwells ---------------------------------------------------------------------------------------
 
 
-def spread(entry: Entry) -> float:
-    """Return how uncertain an entry's median is: half the middle half of its steps over √n."""
-    walls = sorted(step.wall_s for step in entry.steps)
-    quarter = len(walls) // 4
-    middle = walls[-1 - quarter] - walls[quarter]
-    rounds = len({step.pair for step in entry.steps})
-    centre: float = walls[len(walls) // 2]
-    return middle / 2 / centre / math.sqrt(rounds)
+def _kept_for_dwells(field: Field, budget_s: float) -> float:
+    wanted_s = sum(e.spec.measure.dwell_s for e in field.entries if e.ready and e.on_accelerator)
+    return min(wanted_s, DWELL_SHARE * budget_s)
+
+
+def _take_dwells(field: Field, budget_s: float, progress: Progress) -> None:
+    """Repeat the step of each point for NVML, as long as the budget lasts."""
+    entries = [entry for entry in field.entries if entry.ready and entry.on_accelerator]
+    for done, entry in enumerate(entries):
+        left_s = budget_s - field.now_s
+        progress.stage(f"dwelling on each step for NVML, {_seconds(left_s)} left", len(entries))
+        progress.advance(done)
+        if entry.spec.measure.dwell_s > left_s:
+            entry.samples = DeviceSamples(reason="the budget was spent before a dwell on it")
+        elif entry.ready:
+            field.take_dwells(entry, ("step",))

@@ -15,43 +15,44 @@ Ctrl-C reaches the parent only; a worker whose parent is gone reads the end of t
 from __future__ import annotations
 
 import gc
-import math
 import os
 import sys
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from seqprof.errors import SeqprofError
-from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
-from seqprof.instruments.memory import PeakMemory, peak_memory
-from seqprof.instruments.operations import OperationCounter, launches
-from seqprof.measure.answers import Dwelt, Failure, Prepared, Size, Visit
+from seqprof.instruments.clocks import NS, host_clock_ns, synchronize, timer_resolution_s
+from seqprof.instruments.memory import release
+from seqprof.instruments.operations import OperationTallies
+from seqprof.measure.account import account
+from seqprof.measure.answers import Dwelt, Failure, FailureKind, Prepared, Visit
+from seqprof.measure.compiling import compile_model, try_compile
 from seqprof.measure.depth import depth_at_lengths
 from seqprof.measure.device import choose_device, describe_device, describe_environment
-from seqprof.measure.dwell import dwells, first_line, worth_dwelling
+from seqprof.measure.dwell import DwellPhase, dwells, first_line, worth_dwelling
 from seqprof.measure.pairs import StepTimer
-from seqprof.measure.run import user_frame
+from seqprof.measure.run import describe_workload, slow_paths, user_frame
 from seqprof.measure.sweep import sweep
 from seqprof.recording import (
     DepthLaw,
     Dwell,
+    Incident,
     OperationCount,
-    Phase,
     PhaseAccount,
     PrefixPoint,
     Workload,
 )
 from seqprof.samplers.device import DeviceSampler
+from seqprof.samplers.host import HostMeter
 from seqprof.spec import Spec
 from seqprof.workloads.build import Built, build
 from seqprof.workloads.heads import Loss
@@ -67,7 +68,7 @@ class _Point:
     step: TrainingStep
     loss: Loss
     timer: StepTimer
-    typical_s: float = math.inf
+    typical_s: float
 
 
 @dataclass(slots=True)
@@ -75,22 +76,23 @@ class Worker:
     """Measures the points of one candidate.
 
     A point is a length and a batch size; its key is ``(timesteps, batch_size)``. The points share
-    one model, so that many of them need no more memory than one.
+    one model and one optimizer, so that many of them need no more memory than one.
     """
 
     folder: Path
     origin_ns: int
     _points: dict[tuple[int, int], _Point] = field(default_factory=dict)
     _model: nn.Module | None = None
+    _optimizer: torch.optim.Optimizer | None = None
+    _compiled: bool = False
+    _incidents: tuple[Incident, ...] = ()
     preparing: Workload | None = None
 
-    def ready(self) -> None:
-        """Answer, which takes as long as the imports do."""
-
-    def size(self, spec: Spec) -> Size:
-        """Build a model only to say how large it is."""
-        facts = build(spec, self.folder).facts
-        return Size(facts.parameters, facts.flops_per_step)
+    def describe(self, spec: Spec) -> Workload:
+        """Build a model and its data only to say what they are."""
+        built = build(spec, self.folder)
+        step = TrainingStep(built, spec, torch.device("cpu"))
+        return describe_workload(spec, built, step, self._compiled)
 
     def prepare(self, key: tuple[int, int], spec: Spec) -> Prepared:
         """Warm a point up and count one step of it."""
@@ -98,20 +100,18 @@ class Worker:
         self.preparing = None
         if spec.measure.threads is not None:
             torch.set_num_threads(spec.measure.threads)
-        built = build(spec, self.folder)
-        if self._model is None:
-            self._model = built.model.to(device).train()
-        built = replace(built, model=self._model)
+        built = self._build(spec, device)
         torch.manual_seed(spec.train.seed)
-        step = TrainingStep(built, spec, device)
-        self.preparing = _workload(spec, built, step)
+        step = TrainingStep(built, spec, device, self._optimizer)
+        self._optimizer = step.optimizer
+        self.preparing = describe_workload(spec, built, step, self._compiled)
         step.drop_gradients()  # of a point that failed in the middle
-        point = _Point(spec, step, built.loss, StepTimer(step, device, (), self.origin_ns))
         warmup = [_timed(step, device) for _ in range(spec.measure.warmup)]
-        point.typical_s = min(warmup)
-        accounts, operations = _count(step, device)
-        self._points[key] = point
-        _reset(device)
+        accounts, operations = _count(step, device, self._compiled)
+        timer = StepTimer(step, device, (), self.origin_ns)
+        self._points[key] = _Point(spec, step, built.loss, timer, min(warmup))
+        gc.freeze()  # a full collection would hit a few timed steps at random
+        incidents, self._incidents = self._incidents, ()
         return Prepared(
             workload=self.preparing,
             environment=describe_environment(describe_device(device), self.folder),
@@ -119,17 +119,43 @@ class Worker:
             accounts=accounts,
             operations=operations,
             unflattened=unflattened(step.model) if device.type == "cuda" else (),
+            incidents=incidents,
+            timer_resolution_s=timer_resolution_s(),
         )
+
+    def _build(self, spec: Spec, device: torch.device) -> Built:
+        """Build a point on the model of the first one, which is compiled where that is asked."""
+        built = build(spec, self.folder)
+        if self._model is None:
+            if spec.train.compile:
+                incident = try_compile(spec, self.folder, device)
+                self._compiled = incident is None
+                self._incidents += (incident,) if incident is not None else ()
+            self._incidents += slow_paths(built.model)
+            built.model.to(device).train()
+            if self._compiled:
+                compile_model(built, spec)
+            self._model = built.model
+        return replace(built, model=self._model)
 
     def visit(self, key: tuple[int, int], round_: int, steps: int) -> Visit:
         """Take the steps of one round."""
         point = self._points[key]
         _start_on_core(round_)
+        meter = HostMeter()
         settling: tuple[float, ...] = ()
         if point.typical_s < SETTLE_BELOW_S:
             settling = (_timed(point.step, choose_device(point.spec.measure.device)),)
         taken = tuple(point.timer.run("bare", round_) for _ in range(steps))
-        return Visit(taken, settling)
+        incidents = tuple(point.timer.incidents)
+        point.timer.incidents.clear()
+        return Visit(
+            steps=taken,
+            settling_s=settling,
+            cpu_clock="threads" if point.timer.phases.cpu_clock.exact else "process",
+            host=meter.stop(),
+            incidents=incidents,
+        )
 
     def sweep(self, key: tuple[int, int], max_s: float) -> tuple[PrefixPoint, ...]:
         """Take prefixes of the sequences, for the marginal cost; stop after ``max_s``."""
@@ -138,8 +164,8 @@ class Worker:
         events, seed = point.timer.events, point.spec.train.seed
         return tuple(sweep(point.step, device, events, seed, max_s))
 
-    def dwell(self, key: tuple[int, int]) -> Dwelt:
-        """Repeat each phase for NVML; nothing without an accelerator."""
+    def dwell(self, key: tuple[int, int], phases: Sequence[DwellPhase]) -> Dwelt:
+        """Repeat phases alone for NVML; nothing without an accelerator."""
         point = self._points[key]
         device = choose_device(point.spec.measure.device)
         measure = point.spec.measure
@@ -147,7 +173,7 @@ class Worker:
         found: list[Dwell] = []
         with sampler:
             if device.type != "cpu" and worth_dwelling(sampler):
-                found += dwells(point.step, device, sampler, measure, self.origin_ns)
+                found += dwells(point.step, device, sampler, measure, self.origin_ns, phases)
             samples, incidents, _ = sampler.finish()
         return Dwelt(tuple(found), samples, tuple(incidents))
 
@@ -158,16 +184,11 @@ class Worker:
         """
         points = [self._points[key] for key in keys]
         lengths = [point.step.timesteps for point in points]
-        if points[0].spec.train.compile:
+        if self._compiled:
             reason = "the model is compiled: its operations are merged into others"
             return tuple(DepthLaw(timesteps=length, reason=reason) for length in lengths)
         step, train = points[0].step, points[0].spec.train
         return depth_at_lengths(step.model, points[0].loss, train, step.next_batch(), lengths)
-
-    def forget(self, key: tuple[int, int]) -> None:
-        """Free a point's data and optimizer state."""
-        del self._points[key]
-        gc.collect()
 
 
 def _start_on_core(round_: int) -> None:
@@ -191,109 +212,28 @@ def _timed(step: TrainingStep, device: torch.device) -> float:
     return (host_clock_ns() - start) * NS
 
 
-def _reset(device: torch.device) -> None:
-    gc.collect()
-    if device.type != "cpu":
-        torch.accelerator.memory.empty_cache()
-
-
-def _workload(spec: Spec, built: Built, step: TrainingStep) -> Workload:
-    facts = built.facts
-    return Workload(
-        model=spec.model.name or spec.model.target or "",
-        family=facts.family,
-        execution=facts.execution,
-        parameters=facts.parameters,
-        data=built.data.facts.description,
-        batch_size=step.batch_size,
-        timesteps=step.timesteps,
-        precision=spec.train.precision,
-        optimizer=spec.train.optimizer,
-        micro_batches=spec.train.accumulate,
-        truncate=spec.train.bptt.truncate,
-        checkpointed=spec.train.checkpoint,
-        flops_per_step=facts.flops_per_step,
-        flops_reason=facts.flops_reason,
-    )
-
-
-class _NamedOperations(OperationCounter):  # type: ignore[no-untyped-call]
-    """Counts launching operations by name, and keeps the size of what they return."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: Counter[str] = Counter()
-        self.largest: dict[str, int] = {}
-
-    def __torch_dispatch__(
-        self,
-        func: torch._ops.OpOverload,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        call: Callable[..., Any] = func
-        result = call(*args, **(kwargs or {}))
-        if launches(func):
-            self.count += 1
-            name = func._schema.name
-            self.calls[name] += 1
-            if isinstance(result, torch.Tensor):
-                self.largest[name] = max(self.largest.get(name, 0), result.numel())
-        return result
-
-
-class _Counted:
-    """Reads operations and peak memory at every phase boundary of one untimed step."""
-
-    def __init__(self, operations: _NamedOperations, memory: PeakMemory | None) -> None:
-        self._operations, self._memory = operations, memory
-        self._running: Phase | None = None
-        self.by_phase: dict[Phase, Counter[str]] = {}
-        self.peaks: dict[Phase, int] = {}
-
-    def enter(self, phase: Phase) -> None:
-        self.end()
-        self._running = phase
-        self._operations.calls = Counter()
-        if self._memory is not None:
-            self._memory.reset()
-
-    def end(self) -> None:
-        phase, self._running = self._running, None
-        if phase is None:
-            return
-        self.by_phase[phase] = self.by_phase.get(phase, Counter()) + self._operations.calls
-        if self._memory is not None:
-            self.peaks[phase] = max(self.peaks.get(phase, 0), self._memory.peak_bytes())
-
-
 def _count(
-    step: TrainingStep, device: torch.device
+    step: TrainingStep, device: torch.device, compiled: bool
 ) -> tuple[tuple[PhaseAccount, ...], tuple[OperationCount, ...]]:
-    memory, reason = peak_memory(device)
-    operations = _NamedOperations()
-    counted = _Counted(operations, memory)
-    with operations:
-        step.run(counted)
-    accounts = tuple(
-        PhaseAccount(
-            phase=phase,
-            operations=calls.total(),
-            peak_memory_bytes=counted.peaks.get(phase),
-            memory_method=memory.method if memory is not None else None,
-            reason=reason,
-        )
-        for phase, calls in counted.by_phase.items()
-    )
+    """Count one step: operations and peak memory of each phase, and operations by name."""
+    release(device)
+    tallies = OperationTallies(step.timesteps)
+    accounts, _ = account(step, device, (), 0, compiled, tallies)
     phases: tuple[Literal["forward", "backward"], ...] = ("forward", "backward")
     names = tuple(
         OperationCount(
-            phase=phase, name=name, calls=calls, largest_output=operations.largest.get(name, 0)
+            phase=phase,
+            name=name,
+            calls=tally.calls,
+            sliced=tally.sliced,
+            sliced_bytes=tally.sliced_bytes,
         )
         for phase in phases
-        for name, calls in counted.by_phase[phase].most_common()
+        for name, tally in sorted(
+            tallies.by_phase.get(phase, {}).items(), key=lambda item: -item[1].calls
+        )
     )
+    release(device)
     return accounts, names
 
 
@@ -317,13 +257,17 @@ def failure(error: Exception, workload: Workload | None) -> Failure:
     short = isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         "can't allocate memory" in str(error) or "not enough memory" in str(error)
     )
-    kind: Literal["out_of_memory", "step_failed"] = "out_of_memory" if short else "step_failed"
+    kind: FailureKind = "out_of_memory" if short else "step_failed"
     return Failure(kind, f"{user_frame(error)}{type(error).__name__}: {text}", workload)
 
 
 def serve(connection: Connection) -> None:
-    """Answer the parent until it hangs up: ``(method, arguments)`` in, the result out."""
+    """Answer the parent until it hangs up: ``(method, arguments)`` in, the result out.
+
+    Before that, what the worker starts with is received and the number of its process sent.
+    """
     worker = Worker(*connection.recv())
+    connection.send(os.getpid())  # the imports are done
     while True:
         try:
             method, arguments = connection.recv()

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from seqprof.analysis.caveats import Caveat
 from seqprof.analysis.compared import CandidateSummary, ComparedSummary, LengthSummary, noisy
 from seqprof.analysis.statistics import Estimate
-from seqprof.analysis.wording import PLAIN_DIGITS, decimals, digits_of, rounded
+from seqprof.analysis.wording import digits_of, rounded, span
 from seqprof.reports import quantities as q
+from seqprof.reports.caveats_console import print_caveats, print_essentials
+from seqprof.reports.escaping import printable
 from seqprof.reports.layout import heading, pairs, paragraph, print_to
 
 _BEST, _WORST = "green", "red"
-_VERDICTS = {"faster": "green", "slower": "red"}
-_SEVERITIES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
-_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+_VERDICTS = {"faster": "green", "slower": "red", "failed": "yellow"}
 _KERNELS = {
-    "fused": "fused primitive",
-    "unrolled": "unrolled loop",
-    "whole_sequence": "whole sequence",
+    "fused": "fused\nprimitive",
+    "unrolled": "unrolled\nloop",
+    "whole_sequence": "whole\nsequence",
+    "compiled": "compiled",
     "unknown": q.NOTHING,
 }
+_MATCHED = {"width": "hidden size", "params": "parameters", "flops": "FLOPs per step"}
+#: A longer label is broken in the head of its column.
+_LONG_LABEL = 14
+#: Spaces between two columns.
+_GAP = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,72 +58,88 @@ def print_comparison(
 
 def render(summary: ComparedSummary, console: Console, *, quiet: bool = False) -> None:
     """Print the report, or with ``quiet`` only what it comes to."""
-    if not quiet:
-        _header(summary, console)
-        for length in summary.lengths:
-            _length(length, summary, console)
-        paragraph(
-            console,
-            "* derived: marginal cost from a sweep of prefix lengths, not timed one by one. "
-            "~ noisy: half of the interval is 5 % of the value or more. "
-            "Depth: operations on the longest chain in which each awaits the one before; derived, "
-            "from shapes alone.",
-            style="dim",
-        )
-        print_caveats(summary.caveats, console)
-        heading(console, "In short")
+    if quiet:
+        print_essentials(summary.sentences, summary.caveats, console)
+        return
+    _header(summary, console)
+    for length in summary.lengths:
+        _length(length, console)
+    for remark in _remarks(summary):
+        paragraph(console, remark, style="dim")
+    print_caveats(summary.caveats, console)
+    heading(console, "In short")
     for sentence in summary.sentences:
         paragraph(console, sentence)
-    if quiet:
-        for caveat in summary.caveats:
-            if caveat.severity != "note":
-                paragraph(console, f"{caveat.severity}: {caveat.text} ({caveat.evidence})")
 
 
 def _header(summary: ComparedSummary, console: Console) -> None:
     environment = summary.environment
+    everyone = [candidate for length in summary.lengths for candidate in length.candidates]
+    rounds = [c.against_baseline.rounds for c in everyone if c.against_baseline]
+    threads = sorted({c.threads for c in everyone if c.threads} or {environment.threads})
     console.print(Text(f"seqprof {environment.seqprof} compare", style="bold"))
-    rounds = {
-        c.against_baseline.rounds
-        for length in summary.lengths
-        for c in length.candidates
-        if c.against_baseline
-    }
-    matched = {None: "nothing was adjusted", "width": "hidden size", "params": "parameters"}
-    equal = matched.get(summary.matched, "FLOPs per step")
     pairs(
         console,
         [
             ("baseline", summary.baseline),
-            ("matched", equal if summary.matched else f"{equal} (--match)"),
+            ("matched", matched_in_words(summary)),
             ("held equal", " · ".join(summary.held_equal) or "nothing"),
             ("device", environment.device.name),
-            ("threads", f"{environment.threads} on {environment.cores} cores"),
+            ("threads", f"{' or '.join(map(str, threads))} on {environment.cores} cores"),
             ("software", f"torch {environment.torch} · Python {environment.python}"),
             ("rounds", f"{max(rounds, default=0)}, interleaved, a process for each candidate"),
         ],
     )
 
 
-def _length(length: LengthSummary, summary: ComparedSummary, console: Console) -> None:
-    heading(console, f"T = {length.timesteps}, batch {length.batch_size}")
-    rows = _rows(length, summary.baseline)
-    names = max(len(row.name) for row in rows) + 2
-    chunk: list[CandidateSummary] = []
+def matched_in_words(summary: ComparedSummary) -> str:
+    """Say what `--match` made equal, and how nearly."""
+    if summary.matched is None:
+        return "nothing was adjusted (--match)"
+    name = _MATCHED[summary.matched]
+    if summary.matched_within is None:
+        return name
+    return f"{name}, within {math.ceil(1000 * summary.matched_within) / 10:.1f} %"
+
+
+def _remarks(summary: ComparedSummary) -> list[str]:
+    first = summary.lengths[0].candidates[0]
+    busy = {
+        "nvml_utilization": "Busy: NVML's utilization while the whole step was repeated.",
+        "core_busy_fraction": "Cores busy: process CPU time / (wall time × threads); without an "
+        "accelerator the processor stands in for it.",
+    }
+    memory = {
+        "allocator": "Peak memory: the allocator's.",
+        "resident_set": "Peak memory: of the whole process, Python and torch included.",
+    }
+    return [
+        "* derived: marginal cost from a sweep of prefix lengths, not timed one by one. "
+        "~ noisy: half of the interval is 5 % of the value or more. "
+        f"{busy[first.busy_source]} {memory.get(first.peak_memory.method, '')} "
+        "Depth: operations on the longest chain in which each awaits the one before; derived, "
+        "from shapes alone."
+    ]
+
+
+def _length(length: LengthSummary, console: Console) -> None:
+    heading(console, f"T = {length.timesteps:,}, batch {length.batch_size:,}")
+    rows = _rows(length)
+    for chunk in _chunks(rows, length.candidates, console.width):
+        console.print(_table(rows, chunk, length.candidates))
     for candidate in length.candidates:
-        if chunk and names + _width(rows, [*chunk, candidate]) > console.width:
-            console.print(_table(rows, chunk, length.candidates))
-            chunk = []
-        chunk.append(candidate)
-    console.print(_table(rows, chunk, length.candidates))
-    failed = [c for c in length.candidates if c.failed]
-    for candidate in failed:
-        paragraph(console, f"{candidate.label}: {candidate.failed}", style="yellow")
-    reasons = q.reasons(
+        if candidate.failed:
+            paragraph(console, f"{candidate.label}: {candidate.failed}", style="yellow")
+    for reason in _reasons([c for c in length.candidates if not c.failed]):
+        paragraph(console, f"{q.NOTHING} {reason}", style="dim")
+
+
+def _reasons(measured: Sequence[CandidateSummary]) -> list[str]:
+    """Say why cells are empty."""
+    told = q.reasons(
         [
             (name, estimate)
-            for c in length.candidates
-            if not c.failed
+            for c in measured
             for name, estimate in (
                 ("busy", c.busy),
                 ("FLOP/s", c.flops_per_s),
@@ -125,45 +149,85 @@ def _length(length: LengthSummary, summary: ComparedSummary, console: Console) -
             )
         ]
     )
-    depths = [(c.label, c.depth.reason) for c in length.candidates if c.depth and not c.failed]
-    reasons += [f"depth of {label}: {reason}" for label, reason in depths if reason]
-    for reason in reasons:
-        paragraph(console, f"{q.NOTHING} {reason}", style="dim")
+    depths: dict[str, list[str]] = {}
+    for c in measured:
+        if c.depth and c.depth.reason:
+            depths.setdefault(c.depth.reason, []).append(c.label)
+    return told + [f"depth of {', '.join(who)}: {reason}" for reason, who in depths.items()]
+
+
+def _chunks(
+    rows: Sequence[_Row], candidates: Sequence[CandidateSummary], width: int
+) -> list[Sequence[CandidateSummary]]:
+    """Return the candidates in as few tables as fit, of about equally many columns each."""
+    for tables in range(1, len(candidates) + 1):
+        size = math.ceil(len(candidates) / tables)
+        chunks = [candidates[start : start + size] for start in range(0, len(candidates), size)]
+        if all(_width(rows, chunk) <= width for chunk in chunks):
+            return chunks
+    return [[candidate] for candidate in candidates]
 
 
 def _width(rows: Sequence[_Row], candidates: Sequence[CandidateSummary]) -> int:
-    return sum(max(len(c.label), *(len(row.show(c)) for row in rows)) + 2 for c in candidates)
+    names = max(cell_len(row.name) for row in rows)
+    columns = (max(map(_widest, (head(c.label), *(r.show(c) for r in rows)))) for c in candidates)
+    return names + sum(column + _GAP for column in columns)
 
 
-def _rows(length: LengthSummary, baseline: str) -> list[_Row]:
+def _widest(cell: str) -> int:
+    return max(cell_len(line) for line in cell.split("\n"))
+
+
+def head(label: str) -> str:
+    """Break a long label behind its folder and before its form, as a column's head."""
+    label = printable(label)
+    return label if len(label) <= _LONG_LABEL else re.sub(r"(?<=[/:])(?=[^/]*$)|(?=@)", "\n", label)
+
+
+def _rows(length: LengthSummary) -> list[_Row]:
     first = length.candidates[0]
-    idle = "busy (NVML)" if first.busy_source == "nvml_utilization" else "cores busy"
-    memory = first.peak_memory.method
+    idle = "busy" if first.busy_source == "nvml_utilization" else "cores busy"
     return [
+        *_sizes(length),
         _Row("kernels", lambda c: _KERNELS[c.kernels]),
         _Row("parameters", lambda c: f"{c.workload.parameters:,}"),
-        _Row("FLOPs per step", lambda c: _scaled(c.workload.flops_per_step, PLAIN_DIGITS)),
+        _Row("FLOPs per step", lambda c: q.prefixed(c.workload.flops_per_step)),
         _Row("step, ms", lambda c: milliseconds(c.step), lambda c: c.step),
         _Row("forward, ms", lambda c: milliseconds(c.forward), lambda c: c.forward),
         _Row("backward, ms", lambda c: milliseconds(c.backward), lambda c: c.backward),
         _Row("tokens/s", lambda c: q.rate(c.tokens_per_s), lambda c: c.tokens_per_s, low=False),
-        _Row("µs per timestep, forward*", lambda c: microseconds(c.marginal_forward)),
-        _Row("µs per timestep, backward*", lambda c: microseconds(c.marginal_backward)),
         _Row(
-            f"peak memory ({memory})" if memory == "allocator" else "peak memory (process)",
-            lambda c: q.size(c.peak_memory),
-            lambda c: c.peak_memory,
+            "µs/timestep forward*",
+            lambda c: microseconds(c.marginal_forward),
+            lambda c: c.marginal_forward,
         ),
+        _Row(
+            "µs/timestep backward*",
+            lambda c: microseconds(c.marginal_backward),
+            lambda c: c.marginal_backward,
+        ),
+        _Row("peak memory", lambda c: q.size(c.peak_memory), lambda c: c.peak_memory),
         _Row(idle, lambda c: q.percent(c.busy)),
-        _Row(idle.replace("busy", "idle"), lambda c: q.percent(_idle(c.busy))),
-        _Row("FLOP/s", lambda c: _scaled(c.flops_per_s.value, digits_of(c.flops_per_s))),
+        _Row(idle.replace("busy", "idle"), lambda c: q.percent(q.complement(c.busy))),
+        _Row("FLOP/s", lambda c: q.prefixed(c.flops_per_s.value, digits_of(c.flops_per_s))),
         _Row("MFU", lambda c: q.percent(c.model_flops_utilization)),
         _Row("depth, operations", _depth),
         _Row("depth over T", _law),
-        _Row(f"step / {baseline}", _ratio),
+        _Row("step / baseline", _ratio),
         _Row("95 % interval", _interval),
-        _Row("verdict", lambda c: c.against_baseline.verdict if c.against_baseline else "baseline"),
+        _Row("verdict", lambda c: c.standing),
     ]
+
+
+def _sizes(length: LengthSummary) -> list[_Row]:
+    """Return rows of T and batch where the candidates differ in them."""
+    workloads = [c.workload for c in length.candidates]
+    rows = []
+    if len({w.timesteps for w in workloads}) > 1:
+        rows.append(_Row("T", lambda c: f"{c.workload.timesteps:,}"))
+    if len({w.batch_size for w in workloads}) > 1:
+        rows.append(_Row("batch", lambda c: f"{c.workload.batch_size:,}"))
+    return rows
 
 
 def _depth(candidate: CandidateSummary) -> str:
@@ -176,12 +240,6 @@ def _law(candidate: CandidateSummary) -> str:
     if found is None or not found.lengths:
         return q.NOTHING
     return q.law(found.law, found.coefficients)
-
-
-def _idle(busy: Estimate) -> Estimate:
-    if busy.value is None:
-        return busy
-    return Estimate(value=1.0 - busy.value, unit="1", method=busy.method, n=busy.n)
 
 
 def milliseconds(estimate: Estimate) -> str:
@@ -200,17 +258,10 @@ def _in_unit(estimate: Estimate, unit: float) -> str:
     return ("~" if noisy(estimate) else "") + rounded(estimate.value / unit, digits_of(estimate))
 
 
-def _scaled(value: float | None, digits: int) -> str:
-    if value is None:
-        return q.NOTHING
-    scale, prefix = next(((s, p) for s, p in _PREFIXES if value >= s), _PREFIXES[-1])
-    return f"{rounded(value / scale, digits)} {prefix}".rstrip()
-
-
 def _ratio(candidate: CandidateSummary) -> str:
     found = candidate.against_baseline
     if found is None or found.ratio.value is None:
-        return q.NOTHING if candidate.failed else "1"
+        return "1" if candidate.standing == "baseline" else q.NOTHING
     return rounded(found.ratio.value, digits_of(found.ratio))
 
 
@@ -218,8 +269,7 @@ def _interval(candidate: CandidateSummary) -> str:
     found = candidate.against_baseline
     if found is None or found.ratio.low is None or found.ratio.high is None:
         return q.NOTHING
-    places = max(2, decimals(found.ratio.value or 1.0, digits_of(found.ratio)))
-    return f"{found.ratio.low:.{places}f}–{found.ratio.high:.{places}f}"
+    return span(found.ratio.low, found.ratio.high)
 
 
 def _table(
@@ -230,7 +280,7 @@ def _table(
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     grid.add_column("", no_wrap=True)
     for candidate in candidates:
-        grid.add_column(Text(candidate.label), justify="right", no_wrap=True)
+        grid.add_column(Text(head(candidate.label)), justify="right", no_wrap=True)
     for row in rows:
         grid.add_row(row.name, *(_cell(row, c, everyone) for c in candidates))
     return grid
@@ -242,21 +292,22 @@ def _cell(row: _Row, candidate: CandidateSummary, everyone: Sequence[CandidateSu
         text.stylize(_VERDICTS.get(text.plain, ""))
     if row.value is None:
         return text
-    value = row.value(candidate).value
-    known = [v for v in (row.value(c).value for c in everyone) if v is not None]
-    if value is None or min(known) == max(known):
-        return text
-    best, worst = (min(known), max(known)) if row.low else (max(known), min(known))
-    text.stylize(_BEST if value == best else _WORST if value == worst else "")
-    return text
+    estimates = [row.value(c) for c in everyone]
+    return Text(text.plain, style=_tone(row.value(candidate), estimates, row.low))
 
 
-def print_caveats(caveats: Sequence[Caveat], console: Console) -> None:
-    """Print every caveat with its evidence and its remedy; nothing where there is none."""
-    if not caveats:
-        return
-    heading(console, "Beware")
-    for caveat in caveats:
-        paragraph(console, f"{caveat.severity}: {caveat.text}", style=_SEVERITIES[caveat.severity])
-        paragraph(console, caveat.evidence, indent=2)
-        paragraph(console, f"→ {caveat.remedy}", indent=2)
+def _tone(estimate: Estimate, everyone: Sequence[Estimate], low: bool) -> str:
+    """Colour the best and the worst, where the two can be told apart at all."""
+    known = sorted(
+        (e for e in everyone if e.value is not None),
+        key=lambda e: e.value or 0.0,
+        reverse=not low,
+    )
+    if estimate.value is None or len(known) < 2:
+        return ""
+    best, worst = known[0], known[-1]
+    least, most = (best, worst) if low else (worst, best)
+    ends = (least.high or least.value or 0.0), (most.low or most.value or 0.0)
+    if ends[0] >= ends[1]:
+        return ""
+    return {best.value: _BEST, worst.value: _WORST}.get(estimate.value, "")

@@ -222,7 +222,6 @@ def _candidate(made: CandidateSummary) -> list[str]:
     interval = q.NOTHING
     if found is not None and found.ratio.low is not None and found.ratio.high is not None:
         interval = f"{found.ratio.low:.3f}–{found.ratio.high:.3f}"
-    verdict = found.verdict if found else "failed" if made.failed else "baseline"
     return [
         markdown_code(made.label),
         q.time(made.step),
@@ -231,7 +230,7 @@ def _candidate(made: CandidateSummary) -> list[str]:
         q.time(made.backward),
         ratio,
         interval,
-        f"**{verdict}**" if found else verdict,
+        f"**{made.standing}**" if found else made.standing,
         q.size(made.peak_memory),
     ]
 

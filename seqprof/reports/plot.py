@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-MARKS = "ox+*#@%&"
+#: Of more curves than marks the last ones are not drawn, and the key says so.
+MARKS = "ox+*#@%&ABCDEFGHIJKLMNOPQRSTUVWYZ"
 #: Room for the numbers of the axis at the left.
 _MARGIN = 10
 
@@ -46,8 +47,22 @@ def plot(
     gap = columns - len(low) - len(high) - len(x_name)
     middle = x_name.center(max(len(x_name), gap + len(x_name)))
     lines.append(" " * _MARGIN + low + middle + high)
-    key = [f"{mark} {name}" for mark, name in zip(MARKS, curves, strict=False)]
-    return [*lines, " " * _MARGIN + "   ".join([*key, "= several"])[: width - _MARGIN]]
+    return [*lines, *_key(list(curves), width - _MARGIN)]
+
+
+def _key(names: Sequence[str], width: int) -> list[str]:
+    """Return the lines that say which mark is which curve."""
+    parts = [f"{mark} {name}" for mark, name in zip(MARKS, names, strict=False)]
+    undrawn = len(names) - len(MARKS)
+    parts += ["= several"] if len(names) > 1 else []
+    parts += [f"{undrawn} more not drawn"] if undrawn > 0 else []
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + 3 + len(part) <= width:
+            lines[-1] += "   " + part
+        else:
+            lines.append(part[:width])
+    return [" " * _MARGIN + line for line in lines]
 
 
 class _Axis:

@@ -49,6 +49,21 @@ def percent(estimate: Estimate) -> str:
     return f"{100.0 * estimate.value:.{_percent_places(estimate)}f}%"
 
 
+def complement(estimate: Estimate) -> Estimate:
+    """Return what is left of a whole: idle of busy."""
+    if estimate.value is None:
+        return estimate
+    low, high = estimate.low, estimate.high
+    return Estimate(
+        value=1.0 - estimate.value,
+        low=None if high is None else 1.0 - high,
+        high=None if low is None else 1.0 - low,
+        unit=estimate.unit,
+        method=f"1 - {estimate.method}",
+        n=estimate.n,
+    )
+
+
 def percent_interval(estimate: Estimate) -> str:
     """Write the interval of a ratio in per cent."""
     if estimate.low is None or estimate.high is None:

@@ -9,13 +9,25 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from seqprof.analysis.growth import Growth
-from seqprof.analysis.scaled import LengthGrowth, Meeting, Point, ScaledSummary
+from seqprof.analysis.growth import DESCRIBES_WITHIN, SATURATED_BELOW, Growth, Saturation
+from seqprof.analysis.scaled import BatchGrowth, LengthGrowth, Meeting, Point, ScaledSummary
 from seqprof.analysis.statistics import Estimate
+from seqprof.analysis.wording import decimals, digits_of, span
 from seqprof.reports import quantities as q
-from seqprof.reports.compare_console import microseconds, milliseconds, print_caveats
+from seqprof.reports.caveats_console import print_caveats, print_essentials
+from seqprof.reports.compare_console import microseconds, milliseconds
 from seqprof.reports.layout import heading, pairs, paragraph, print_to, table
 from seqprof.reports.plot import plot
+
+_BUSY = {
+    "nvml_utilization": "Idle: 1 - NVML's utilization while the step was repeated.",
+    "core_busy_fraction": "Cores idle: 1 - process CPU time / (wall time × threads); without an "
+    "accelerator the processor stands in for it.",
+}
+_MEMORY = {
+    "allocator": "Peak memory: the allocator's.",
+    "resident_set": "Peak memory: of the whole process, Python and torch included.",
+}
 
 
 def print_scaling(
@@ -27,41 +39,43 @@ def print_scaling(
 
 def render(summary: ScaledSummary, console: Console, *, quiet: bool = False) -> None:
     """Print the report, or with ``quiet`` only what it comes to."""
-    if not quiet:
-        _header(summary, console)
-        for label in dict.fromkeys(point.label for point in summary.points):
-            _points(label, [p for p in summary.points if p.label == label], console)
-        _growth(summary.lengths, console)
-        _batches(summary, console)
-        _crossovers(summary.crossovers, console)
-        _plots(summary, console)
-        print_caveats(summary.caveats, console)
-        heading(console, "In short")
-    for sentence in summary.sentences or ("Too few points were measured to tell how it grows.",):
-        paragraph(console, sentence)
+    told = summary.sentences or ("Too few points were measured to tell how it grows.",)
     if quiet:
-        for caveat in summary.caveats:
-            paragraph(console, f"{caveat.severity}: {caveat.text} ({caveat.evidence})")
+        print_essentials(told, summary.caveats, console)
+        return
+    _header(summary, console)
+    for label in dict.fromkeys(point.label for point in summary.points):
+        _points(label, [p for p in summary.points if p.label == label], console)
+    _point_remarks(summary.points, console)
+    _growth(summary.lengths, console)
+    _batches(summary.batches, console)
+    _crossovers(summary.crossovers, console)
+    _plots(summary, console)
+    print_caveats(summary.caveats, console)
+    heading(console, "In short")
+    for sentence in told:
+        paragraph(console, sentence)
 
 
 def _header(summary: ScaledSummary, console: Console) -> None:
     environment = summary.environment
     console.print(Text(f"seqprof {environment.seqprof} scale", style="bold"))
-    rounds = [point.step.n for point in summary.points if not point.failed]
-    told = f"{min(rounds)} to {max(rounds)} of each point" if rounds else "none"
+    rounds = [point.step.n for point in summary.points if not point.failed] or [0]
+    told = str(rounds[0]) if len(set(rounds)) == 1 else f"{min(rounds)} to {max(rounds)}"
     pairs(
         console,
         [
             ("device", environment.device.name),
             ("threads", f"{environment.threads} on {environment.cores} cores"),
             ("software", f"torch {environment.torch} · Python {environment.python}"),
-            ("rounds", f"{told}, in a new order each"),
+            ("rounds", f"{told} of each point, in a new order each"),
         ],
     )
 
 
 def _points(label: str, points: Sequence[Point], console: Console) -> None:
     heading(console, label)
+    measured = [point for point in points if not point.failed]
     rows = [
         [
             f"{p.timesteps:,}",
@@ -70,19 +84,38 @@ def _points(label: str, points: Sequence[Point], console: Console) -> None:
             milliseconds(p.forward),
             milliseconds(p.backward),
             q.size(p.peak_memory),
-            q.percent(_idle(p.core_busy)),
+            q.percent(q.complement(p.busy)),
             _depth(p),
         ]
-        for p in points
-        if not p.failed
+        for p in measured
     ]
     columns = ["T", "batch", "step\nms", "forward\nms", "backward\nms", "peak\nmemory"]
-    table(console, [*columns, "cores\nidle", "depth\nops"], rows)
+    idle = "idle" if points[0].busy_source == "nvml_utilization" else "cores\nidle"
+    if rows:
+        table(console, [*columns, idle, "depth\nops"], rows)
     _law(points, console)
     for point in points:
         if point.failed:
             where = f"T = {point.timesteps:,}, batch {point.batch_size:,}"
             paragraph(console, f"{where}: {point.failed}", style="yellow")
+    nulls = [
+        (name, estimate)
+        for p in measured
+        for name, estimate in (("idle", p.busy), ("memory", p.peak_memory))
+    ]
+    for reason in q.reasons(nulls):
+        paragraph(console, f"{q.NOTHING} {reason}", style="dim")
+
+
+def _point_remarks(points: Sequence[Point], console: Console) -> None:
+    known = [point for point in points if not point.failed]
+    if known:
+        paragraph(
+            console,
+            "~ noisy: half of the interval is 5 % of the value or more. "
+            f"{_BUSY[known[0].busy_source]} {_MEMORY.get(known[0].peak_memory.method, '')}",
+            style="dim",
+        )
 
 
 def _depth(point: Point) -> str:
@@ -100,21 +133,14 @@ def _law(points: Sequence[Point], console: Console) -> None:
         paragraph(console, f"{q.NOTHING} depth: {reason}", style="dim")
 
 
-def _idle(busy: Estimate) -> Estimate:
-    if busy.value is None:
-        return busy
-    return Estimate(value=1.0 - busy.value, unit="1", method=busy.method, n=busy.n)
-
-
 def _growth(lengths: Sequence[LengthGrowth], console: Console) -> None:
     rows = [
         [
-            f"{line.label} {line.phase}"
-            + ("" if line.batch_size is None else f", B {line.batch_size}"),
+            f"{line.label} {line.phase}{_at_batch(line)}",
             microseconds(line.growth.marginal),
-            _interval(line.growth.marginal, 1e-6, 1),
-            milliseconds(line.growth.fixed),
-            "—" if line.growth.exponent.value is None else f"{line.growth.exponent.value:.2f}",
+            _interval(line.growth.marginal, 1e-6),
+            _fixed(line.growth),
+            _power(line.growth.exponent),
             _misfit(line.growth),
         ]
         for line in lengths
@@ -122,85 +148,124 @@ def _growth(lengths: Sequence[LengthGrowth], console: Console) -> None:
     if not rows:
         return
     heading(console, "Growth with T")
-    table(
+    columns = ["", "µs per\ntimestep*", "95 %\ninterval", "fixed\nms", "power\nof T"]
+    table(console, [*columns, "misfit: line,\npower"], rows)
+    paragraph(
         console,
-        [
-            "",
-            "µs per\ntimestep*",
-            "95 %\ninterval",
-            "fixed\nms",
-            "power\nof T",
-            "misfit line\n/ power",
-        ],
-        rows,
+        "* derived: Theil–Sen slope over the lengths. Misfit: largest distance of a median from "
+        "the line and from the power law. Fixed: what no timestep pays for; — where the line "
+        f"misses a median by over {DESCRIBES_WITHIN:.0%}, or the interval reaches 0.",
+        style="dim",
     )
-    for line in lengths:
-        if line.phase == "step" and line.growth.local_exponents:
-            local = "  ".join(
-                f"{part.start}–{part.stop}: {part.exponent.value:.2f}"
-                for part in line.growth.local_exponents
-            )
-            paragraph(console, f"{line.label}: local power of T, {local}")
-    paragraph(console, "* derived: Theil–Sen slope over the lengths", style="dim")
+    local = [line for line in lengths if line.phase == "step" and line.growth.local_exponents]
+    if local:
+        heading(console, "Between neighbouring T: power of T, µs per timestep*")
+    for line in local:
+        parts = (
+            f"{part.start:,}–{part.stop:,}: {_power(part.exponent)}, {microseconds(part.marginal)}"
+            for part in line.growth.local_exponents
+        )
+        paragraph(console, f"{line.label}{_at_batch(line)}: {'; '.join(parts)}")
 
 
-def _interval(estimate: Estimate, unit: float, places: int) -> str:
+def _at_batch(line: LengthGrowth) -> str:
+    return "" if line.batch_size is None else f", B {line.batch_size}"
+
+
+def _interval(estimate: Estimate, unit: float) -> str:
     if estimate.low is None or estimate.high is None:
         return q.NOTHING
-    return f"{estimate.low / unit:,.{places}f}–{estimate.high / unit:,.{places}f}"
+    return span(estimate.low / unit, estimate.high / unit)
+
+
+def _fixed(growth: Growth) -> str:
+    """Write the intercept where it means something: a line that fits, a cost above nothing."""
+    low = growth.fixed.low
+    supported = growth.is_line and low is not None and low > 0.0
+    return milliseconds(growth.fixed) if supported else q.NOTHING
+
+
+def _power(exponent: Estimate) -> str:
+    """Write a power of T: to two decimals at the most."""
+    if exponent.value is None:
+        return q.NOTHING
+    places = min(2, decimals(exponent.value, digits_of(exponent)))
+    return f"{exponent.value:.{places}f}"
 
 
 def _misfit(growth: Growth) -> str:
     if growth.line_misfit is None or growth.power_misfit is None:
         return q.NOTHING
-    return f"{growth.line_misfit:.0%} / {growth.power_misfit:.0%}"
+    return f"{growth.line_misfit:.0%}, {growth.power_misfit:.0%}"
 
 
-def _batches(summary: ScaledSummary, console: Console) -> None:
-    if not summary.batches:
+def _batches(batches: Sequence[BatchGrowth], console: Console) -> None:
+    if not batches:
         return
     heading(console, "Growth with the batch")
-    rows = []
-    for line in summary.batches:
-        found = line.saturation
-        rows.append(
-            [
-                f"{line.label}, T {line.timesteps}",
-                microseconds(line.growth.marginal),
-                milliseconds(line.growth.fixed),
-                found.reason or f"{found.batch}",
-            ]
-        )
-    table(console, ["", "µs per\nsequence", "fixed\nms", "saturated from"], rows)
+    rows = [
+        [
+            f"{line.label}, T {line.timesteps:,}",
+            microseconds(line.growth.marginal),
+            _fixed(line.growth),
+            f"{line.growth.sizes[-1]:,}",
+            q.percent(line.saturation.last_lift),
+            _saturated(line.saturation),
+        ]
+        for line in batches
+    ]
+    columns = ["", "µs per\nsequence*", "fixed\nms", "largest\nbatch", "its lift of\nsequences/s"]
+    table(console, [*columns, "saturated\nfrom"], rows)
+    paragraph(
+        console,
+        f"Saturated: from here on no doubling of the batch lifts sequences/s by "
+        f"{SATURATED_BELOW:.0%}; in brackets how many resamples of the rounds agree.",
+        style="dim",
+    )
+
+
+def _saturated(found: Saturation) -> str:
+    agreement = "" if found.agreement is None else f" ({found.agreement:.0%})"
+    return ("not reached" if found.batch is None else f"{found.batch:,}") + agreement
 
 
 def _crossovers(crossovers: Sequence[Meeting], console: Console) -> None:
     if not crossovers:
         return
     heading(console, "Crossovers")
+    same: dict[tuple[str, str], list[int]] = {}
     for meeting in crossovers:
-        length = meeting.crossover.length
         what = "time" if meeting.quantity == "step" else "memory"
-        at = "" if meeting.batch_size is None else f", batch {meeting.batch_size}"
-        if length.value is None:
-            told = f"none: {length.reason}"
-        else:
-            told = f"T = {length.value:,.0f} ({_interval(length, 1.0, 0)})"
-            told += " extrapolated" if meeting.crossover.extrapolated else ""
-        paragraph(console, f"{meeting.first} / {meeting.second}, {what}{at}: {told}")
+        batches = same.setdefault(
+            (f"{meeting.first} / {meeting.second}, {what}", _crossing(meeting)), []
+        )
+        batches += [] if meeting.batch_size is None else [meeting.batch_size]
+    for (what, told), batches in same.items():
+        at = f", batch {', '.join(map(str, batches))}" if batches else ""
+        paragraph(console, f"{what}{at}: {told}")
+
+
+def _crossing(meeting: Meeting) -> str:
+    length = meeting.crossover.length
+    if length.value is None:
+        return f"none: {length.reason}"
+    mark = " extrapolated" if meeting.crossover.extrapolated else ""
+    return f"T = {length.value:,.0f} ({length.low:,.0f}–{length.high:,.0f}){mark}"
 
 
 def _plots(summary: ScaledSummary, console: Console) -> None:
-    done = [point for point in summary.points if point.step.value]
-    along_t = len({point.timesteps for point in done}) > 1
     curves: dict[str, list[tuple[float, float]]] = {}
-    for point in done:
-        batches = {other.batch_size for other in done if other.label == point.label}
-        name = point.label
-        if along_t and len(batches) > 1 and any(line.batch_size for line in summary.lengths):
-            name += f" B={point.batch_size}"
+    along_t = bool(summary.lengths) or not summary.batches
+    for point in summary.points:
+        if point.step.value is None:
+            continue
+        several = any(
+            line.label == point.label and line.batch_size not in (None, point.batch_size)
+            for line in summary.lengths
+        )
+        apart = f" B={point.batch_size}" if along_t and several else ""
         x = point.timesteps if along_t else point.batch_size
-        curves.setdefault(name, []).append((x, (point.step.value or 0.0) * 1e3))
+        curves.setdefault(point.label + apart, []).append((x, point.step.value * 1e3))
     if len({x for curve in curves.values() for x, _ in curve}) < 2:
         return
     heading(console, "Step time")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -131,8 +132,11 @@ class ClassifiedText:
             yield pad(Batch(inputs, labels), lengths, self._lengths.packed)
 
 
+@lru_cache(maxsize=1)
 def read_corpus(path: str | None, folder: Path) -> Corpus:
     """Read a file, a folder's text files, or (``path`` None) the standard library's sources.
+
+    The last one is kept: `scale` opens the same text at every size.
 
     Raises:
         SeqprofError: the path does not exist, cannot be read, or holds no text.

@@ -115,9 +115,16 @@ class TrainingStep:
         built: model (already on ``device``), loss and data.
         spec: how a step goes.
         device: where it runs.
+        optimizer: of the same model, to go on with; None for a new one.
     """
 
-    def __init__(self, built: Built, spec: Spec, device: torch.device) -> None:
+    def __init__(
+        self,
+        built: Built,
+        spec: Spec,
+        device: torch.device,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> None:
         train = spec.train
         self.model = built.model
         self._train = train
@@ -129,7 +136,7 @@ class TrainingStep:
         self.batch_size = first.batch_size
         self._carries_state = train.bptt.truncate is not None
         self._call = forward_callable(built.model, train)
-        self._optimizer = make_optimizer(train, built.model)
+        self.optimizer = optimizer or make_optimizer(train, built.model)
         self._scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")
 
     @property
@@ -229,15 +236,15 @@ class TrainingStep:
     def update(self) -> None:
         """Clip, update the parameters and drop the gradients."""
         if self._train.clip_norm is not None:
-            self._scaler.unscale_(self._optimizer)
+            self._scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self._train.clip_norm)
-        self._scaler.step(self._optimizer)
+        self._scaler.step(self.optimizer)
         self._scaler.update()
         self.drop_gradients()
 
     def drop_gradients(self) -> None:
         """Free the gradients, so that the next backward writes rather than adds."""
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _AUTOCAST.get(self._train.precision)

@@ -19,9 +19,9 @@ from seqprof.recording import (
     Trial,
 )
 
-FUSED = (OperationCount(phase="forward", name="aten::mkldnn_rnn_layer", calls=1, largest_output=9),)
-UNROLLED = (OperationCount(phase="forward", name="aten::addmm", calls=512, largest_output=9),)
-WHOLE = (OperationCount(phase="forward", name="aten::bmm", calls=12, largest_output=9),)
+FUSED = (OperationCount(phase="forward", name="aten::mkldnn_rnn_layer", calls=1),)
+UNROLLED = (OperationCount(phase="forward", name="aten::addmm", calls=512),)
+WHOLE = (OperationCount(phase="forward", name="aten::bmm", calls=12),)
 
 
 def trial(step_s: float, timesteps: int = 128) -> Trial:
@@ -96,13 +96,17 @@ def test_a_sliced_sequence_is_named_and_a_few_slices_are_not() -> None:
         name = "aten::select_backward"
         return (
             *UNROLLED,
-            OperationCount(phase="backward", name=name, calls=calls, largest_output=2**20),
+            OperationCount(
+                phase="backward", name=name, calls=500, sliced=calls, sliced_bytes=calls * 2**22
+            ),
         )
 
     assert kinds(recording(case("mine", sliced(128)))) == ["sliced_sequence"]
     assert kinds(recording(case("mine", sliced(3)))) == []
     (caveat,) = find_artefacts(recording(case("mine", sliced(128))))
     assert "512 MiB" in caveat.evidence
+    failed = Candidate(label="mine", spec=spec()), trial(0.1, timesteps=4096)
+    assert kinds(recording(case("mine", sliced(128)), failed)) == ["sliced_sequence"]
 
 
 def test_packed_slower_than_padded_is_named_only_where_it_is() -> None:

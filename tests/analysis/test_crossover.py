@@ -58,7 +58,7 @@ def test_beyond_the_longest_length_it_is_marked_extrapolated() -> None:
 def test_beyond_four_times_the_longest_length_it_is_not_given() -> None:
     found = find_crossover(curve(recurrent), curve(lambda n: 1e-3 + 1e-8 * n * n))
     assert found.length.value is None
-    assert "4096" in (found.length.reason or "")
+    assert "4,096" in (found.length.reason or "")
 
 
 @given(factor=st.floats(1.05, 20.0), noise=st.floats(0.0, 0.01))
@@ -107,6 +107,37 @@ def test_a_few_rounds_are_too_few() -> None:
     assert "3 rounds" in (found.length.reason or "")
 
 
-def test_costs_known_once_only_cross_too() -> None:
+def test_costs_that_are_exact_cross_when_known_once() -> None:
+    one, other = {n: [float(n)] for n in LENGTHS}, {n: [300.0] for n in LENGTHS}
+    assert find_crossover(one, other, exact=True).length.value == pytest.approx(300.0, rel=0.02)
+
+
+def test_times_of_one_round_are_not_taken_as_exact() -> None:
     found = find_crossover({n: [float(n)] for n in LENGTHS}, {n: [300.0] for n in LENGTHS})
-    assert found.length.value == pytest.approx(300.0, rel=0.02)
+    assert found.length.value is None
+    assert "1 round at" in (found.length.reason or "")
+
+
+def test_of_several_crossings_the_first_is_given() -> None:
+    bent, straight = {64: 1.0, 128: 0.8, 256: 3.0, 512: 3.0}, {n: n / 128 for n in LENGTHS}
+    found = find_crossover(
+        {n: [time] * 6 for n, time in bent.items()}, {n: [t] * 6 for n, t in straight.items()}
+    )
+    assert 64 < (found.length.value or 0.0) < 128
+    assert found.cheaper_below == 1
+
+
+def test_reasons_call_the_two_by_their_names() -> None:
+    found = find_crossover(curve(recurrent), curve(lambda n: 9 * recurrent(n)), names=("a", "b"))
+    assert (found.length.reason or "").startswith("a is cheaper at T = 1,024")
+
+
+@given(seed=st.integers(0, 2**16), unit=st.floats(1e-3, 1e3))
+@settings(max_examples=20, deadline=None)
+def test_the_unit_of_the_cost_does_not_matter(seed: int, unit: float) -> None:
+    one, other = curve(recurrent, 0.02, seed=seed), curve(lambda n: 1e-3 + 4e-7 * n * n, 0.02)
+    found = find_crossover(one, other)
+    scaled = ({n: [unit * t for t in times] for n, times in cost.items()} for cost in (one, other))
+    again = find_crossover(*scaled)
+    assert again.length.value == pytest.approx(found.length.value)
+    assert again.length.low == pytest.approx(found.length.low)

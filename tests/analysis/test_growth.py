@@ -15,10 +15,17 @@ DEEPBENCH = Path(__file__).parents[3] / "shared" / "deepbench_rnn_p100_titanx.cs
 PARTS = ("forward_ms", "backward_inputs_ms", "backward_weights_ms")
 
 
+def test_through_two_sizes_every_fit_goes_so_there_is_no_misfit() -> None:
+    growth = fit_growth([64, 128], [1.0, 1.5])
+    assert growth.line_misfit is None
+    assert growth.power_misfit is None
+    assert not growth.is_line
+
+
 @given(
     fixed=st.floats(0.0, 1.0),
     slope=st.floats(1e-7, 1e-2),
-    lengths=st.lists(st.integers(2, 10_000), min_size=2, max_size=8, unique=True),
+    lengths=st.lists(st.integers(2, 10_000), min_size=3, max_size=8, unique=True),
 )
 @settings(max_examples=30, deadline=None)
 def test_a_line_is_found_exactly(fixed: float, slope: float, lengths: list[int]) -> None:
@@ -125,13 +132,61 @@ def test_times_that_cannot_be_are_refused(bad: float) -> None:
 
 def test_saturation_is_where_doubling_stops_to_pay() -> None:
     seconds = {1: 1.0, 2: 1.0, 4: 1.05, 8: 1.6, 16: 3.1, 32: 6.2}
-    assert find_saturation(list(seconds), list(seconds.values())).batch == 8
+    found = find_saturation(list(seconds), list(seconds.values()))
+    assert found.batch == 8
+    assert found.agreement is None
+    assert found.last_lift.value == pytest.approx(0.0)
 
 
 def test_saturation_that_was_not_reached_is_null() -> None:
     found = find_saturation([1, 2, 4], [1.0, 1.0, 1.0])
     assert found.batch is None
     assert "still pays" in (found.reason or "")
+    assert found.last_lift.value == pytest.approx(1.0)
+
+
+def test_one_batch_size_saturates_nothing() -> None:
+    found = find_saturation([8] * 6, [1.0] * 6)
+    assert found.batch is None
+    assert found.last_lift.value is None
+
+
+@pytest.mark.parametrize(("noise", "least", "most"), [(0.001, 1.0, 1.0), (0.2, 0.1, 0.95)])
+def test_rounds_tell_how_sure_a_saturation_is(noise: float, least: float, most: float) -> None:
+    rng = np.random.default_rng(1)
+    truth = {8: 1.0, 16: 1.1, 32: 2.1, 64: 4.2}  # doublings that add 82 %, 5 % and 0 %
+    batches = [batch for batch in truth for _ in range(7)]
+    found = find_saturation(batches, [truth[b] * float(rng.lognormal(0, noise)) for b in batches])
+    assert found.agreement is not None
+    assert least <= found.agreement <= most
+    assert found.last_lift.low is not None
+    assert found.last_lift.high is not None
+    assert found.last_lift.low <= 0.0 <= found.last_lift.high
+
+
+def test_sizes_that_are_no_doublings_are_judged_as_if_they_were() -> None:
+    # 4 times the batch for 2.5 times the time: 1.6, a factor of 1.265 per doubling.
+    assert find_saturation([4, 16], [1.0, 2.5]).last_lift.value == pytest.approx(1.6**0.5 - 1)
+
+
+def test_between_two_sizes_the_price_is_their_difference() -> None:
+    growth = fit_growth([100, 200, 400] * 6, [1.0, 3.0, 13.0] * 6)
+    assert [part.marginal.value for part in growth.local_exponents] == [0.02, 0.05]
+    assert growth.local_exponents[0].marginal.low == 0.02
+
+
+@given(power=st.floats(1.5, 3.0))
+@settings(max_examples=10, deadline=None)
+def test_a_curve_is_not_taken_for_a_line(power: float) -> None:
+    growth = fit_growth(LENGTHS, [1e-6 * length**power for length in LENGTHS])
+    assert growth.is_power
+    assert not growth.is_line
+
+
+def test_a_line_with_a_large_fixed_cost_is_not_taken_for_a_power_law() -> None:
+    growth = fit_growth(LENGTHS, [0.1 + 1e-4 * length for length in LENGTHS])
+    assert growth.is_line
+    assert not growth.is_power
 
 
 def _deepbench() -> dict[tuple[str, str], list[dict[str, str]]]:

@@ -125,7 +125,8 @@ def test_matched_parameters_are_nearly_equal() -> None:
 
 def test_a_config_a_cell_and_models_of_ones_own_together(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("model: {name: rnn, hidden_size: 8}\n")
-    words = ("mine.yaml", "gru@cell", "compare_models:unbound", "compare_models:limited")
+    own = ("compare_models:unbound", "compare_models:limited", "compare_models:crowded")
+    words = ("mine.yaml", "gru@cell", *own)
     path = os.pathsep.join([str(TESTS.parent), str(TESTS)])
     more = ("--seq-len", "64,128", "--batch", "2", "--rounds", "2", "-o", "c.json")
     run = seqprof("compare", *words, *more, *MADE_UP, cwd=tmp_path, PYTHONPATH=path)
@@ -133,6 +134,8 @@ def test_a_config_a_cell_and_models_of_ones_own_together(tmp_path: Path) -> None
     assert "out of memory at T = 128" in run.stdout
     found = document(tmp_path / "c.json")
     assert [c["label"] for c in found["recording"]["candidates"]] == [*words, *words]
+    clocks = [trial["cpu_clock"] for trial in found["recording"]["trials"]]
+    assert clocks == 2 * [*4 * ["threads"], "process"]
     kinds = [caveat["kind"] for caveat in found["summary"]["caveats"]]
     assert "out_of_memory" in kinds
     assert "different_kernels" not in kinds
@@ -164,10 +167,10 @@ def test_bad_input_ends_with_one_message(words: tuple[str, ...], message: str) -
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     file = tmp_path / "c.json"
     sign = tmp_path / "sign"
-    words = ("rnn", "compare_models:announcing", *SMALL[2:-1], "100000", *MADE_UP, "-o", str(file))
+    words = ("rnn", "compare_models:announcing", *SMALL[2:-1], "2000", *MADE_UP, "-o", str(file))
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS.parent)}
     env["SEQPROF_TEST_SIGN"] = str(sign)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "seqprof", "compare", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -175,12 +178,15 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
         env=env,
         cwd=TESTS,
         start_new_session=True,
-    )
-    while not sign.exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    ) as process:
+        try:
+            while not sign.exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()  # its workers find the pipe closed, and leave
     assert process.returncode == 130, stderr
     assert "interrupted" in stdout
     assert "Traceback" not in stderr

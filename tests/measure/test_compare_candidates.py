@@ -63,10 +63,18 @@ def test_durations() -> None:
             parse_duration(text, "--budget")
 
 
-def test_points_come_small_ones_first() -> None:
+def test_points_are_a_grid() -> None:
     (lstm,) = resolve(["lstm"], None, [])
     points = points_of(lstm, Scaling(contenders=(lstm,), lengths=(16, 32), batches=(1, 4)))
-    assert points == [(16, 1), (32, 1), (16, 4), (32, 4)]
+    assert points == [(16, 1), (16, 4), (32, 1), (32, 4)]
+
+
+def test_constant_tokens_let_the_batch_shrink() -> None:
+    (lstm,) = resolve(["lstm"], None, [])
+    scaling = Scaling(
+        contenders=(lstm,), lengths=(16, 32, 100), batches=(20,), constant_tokens=True
+    )
+    assert points_of(lstm, scaling) == [(16, 20), (32, 10), (100, 3)]
 
 
 def test_a_point_changes_only_its_sizes() -> None:

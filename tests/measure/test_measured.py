@@ -12,8 +12,9 @@ from command_line import SAMPLES
 from torch.utils import benchmark
 
 from seqprof.analysis.summary import summarise
+from seqprof.measure.outcome import Outcome
 from seqprof.measure.pairs import StridePlan
-from seqprof.measure.run import Outcome, measure_run
+from seqprof.measure.run import measure_run
 from seqprof.recording import Trial
 from seqprof.reports import console
 from seqprof.spec import Spec

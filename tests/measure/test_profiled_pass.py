@@ -18,7 +18,8 @@ from seqprof.analysis.summary import summarise
 from seqprof.analysis.timeline.alignment import Alignment
 from seqprof.instruments.profiler import kernel_activity
 from seqprof.measure import profiled
-from seqprof.measure.run import Outcome, measure_run
+from seqprof.measure.outcome import Outcome
+from seqprof.measure.run import measure_run
 from seqprof.recording import DeviceSamples, ProfiledPass, SampleSeries
 from seqprof.reports.console import print_report
 from seqprof.spec import Spec

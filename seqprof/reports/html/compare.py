@@ -150,8 +150,8 @@ def _ranked(
 def _against(c: CandidateSummary) -> list[Cell]:
     found = c.against_baseline
     if found is None:
-        reason = c.failed or "it is the baseline"
-        return [none(reason), none(reason), word("failed" if c.failed else "baseline")]
+        reason = c.failed or c.standing
+        return [none(reason), none(reason), word(c.standing)]
     ratio = found.ratio
     return [
         cells.number(ratio, plain_ratio),

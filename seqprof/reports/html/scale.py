@@ -344,14 +344,14 @@ def _points(points: Sequence[Point]) -> Table:
             cells.time(p.forward),
             cells.time(p.backward),
             cells.size(p.peak_memory),
-            cells.percent(p.core_busy),
+            cells.percent(p.busy),
             word(p.step.n),
         ]
         for p in points
     ]
     columns = [
         "candidate", "T", "batch", "step", "95 % interval", "forward", "backward", "peak memory",
-        "cores busy", "rounds",
+        f"busy ({points[0].busy_source.replace('_', ' ')})", "rounds",
     ]  # fmt: skip
     return Table(caption="Measured points", columns=columns, rows=rows)
 
