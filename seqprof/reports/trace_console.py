@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
@@ -196,12 +195,10 @@ def _recurrences(console: Console, device: DeviceSummary) -> None:
 
 
 def _recurrence(console: Console, found: Recurrence, symbols: str) -> None:
-    latency = statistics.median(found.latency_ns) / 1e3
-    gap = statistics.median(found.gap_ns) / 1e3
     text = (
         f"{_phase(found.phase)}: T = {found.repeats} timesteps of {found.period} {symbols}, "
-        f"{_percent(found.coverage)} of the phase; median latency {latency:,.1f} µs, "
-        f"gaps {gap:,.1f} µs"
+        f"{_percent(found.coverage)} of the phase; median latency "
+        f"{found.median_latency_ns / 1e3:,.1f} µs, gaps {found.median_gap_ns / 1e3:,.1f} µs"
     )
     paragraph(console, text)
     notes = [_EVIDENCE[found.evidence]]
