@@ -82,7 +82,7 @@ def test_neither_torch_nor_scipy_is_imported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message", "hint"),
     [
-        (b'{"traceEvents": [{"ph": "X"', "truncated or damaged", "--partial"),
+        (b'{"traceEvents": [\n{"ph": "X"', "t.json:2:11: the trace is truncated: ", "--partial"),
         (b"{}", "is not a trace", "export_chrome_trace"),
         (None, "cannot read", "give the path"),
     ],

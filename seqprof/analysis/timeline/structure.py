@@ -82,7 +82,7 @@ class Defects(Struct, frozen=True):
     negative_durations: int = 0
     untimed_events: int = 0
     missing_correlations: int = 0
-    repaired_text: int = 0
+    repaired_text: bool = False
     #: Warnings that the profiler itself left in the file, such as dropped events.
     warnings: tuple[str, ...] = ()
 
