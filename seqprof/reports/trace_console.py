@@ -84,9 +84,9 @@ def _totals(console: Console, device: DeviceSummary) -> None:
     what = "operators" if is_processor else "activities"
     lanes = "thread" if is_processor else "stream"
     lanes += "" if device.streams == 1 else "s"
-    title = "Processor (operators; not device time)" if is_processor else f"Device {device.device}"
     name = f" {device.name}," if device.name else ""
-    heading(console, f"{title}:{name} {device.activities:,} {what} on {device.streams} {lanes}")
+    counts = f"{device.activities:,} {what} on {device.streams} {lanes}"
+    heading(console, f"{device.title}:{name} {counts}")
     rows = [
         ("span", f"{_ms(device.span_ns)} ms"),
         ("busy", f"{_ms(device.busy_ns)} ms ({_percent(1 - (device.idle_fraction or 0.0))})"),

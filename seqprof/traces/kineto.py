@@ -14,6 +14,7 @@ from seqprof.analysis.timeline.structure import (
     COPY,
     KERNEL,
     MODULE,
+    NO_DEVICE,
     NO_LAUNCH,
     OPERATOR,
     RUNTIME,
@@ -123,6 +124,7 @@ class _Builder:
         self.counts["uncorrelated"] += int((correlation < 0).sum())
         # Without arguments the row of the trace tells: a device's process is its index.
         device = np.where(device < 0, integers([event.pid for event in events], -1), device)
+        device = np.maximum(device, NO_DEVICE)
         stream = np.where(stream < 0, integers([event.tid for event in events], -1), stream)
         self.device.append(
             _Device(
@@ -224,9 +226,12 @@ def _timeline(source: str, builder: _Builder, reader: EventReader) -> Timeline:
 
 
 def _joined(parts: list[Any], width: int) -> list[Ints]:
+    """The columns of all ``parts``, which are given up: both together would double the memory."""
     if not parts:
         return [np.empty(0, dtype=np.int64)] * width
-    return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    columns = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+    parts.clear()
+    return columns
 
 
 def _rank_of_each_name(names: tuple[str, ...]) -> Ints:

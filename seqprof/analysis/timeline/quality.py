@@ -10,7 +10,7 @@ from msgspec import Struct
 from seqprof.analysis.timeline.causes import CAUSES, Gaps
 from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.phases import Phases
-from seqprof.analysis.timeline.structure import RUNTIME, Activities, Timeline
+from seqprof.analysis.timeline.structure import NO_DEVICE, RUNTIME, Activities, Timeline
 from seqprof.analysis.timeline.windows import busy
 
 #: A queued kernel follows within microseconds; after this it waited for something unrecorded.
@@ -39,6 +39,12 @@ def trace_caveats(timeline: Timeline, phases: Phases) -> Iterator[TraceCaveat]:
             code="negative_durations",
             message=f"{defects.negative_durations} events end before they begin",
             effect="they count as zero long",
+        )
+    if defects.missing_correlations:
+        yield TraceCaveat(
+            code="missing_correlations",
+            message=f"{defects.missing_correlations} activities bear no correlation with a call",
+            effect="their launches cannot be found: they are among those without a recorded one",
         )
     for warning in defects.warnings:
         yield TraceCaveat(
@@ -97,6 +103,7 @@ def device_caveats(
     """Defects in the activities of one device."""
     device = int(activities.device[0])
     for code, message, effect in (
+        *_unknown_device(activities),
         *_launch_defects(activities, gaps),
         *_stream_overlaps(activities),
         *_empty_steps(activities, phases),
@@ -108,6 +115,15 @@ def device_caveats(
 
 
 _Found = Iterator[tuple[str, str, str]]
+
+
+def _unknown_device(activities: Activities) -> _Found:
+    if int(activities.device[0]) == NO_DEVICE:
+        yield (
+            "unknown_device",
+            f"{len(activities)} activities do not say on which device they ran",
+            "they are analysed as one device of their own; the others lack them",
+        )
 
 
 def _launch_defects(activities: Activities, gaps: Gaps) -> _Found:

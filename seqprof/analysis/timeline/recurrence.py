@@ -114,15 +114,15 @@ def _passes(activities: Activities, segment: Ints, phases: Phases, phase: str) -
     ends = np.append(segments.start_ns[1:], _FAR)
     passes = []
     for row in wanted:
-        mine = activities.where(segment == row)
-        order = np.lexsort((mine.start_ns, mine.launch_ns))[:_LONGEST]
-        launch_ns = mine.launch_ns[order]
+        mine = np.flatnonzero(segment == row)
+        order = np.lexsort((activities.start_ns[mine], activities.launch_ns[mine]))[:_LONGEST]
+        mine = mine[order]
         begin, end = int(segments.start_ns[row]), int(ends[row])
         passes.append(
             _Pass(
                 phase,
-                _taken(mine, order),
-                launch_ns,
+                _taken(activities, mine),
+                activities.launch_ns[mine],
                 begin,
                 end,
                 (begin, _next_forward(phases, row)) if phase == "forward" else (begin, end),
@@ -140,8 +140,8 @@ def _next_forward(phases: Phases, row: int) -> int:
     return int(phases.segments.start_ns[row + 1 + later[0]]) if len(later) else _FAR
 
 
-def _taken(activities: Activities, order: Ints) -> Activities:
-    return Activities(*(getattr(activities, name)[order] for name in activities.__struct_fields__))
+def _taken(activities: Activities, rows: Ints) -> Activities:
+    return Activities(*(getattr(activities, name)[rows] for name in activities.__struct_fields__))
 
 
 def _search(timeline: Timeline, passes: list[_Pass]) -> Recurrence | Rejected:
