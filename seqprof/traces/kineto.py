@@ -170,7 +170,7 @@ def _host_kind(category: str | None) -> int | None:
 def read_trace(source: Path | ReadAhead, partial: bool = False) -> Timeline:
     """Read a trace file of torch.profiler, plain or gzip.
 
-    It is read in one pass in pieces of about 2 MB, so memory grows with the number of events kept
+    It is read in one pass in pieces of 1 MB, so memory grows with the number of events kept
     (about 100 bytes each) and not with the size of the file.
 
     Args:

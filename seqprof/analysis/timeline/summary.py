@@ -181,7 +181,7 @@ class _View(Struct, frozen=True):
         length = int(self.windows.length[windows].sum())
         occupied = int(self.windows.within(self.covered)[windows].sum())
         row = self.windows.of(self.gaps.where.start)
-        causes = self.gaps.cause_ns[windows[row]].sum(axis=0)
+        causes = windows[row].astype(np.int64) @ self.gaps.cause_ns
         mine = (self.segment >= 0) & segments[self.segment]
         return {
             "window_ns": length,
