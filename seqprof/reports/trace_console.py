@@ -255,6 +255,8 @@ def short_name(name: str, width: int) -> str:
     """A kernel's name without template arguments and parameters; both ends of a long one."""
     short = name.removeprefix("void ").replace("(anonymous namespace)::", "")
     short = short.removeprefix("autograd::engine::evaluate_function: ")
+    # CUTLASS calls every kernel Kernel or Kernel2; which one it is, only its argument says.
+    short = re.sub(r"^cutlass::Kernel\d*<(\w+)>.*", r"\1", short)
     while (stripped := re.sub(r"<[^<>]*>", "", short)) != short:
         short = stripped
     short = re.sub(r"\(.*", "", short) if re.match(r"[\w:~]+\(", short) else short

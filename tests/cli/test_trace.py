@@ -59,6 +59,16 @@ def test_tables_say_what_was_found(tmp_path: Path) -> None:
         assert text in words, text
 
 
+def test_kernels_of_cutlass_are_told_apart(tmp_path: Path) -> None:
+    gemms = [f"cutlass_80_tensorop_{tile}_tn" for tile in ("64x64", "256x128")]
+    kernels = [
+        kernel(f"void cutlass::Kernel2<{gemm}>({gemm}::Params)", 200 + 10 * at, 5, 1)
+        for at, gemm in enumerate(gemms)
+    ]
+    shown = seqprof(str(write_trace(tmp_path / "t.json", [*EVENTS, *kernels]))).stdout
+    assert all(gemm in shown for gemm in gemms)
+
+
 def test_json_is_strict_and_exact(tmp_path: Path) -> None:
     path = str(write_trace(tmp_path / "t.json", EVENTS))
     result = seqprof("--json", path, path)
