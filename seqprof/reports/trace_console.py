@@ -184,7 +184,7 @@ def _times(account: Account) -> tuple[str, str, str, str]:
 def _recurrences(console: Console, device: DeviceSummary) -> None:
     heading(console, "Recurrence (timesteps found by what repeats)")
     for found in device.recurrences:
-        _recurrence(console, found, "operators" if device.device is None else "activities")
+        _recurrence(console, found, is_processor=device.device is None)
     for rejected in device.not_recurrent:
         pattern = (
             f" ({rejected.period} symbols, {rejected.repeats} times)" if rejected.period else ""
@@ -194,7 +194,9 @@ def _recurrences(console: Console, device: DeviceSummary) -> None:
         paragraph(console, "none; no phase in which a model runs")
 
 
-def _recurrence(console: Console, found: Recurrence, symbols: str) -> None:
+def _recurrence(console: Console, found: Recurrence, *, is_processor: bool) -> None:
+    one, many = ("operator", "operators") if is_processor else ("activity", "activities")
+    symbols = one if found.period == 1 else many
     text = (
         f"{_phase(found.phase)}: T = {found.repeats} timesteps of {found.period} {symbols}, "
         f"{_percent(found.coverage)} of the phase; median latency "
