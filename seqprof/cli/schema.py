@@ -40,3 +40,12 @@ def scale() -> None:
     from seqprof.reports.compare_json import ScaleDocument, schema
 
     typer.echo(json.dumps(schema(ScaleDocument, "seqprof scaling"), indent=2))
+
+
+@app.command("trace")
+def trace() -> None:
+    """Print the JSON Schema of what `seqprof trace --json` prints."""
+    from seqprof.reports.compare_json import schema
+    from seqprof.reports.trace_json import TraceDocument
+
+    typer.echo(json.dumps(schema(TraceDocument, "seqprof trace"), indent=2))

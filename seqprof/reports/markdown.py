@@ -313,9 +313,7 @@ def _trace(result: Result) -> Iterator[str]:
     yield ""
     processor = () if summary.processor is None else (summary.processor,)
     for device in (*summary.devices, *processor):
-        name = "Processor (operators; not device time)"
-        if device.device is not None:
-            name = f"Device {device.device} {markdown(device.name or '')}".rstrip()
+        name = f"{device.title} {markdown(device.name or '')}".rstrip()
         share = "" if device.idle_fraction is None else f", {device.idle_fraction:.1%} of the span"
         bound = markdown(device.host.bound_by)
         yield f"{name}: idle {_ns(device.idle_ns)}{share}; bound by: {bound}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import statistics
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
@@ -85,9 +84,9 @@ def _totals(console: Console, device: DeviceSummary) -> None:
     what = "operators" if is_processor else "activities"
     lanes = "thread" if is_processor else "stream"
     lanes += "" if device.streams == 1 else "s"
-    title = "Processor (operators; not device time)" if is_processor else f"Device {device.device}"
     name = f" {device.name}," if device.name else ""
-    heading(console, f"{title}:{name} {device.activities:,} {what} on {device.streams} {lanes}")
+    counts = f"{device.activities:,} {what} on {device.streams} {lanes}"
+    heading(console, f"{device.title}:{name} {counts}")
     rows = [
         ("span", f"{_ms(device.span_ns)} ms"),
         ("busy", f"{_ms(device.busy_ns)} ms ({_percent(1 - (device.idle_fraction or 0.0))})"),
@@ -185,7 +184,7 @@ def _times(account: Account) -> tuple[str, str, str, str]:
 def _recurrences(console: Console, device: DeviceSummary) -> None:
     heading(console, "Recurrence (timesteps found by what repeats)")
     for found in device.recurrences:
-        _recurrence(console, found, "operators" if device.device is None else "activities")
+        _recurrence(console, found, is_processor=device.device is None)
     for rejected in device.not_recurrent:
         pattern = (
             f" ({rejected.period} symbols, {rejected.repeats} times)" if rejected.period else ""
@@ -195,13 +194,13 @@ def _recurrences(console: Console, device: DeviceSummary) -> None:
         paragraph(console, "none; no phase in which a model runs")
 
 
-def _recurrence(console: Console, found: Recurrence, symbols: str) -> None:
-    latency = statistics.median(found.latency_ns) / 1e3
-    gap = statistics.median(found.gap_ns) / 1e3
+def _recurrence(console: Console, found: Recurrence, *, is_processor: bool) -> None:
+    one, many = ("operator", "operators") if is_processor else ("activity", "activities")
+    symbols = one if found.period == 1 else many
     text = (
         f"{_phase(found.phase)}: T = {found.repeats} timesteps of {found.period} {symbols}, "
-        f"{_percent(found.coverage)} of the phase; median latency {latency:,.1f} µs, "
-        f"gaps {gap:,.1f} µs"
+        f"{_percent(found.coverage)} of the phase; median latency "
+        f"{found.median_latency_ns / 1e3:,.1f} µs, gaps {found.median_gap_ns / 1e3:,.1f} µs"
     )
     paragraph(console, text)
     notes = [_EVIDENCE[found.evidence]]
@@ -258,6 +257,8 @@ def short_name(name: str, width: int) -> str:
     """A kernel's name without template arguments and parameters; both ends of a long one."""
     short = name.removeprefix("void ").replace("(anonymous namespace)::", "")
     short = short.removeprefix("autograd::engine::evaluate_function: ")
+    # CUTLASS calls every kernel Kernel or Kernel2; which one it is, only its argument says.
+    short = re.sub(r"^cutlass::Kernel\d*<(\w+)>.*", r"\1", short)
     while (stripped := re.sub(r"<[^<>]*>", "", short)) != short:
         short = stripped
     short = re.sub(r"\(.*", "", short) if re.match(r"[\w:~]+\(", short) else short

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
+from seqprof.analysis.rows import Row
 from seqprof.analysis.rows_trace import rows
 from seqprof.analysis.timeline.summary import SCHEMA_VERSION, TraceSummary
+
+
+class OneTrace(TraceSummary, frozen=True, kw_only=True):
+    """One trace file, and its numbers once more as flat rows."""
+
+    rows: Annotated[tuple[Row, ...], Meta(description="the summary, flat; seconds")]
+
+
+class TraceDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What `seqprof trace` found; of it only the summaries are read back."""
+
+    schema_version: Annotated[int, Meta(description="raised whenever the document changes shape")]
+    traces: tuple[OneTrace, ...]
 
 
 class _Stored(msgspec.Struct):
@@ -15,9 +31,11 @@ class _Stored(msgspec.Struct):
 
 
 def to_json(summaries: Sequence[TraceSummary]) -> str:
-    """One strict JSON document: ``{"schema_version": 1, "traces": [{…, "rows": […]}]}``."""
-    traces = [{**msgspec.structs.asdict(found), "rows": rows(found)} for found in summaries]
-    document = {"schema_version": SCHEMA_VERSION, "traces": traces}
+    """Return the document as strict JSON."""
+    traces = tuple(
+        OneTrace(**msgspec.structs.asdict(found), rows=rows(found)) for found in summaries
+    )
+    document = TraceDocument(schema_version=SCHEMA_VERSION, traces=traces)
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 

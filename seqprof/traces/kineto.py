@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from seqprof.analysis.timeline.structure import (
     COPY,
     KERNEL,
     MODULE,
+    NO_DEVICE,
     NO_LAUNCH,
     OPERATOR,
     RUNTIME,
@@ -25,9 +25,11 @@ from seqprof.analysis.timeline.structure import (
     Ints,
     Timeline,
 )
+from seqprof.errors import SeqprofError
 from seqprof.traces.columns import Codes, ThreadCodes, integers, nanoseconds, present
-from seqprof.traces.events import Args, Event, EventReader, Header
-from seqprof.traces.source import ReadAhead
+from seqprof.traces.events import Args, Event, Header
+from seqprof.traces.reader import DamagedError, EventReader, NotATraceError
+from seqprof.traces.source import ReadAhead, place_of
 
 #: Categories of device activity, in the new schema and in that of 2021.
 _DEVICE = {
@@ -50,9 +52,9 @@ _HOST = {
 }
 _RUNTIME_SUFFIXES = ("_runtime", "_driver")
 #: In the schema of 2021 annotations are operators; these are how torch and its users spell them.
-_OLD_ANNOTATION = re.compile(r"^(ProfilerStep#|Optimizer\.|enumerate\(DataLoader\)|## )|^nccl:")
+_OLD_ANNOTATION = r"ProfilerStep#|Optimizer\.|enumerate\(DataLoader\)|## |nccl:"
 _MODULE = "nn.Module: "
-_PROFILER_LOG = re.compile(r"drop|lost|out of (?:memory|buffer)|overflow", re.IGNORECASE)
+_PROFILER_LOG = r"(?i)drop|lost|out of (?:memory|buffer)|overflow"
 _MAX_WARNINGS = 5
 _NO_ARGS = Args()
 
@@ -78,15 +80,15 @@ class _Host(NamedTuple):
     correlation: Ints
 
 
-@dataclass(slots=True)
 class _Builder:
     """Columns of the batches seen so far."""
 
-    names: Codes = field(default_factory=Codes)
-    threads: Codes = field(default_factory=ThreadCodes)
-    device: list[_Device] = field(default_factory=list)
-    host: list[_Host] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.names = Codes()
+        self.threads = ThreadCodes()
+        self.device: list[_Device] = []
+        self.host: list[_Host] = []
+        self.counts: Counter[str] = Counter()
 
     def add(self, batch: list[Event]) -> None:
         """Sort a batch by category and append its columns."""
@@ -122,6 +124,7 @@ class _Builder:
         self.counts["uncorrelated"] += int((correlation < 0).sum())
         # Without arguments the row of the trace tells: a device's process is its index.
         device = np.where(device < 0, integers([event.pid for event in events], -1), device)
+        device = np.maximum(device, NO_DEVICE)
         stream = np.where(stream < 0, integers([event.tid for event in events], -1), stream)
         self.device.append(
             _Device(
@@ -144,7 +147,7 @@ class _Builder:
         names = [event.name or "" for event in events]
         kinds = np.full(count, kind)
         if is_old:
-            kinds[[bool(_OLD_ANNOTATION.match(name)) for name in names]] = ANNOTATION
+            kinds[[bool(re.match(_OLD_ANNOTATION, name)) for name in names]] = ANNOTATION
         nothing = np.full(count, -1)
         sequence = correlation = nothing
         if kind == OPERATOR:
@@ -167,7 +170,7 @@ def _host_kind(category: str | None) -> int | None:
 def read_trace(source: Path | ReadAhead, partial: bool = False) -> Timeline:
     """Read a trace file of torch.profiler, plain or gzip.
 
-    It is read in one pass in pieces of about 2 MB, so memory grows with the number of events kept
+    It is read in one pass in pieces of 1 MB, so memory grows with the number of events kept
     (about 100 bytes each) and not with the size of the file.
 
     Args:
@@ -178,20 +181,32 @@ def read_trace(source: Path | ReadAhead, partial: bool = False) -> Timeline:
         SeqprofError: the file cannot be read, is no trace, or is damaged and ``partial`` is off.
     """
     ahead = source if isinstance(source, ReadAhead) else ReadAhead(source)
-    reader = EventReader(ahead.path.name, partial)
-    builder = _Builder()
-    for batch in reader.batches(iter(ahead)):
-        builder.add(batch)
-    return _timeline(builder, reader)
+    path = ahead.path
+    reader, builder = EventReader(partial), _Builder()
+    try:
+        for batch in reader.batches(iter(ahead)):
+            builder.add(batch)
+    except NotATraceError as error:
+        raise SeqprofError(
+            f"{path} is not a trace: {error}",
+            "give a file written by torch.profiler's export_chrome_trace (.json or .json.gz)",
+        ) from error
+    except DamagedError as error:
+        how = "truncated" if error.truncated else "damaged"
+        raise SeqprofError(
+            f"{place_of(path, error.at)}: the trace is {how}: {error.what}",
+            "--partial analyses the events that are whole",
+        ) from error
+    return _timeline(path.name, builder, reader)
 
 
-def _timeline(builder: _Builder, reader: EventReader) -> Timeline:
+def _timeline(source: str, builder: _Builder, reader: EventReader) -> Timeline:
     names = tuple(builder.names)
     rank = _rank_of_each_name(names)
     host = _ordered_host(_Host(*_joined(builder.host, len(_Host._fields))), rank)
     device = _Device(*_joined(builder.device, len(_Device._fields)))
     return Timeline(
-        source=reader.source,
+        source=source,
         events=builder.counts["complete"],
         names=names,
         activities=_activities(device, host, rank),
@@ -211,9 +226,12 @@ def _timeline(builder: _Builder, reader: EventReader) -> Timeline:
 
 
 def _joined(parts: list[Any], width: int) -> list[Ints]:
+    """The columns of all ``parts``, which are given up: both together would double the memory."""
     if not parts:
         return [np.empty(0, dtype=np.int64)] * width
-    return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+    columns = [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+    parts.clear()
+    return columns
 
 
 def _rank_of_each_name(names: tuple[str, ...]) -> Ints:
@@ -281,5 +299,5 @@ def _profiler_warnings(header: Header) -> tuple[str, ...]:
     logs: list[Any] = []
     for section in (header.warnings, header.errors):
         logs += section if isinstance(section, list) else []
-    lost = [str(line) for line in logs if _PROFILER_LOG.search(str(line))]
+    lost = [str(line) for line in logs if re.search(_PROFILER_LOG, str(line))]
     return tuple(lost[:_MAX_WARNINGS])

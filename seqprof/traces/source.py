@@ -11,7 +11,7 @@ from pathlib import Path
 from seqprof.errors import SeqprofError
 
 #: Bytes handed on at a time; what is held in memory is a small multiple of it.
-CHUNK_BYTES = 1 << 21
+CHUNK_BYTES = 1 << 20
 _READ_BYTES = 1 << 18
 _CHUNKS_AHEAD = 4
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -20,6 +20,10 @@ _GZIP_WINDOW = 31
 
 class BrokenStreamError(Exception):
     """The compressed stream ends early or is damaged; what came before it has been handed on."""
+
+    def __init__(self, what: str, truncated: bool) -> None:
+        super().__init__(what)
+        self.truncated = truncated
 
 
 class ReadAhead:
@@ -37,7 +41,7 @@ class ReadAhead:
         try:
             for chunk in read_chunks(self.path):
                 self._chunks.put(chunk)
-        except (SeqprofError, BrokenStreamError) as error:
+        except Exception as error:  # whatever it is, the consumer must not wait for ever
             self._chunks.put(error)
         else:
             self._chunks.put(None)
@@ -80,7 +84,8 @@ def _decompress(blocks: Iterator[bytes]) -> Iterator[bytes]:
             try:
                 data = stream.decompress(rest, CHUNK_BYTES)
             except zlib.error as error:
-                raise BrokenStreamError(str(error)) from error
+                what = str(error).rpartition(": ")[2]
+                raise BrokenStreamError(f"gzip cannot go on ({what})", truncated=False) from error
             if data:
                 yield data
             rest = stream.unconsumed_tail
@@ -90,4 +95,23 @@ def _decompress(blocks: Iterator[bytes]) -> Iterator[bytes]:
                     return
                 stream = zlib.decompressobj(_GZIP_WINDOW)
     if not stream.eof:
-        raise BrokenStreamError("the compressed stream ends early")
+        raise BrokenStreamError("the gzip stream ends early", truncated=True)
+
+
+def place_of(path: Path, at: int) -> str:
+    """Where byte ``at`` of the decompressed text is, as ``path:line:column``."""
+    if not path.is_file():
+        return f"{path}:byte {at}"
+    line = column = 1
+    try:
+        for chunk in read_chunks(path):
+            piece = chunk[:at]
+            line += piece.count(b"\n")
+            newline = piece.rfind(b"\n")
+            column = len(piece) - newline if newline >= 0 else column + len(piece)
+            at -= len(piece)
+            if at <= 0:
+                break
+    except BrokenStreamError:
+        pass  # the place is where it breaks
+    return f"{path}:{line}:{column}"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 from traces_fixtures import (
     RECORDED,
@@ -16,6 +17,7 @@ from traces_fixtures import (
     kernel,
     launch,
     needs_traces,
+    operator,
     write_trace,
 )
 
@@ -57,6 +59,16 @@ def test_tables_say_what_was_found(tmp_path: Path) -> None:
         assert text in words, text
 
 
+def test_kernels_of_cutlass_are_told_apart(tmp_path: Path) -> None:
+    gemms = [f"cutlass_80_tensorop_{tile}_tn" for tile in ("64x64", "256x128")]
+    kernels = [
+        kernel(f"void cutlass::Kernel2<{gemm}>({gemm}::Params)", 200 + 10 * at, 5, 1)
+        for at, gemm in enumerate(gemms)
+    ]
+    shown = seqprof(str(write_trace(tmp_path / "t.json", [*EVENTS, *kernels]))).stdout
+    assert all(gemm in shown for gemm in gemms)
+
+
 def test_json_is_strict_and_exact(tmp_path: Path) -> None:
     path = str(write_trace(tmp_path / "t.json", EVENTS))
     result = seqprof("--json", path, path)
@@ -66,6 +78,24 @@ def test_json_is_strict_and_exact(tmp_path: Path) -> None:
     (device,) = document["traces"][0]["devices"]
     assert (device["span_ns"], device["busy_ns"], device["idle_ns"]) == (140_000, 130_000, 10_000)
     assert device["steps"][0]["phases"][1]["phase"] == "backward"
+
+
+def test_json_is_as_its_schema_says(tmp_path: Path) -> None:
+    host_only = [operator("aten::mm", 0, 5), operator("aten::mm", 8, 5)]
+    paths = [
+        write_trace(tmp_path / f"{name}.json", events)
+        for name, events in (("device", EVENTS), ("host", host_only), ("empty", []))
+    ]
+    document = json.loads(seqprof("--json", *map(str, paths)).stdout)
+    shown = subprocess.run(
+        [sys.executable, "-m", "seqprof", "schema", "trace"], capture_output=True, check=True
+    )
+    schema = json.loads(shown.stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(document, schema)
+    del document["traces"][0]["devices"][0]["busy_ns"]
+    with pytest.raises(jsonschema.ValidationError, match="busy_ns"):
+        jsonschema.validate(document, schema)
 
 
 def test_neither_torch_nor_scipy_is_imported(tmp_path: Path) -> None:
@@ -82,7 +112,7 @@ def test_neither_torch_nor_scipy_is_imported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message", "hint"),
     [
-        (b'{"traceEvents": [{"ph": "X"', "truncated or damaged", "--partial"),
+        (b'{"traceEvents": [\n{"ph": "X"', "t.json:2:11: the trace is truncated: ", "--partial"),
         (b"{}", "is not a trace", "export_chrome_trace"),
         (None, "cannot read", "give the path"),
     ],

@@ -8,7 +8,7 @@ from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.structure import KERNEL, OPERATOR, Activities, Timeline
 
 #: ``Activities.device`` of operators on the processor.
-PROCESSOR = -1
+PROCESSOR = -2
 
 
 def outermost_operators(timeline: Timeline) -> Activities:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from seqprof.analysis.timeline.causes import CAUSES, Gaps
 from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.phases import Phases
-from seqprof.analysis.timeline.structure import RUNTIME, Activities, Timeline
+from seqprof.analysis.timeline.structure import NO_DEVICE, RUNTIME, Activities, Timeline
 from seqprof.analysis.timeline.windows import busy
 
 #: A queued kernel follows within microseconds; after this it waited for something unrecorded.
@@ -37,8 +37,14 @@ def trace_caveats(timeline: Timeline, phases: Phases) -> Iterator[TraceCaveat]:
     if defects.negative_durations:
         yield TraceCaveat(
             code="negative_durations",
-            message=f"{defects.negative_durations} events end before they begin",
+            message=f"{_count(defects.negative_durations, 'event')} with a negative duration",
             effect="they count as zero long",
+        )
+    if defects.missing_correlations:
+        yield TraceCaveat(
+            code="missing_correlations",
+            message=f"{_count(defects.missing_correlations, 'activity')} without a correlation",
+            effect="their launches cannot be found: they are among those without a recorded one",
         )
     for warning in defects.warnings:
         yield TraceCaveat(
@@ -74,13 +80,13 @@ def _file_caveats(timeline: Timeline) -> Iterator[TraceCaveat]:
     if defects.damaged_events:
         yield TraceCaveat(
             code="damaged_events",
-            message=f"{defects.damaged_events} events could not be decoded and were left out",
+            message=f"{_count(defects.damaged_events, 'event')} damaged and left out",
             effect="their time is missing from every figure",
         )
     if defects.untimed_events:
         yield TraceCaveat(
             code="untimed_events",
-            message=f"{defects.untimed_events} events have no start or no duration",
+            message=f"{_count(defects.untimed_events, 'event')} without a start or a duration",
             effect="they were left out",
         )
     if defects.repaired_text:
@@ -97,6 +103,7 @@ def device_caveats(
     """Defects in the activities of one device."""
     device = int(activities.device[0])
     for code, message, effect in (
+        *_unknown_device(activities),
         *_launch_defects(activities, gaps),
         *_stream_overlaps(activities),
         *_empty_steps(activities, phases),
@@ -110,6 +117,15 @@ def device_caveats(
 _Found = Iterator[tuple[str, str, str]]
 
 
+def _unknown_device(activities: Activities) -> _Found:
+    if int(activities.device[0]) == NO_DEVICE:
+        yield (
+            "unknown_device",
+            f"{_count(len(activities), 'activity')} without a device",
+            "they are analysed as one device of their own; the others lack them",
+        )
+
+
 def _launch_defects(activities: Activities, gaps: Gaps) -> _Found:
     launched = activities.launch >= 0
     missing = int((~launched).sum())
@@ -118,7 +134,7 @@ def _launch_defects(activities: Activities, gaps: Gaps) -> _Found:
         unknown = int(gaps.cause_ns[:, CAUSES.index("unknown")].sum())
         yield (
             "launchless",
-            f"{missing} of {len(activities)} activities have no recorded launch",
+            f"{missing:,} of {_count(len(activities), 'activity')} without a recorded launch",
             f"they count as busy ({_ms(without)} that no other activity covers) but belong to no "
             f"phase; {_ms(unknown)} of idle before them has no known cause",
         )
@@ -127,7 +143,7 @@ def _launch_defects(activities: Activities, gaps: Gaps) -> _Found:
         most = int((activities.launch_ns - activities.start_ns)[early].max())
         yield (
             "starts_before_launch",
-            f"{int(early.sum())} activities start before their launch, by up to {_ms(most)}",
+            f"{_count(int(early.sum()), 'activity')} before the launch, by up to {_ms(most)}",
             "host and device clocks disagree; the split of idle by cause is off by as much",
         )
 
@@ -142,7 +158,7 @@ def _stream_overlaps(activities: Activities) -> _Found:
     if count:
         yield (
             "stream_overlaps",
-            f"{count} activities begin before the one ahead of them on their stream has ended",
+            f"{_count(count, 'activity')} begun before the one ahead on the stream had ended",
             f"overlaps count once; a sum of durations would be {_ms(summed)} too large",
         )
 
@@ -155,7 +171,7 @@ def _empty_steps(activities: Activities, phases: Phases) -> _Found:
     if empty:
         yield (
             "empty_steps",
-            f"{len(empty)} of {len(steps)} steps launched nothing ({', '.join(empty[:3])}…)",
+            f"{len(empty)} of {_count(len(steps), 'step')} without any launch ({_some(empty)})",
             "their windows are empty; leave them out of means over steps",
         )
 
@@ -176,7 +192,7 @@ def _clock_outliers(activities: Activities) -> _Found:
     if few <= max(OUTLIER_SHARE * len(activities), 1) and distance > OUTLIER_DISTANCE * rest > 0:
         yield (
             "clock_outliers",
-            f"{few} activities lie {_ms(distance)} away from all others",
+            f"{_count(few, 'activity')} {_ms(distance)} away from all others",
             f"the span includes them; without them it is {_ms(rest)}",
         )
 
@@ -186,7 +202,7 @@ def _zero_durations(activities: Activities) -> _Found:
     if zero:
         yield (
             "zero_durations",
-            f"{zero} activities are zero long (shorter than the clock's resolution)",
+            f"{_count(zero, 'activity')} of no length (shorter than the clock's resolution)",
             "busy time is too small by less than one tick each",
         )
 
@@ -197,7 +213,7 @@ def _long_dependencies(gaps: Gaps) -> _Found:
     if len(long):
         yield (
             "long_dependencies",
-            f"{len(long)} gaps of more than 1 ms ended with work that was queued all along",
+            f"{_count(len(long), 'gap')} of more than 1 ms before work that was queued all along",
             f"in these {_ms(int(long.sum()))} the device waited for something the trace does not "
             "show: another device, the host inside a stream, or launches that were not recorded",
         )
@@ -205,3 +221,12 @@ def _long_dependencies(gaps: Gaps) -> _Found:
 
 def _ms(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e6:.3f} ms"
+
+
+def _count(number: int, thing: str) -> str:
+    things = f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
+    return f"{number:,} {thing if number == 1 else things}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

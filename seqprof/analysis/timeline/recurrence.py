@@ -35,7 +35,7 @@ Evidence = Literal["shared parameters", "same module", "pattern only"]
 _PASSES = 3
 _LONGEST = 200_000
 _SCRAP = 0.1
-_LAYER_KERNEL = re.compile(r"(?i)attention|attn|fmha|flash|softmax|conv|batch_?norm|winograd")
+_LAYER_KERNEL = r"(?i)attention|attn|fmha|flash|softmax|conv|batch_?norm|winograd"
 #: Compiled graphs all bear the same name, whichever they are.
 _OWN_MODULE = r"^nn\.Module: (?!GraphModule)"
 _FAR = np.iinfo(np.int64).max
@@ -46,7 +46,7 @@ class Recurrence(Struct, frozen=True):
     """A loop over timesteps in one phase; times of the pass of median length, one per timestep.
 
     ``latency_ns`` reaches from a timestep's first activity to the next one's (the last: to its own
-    end), ``gap_ns`` is the part of it in which nothing ran.
+    end), ``gap_ns`` is the part of it in which nothing ran. Their medians are of all timesteps.
     """
 
     phase: str
@@ -58,6 +58,8 @@ class Recurrence(Struct, frozen=True):
     evidence: Evidence
     latency_ns: tuple[int, ...]
     gap_ns: tuple[int, ...]
+    median_latency_ns: int
+    median_gap_ns: int
     outer_period: int | None = None
     outer_repeats: int | None = None
 
@@ -112,15 +114,15 @@ def _passes(activities: Activities, segment: Ints, phases: Phases, phase: str) -
     ends = np.append(segments.start_ns[1:], _FAR)
     passes = []
     for row in wanted:
-        mine = activities.where(segment == row)
-        order = np.lexsort((mine.start_ns, mine.launch_ns))[:_LONGEST]
-        launch_ns = mine.launch_ns[order]
+        mine = np.flatnonzero(segment == row)
+        order = np.lexsort((activities.start_ns[mine], activities.launch_ns[mine]))[:_LONGEST]
+        mine = mine[order]
         begin, end = int(segments.start_ns[row]), int(ends[row])
         passes.append(
             _Pass(
                 phase,
-                _taken(mine, order),
-                launch_ns,
+                _taken(activities, mine),
+                activities.launch_ns[mine],
                 begin,
                 end,
                 (begin, _next_forward(phases, row)) if phase == "forward" else (begin, end),
@@ -138,8 +140,8 @@ def _next_forward(phases: Phases, row: int) -> int:
     return int(phases.segments.start_ns[row + 1 + later[0]]) if len(later) else _FAR
 
 
-def _taken(activities: Activities, order: Ints) -> Activities:
-    return Activities(*(getattr(activities, name)[order] for name in activities.__struct_fields__))
+def _taken(activities: Activities, rows: Ints) -> Activities:
+    return Activities(*(getattr(activities, name)[rows] for name in activities.__struct_fields__))
 
 
 def _search(timeline: Timeline, passes: list[_Pass]) -> Recurrence | Rejected:
@@ -166,8 +168,10 @@ def _search(timeline: Timeline, passes: list[_Pass]) -> Recurrence | Rejected:
         passes=len(passes),
         agreeing=len(agreeing),
         evidence=evidence,
-        latency_ns=latency,
-        gap_ns=gap,
+        latency_ns=tuple(latency.tolist()),
+        gap_ns=tuple(gap.tolist()),
+        median_latency_ns=int(np.median(latency)),
+        median_gap_ns=int(np.median(gap)),
         outer_period=outer.symbols if outer else None,
         outer_repeats=outer.repeats if outer else None,
     )
@@ -177,7 +181,7 @@ def _duration(one: _Pass) -> int:
     return int(one.activities.end_ns.max() - one.activities.start_ns.min())
 
 
-def _timing(activities: Activities, run: Run) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _timing(activities: Activities, run: Run) -> tuple[Ints, Ints]:
     """Latency and gap of each timestep of ``run``."""
     starts = np.array([activities.start_ns[at:stop].min() for at, stop in _bounds(run)])
     last = int(activities.end_ns[run.starts[-1] : run.end].max())
@@ -187,7 +191,7 @@ def _timing(activities: Activities, run: Run) -> tuple[tuple[int, ...], tuple[in
     covered = union(activities.start_ns[rows], activities.end_ns[rows])
     latency = np.diff(edges)
     gap = latency - covered.within(edges[:-1], edges[1:])
-    return tuple(latency.tolist()), tuple(gap.tolist())
+    return latency, gap
 
 
 def _bounds(run: Run) -> list[tuple[int, int]]:
@@ -212,7 +216,7 @@ def _evidence(timeline: Timeline, one: _Pass, level: Period) -> Evidence | Rejec
 
 @cache
 def _is_of_a_layer(kernel: str) -> bool:
-    return _LAYER_KERNEL.search(kernel) is not None
+    return re.search(_LAYER_KERNEL, kernel) is not None
 
 
 def _by_gradients(

@@ -19,6 +19,8 @@ Bools = NDArray[np.bool_]
 
 #: ``launch_ns`` of an activity whose launch was not recorded.
 NO_LAUNCH = -1
+#: ``device`` of an activity of which the source does not say where it ran.
+NO_DEVICE = -1
 
 # Kinds of device activity.
 KERNEL, COPY, SET = 0, 1, 2
@@ -32,7 +34,7 @@ class Activities(Struct, frozen=True):
 
     Ties are broken by end, launch, stream and name, so that the order does not depend on the order
     in the file. ``launch`` is the row of the launching call in :class:`HostEvents`, ``launch_ns``
-    its start.
+    its start. ``device`` may be ``NO_DEVICE``.
     """
 
     device: Ints
@@ -50,6 +52,8 @@ class Activities(Struct, frozen=True):
 
     def where(self, keep: Bools) -> Activities:
         """The rows for which ``keep`` holds, in the same order."""
+        if keep.all():
+            return self
         return Activities(*(getattr(self, column)[keep] for column in self.__struct_fields__))
 
 
@@ -82,7 +86,7 @@ class Defects(Struct, frozen=True):
     negative_durations: int = 0
     untimed_events: int = 0
     missing_correlations: int = 0
-    repaired_text: int = 0
+    repaired_text: bool = False
     #: Warnings that the profiler itself left in the file, such as dropped events.
     warnings: tuple[str, ...] = ()
 

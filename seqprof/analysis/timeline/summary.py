@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from seqprof.analysis.timeline.causes import CAUSES, Gaps, explain, explain_processor, host_waits
 from seqprof.analysis.timeline.grouping import distinct
-from seqprof.analysis.timeline.intervals import Intervals, gaps
+from seqprof.analysis.timeline.intervals import Intervals, gaps, union
 from seqprof.analysis.timeline.phases import OUTSIDE, PHASES, Phases, divide
 from seqprof.analysis.timeline.processor import PROCESSOR, outermost_operators
 from seqprof.analysis.timeline.quality import TraceCaveat, device_caveats, trace_caveats
 from seqprof.analysis.timeline.recurrence import Recurrence, Rejected, find_recurrences
-from seqprof.analysis.timeline.structure import Activities, Bools, Ints, Timeline
+from seqprof.analysis.timeline.structure import NO_DEVICE, Activities, Bools, Ints, Timeline
 from seqprof.analysis.timeline.traffic import (
     Collective,
     KernelTotal,
@@ -80,7 +80,10 @@ class HostAgainstDevice(Struct, frozen=True, kw_only=True):
 
 
 class DeviceSummary(Struct, frozen=True, kw_only=True):
-    """One device; ``device`` is null where operators on the processor stand in for it."""
+    """One device; ``device`` is -1 if the trace does not say which.
+
+    It is null where operators on the processor stand in for a device.
+    """
 
     device: int | None
     name: str | None
@@ -102,6 +105,13 @@ class DeviceSummary(Struct, frozen=True, kw_only=True):
     kernels: tuple[KernelTotal, ...]
     recurrences: tuple[Recurrence, ...]
     not_recurrent: tuple[Rejected, ...]
+
+    @property
+    def title(self) -> str:
+        """What reports call it."""
+        if self.device is None:
+            return "Processor (operators; not device time)"
+        return "Device unknown" if self.device == NO_DEVICE else f"Device {self.device}"
 
 
 class TraceSummary(Struct, frozen=True, kw_only=True):
@@ -171,18 +181,19 @@ class _View(Struct, frozen=True):
         length = int(self.windows.length[windows].sum())
         occupied = int(self.windows.within(self.covered)[windows].sum())
         row = self.windows.of(self.gaps.where.start)
-        causes = self.gaps.cause_ns[windows[row]].sum(axis=0)
+        causes = windows[row].astype(np.int64) @ self.gaps.cause_ns
         mine = (self.segment >= 0) & segments[self.segment]
-        own = self.activities.where(mine)
         return {
             "window_ns": length,
             "busy_ns": occupied,
             "idle_ns": length - occupied,
             "idle_fraction": _fraction(length - occupied, length),
             "idle_by_cause_ns": _by_cause(causes),
-            "activities": len(own),
-            "launches": len(distinct(own.launch)),
-            "own_busy_ns": busy(own).length,
+            "activities": int(mine.sum()),
+            "launches": len(distinct(self.activities.launch[mine])),
+            "own_busy_ns": union(
+                self.activities.start_ns[mine], self.activities.end_ns[mine]
+            ).length,
         }
 
     def phase_accounts(self, windows: Bools, segments: Bools) -> tuple[PhaseAccount, ...]:

@@ -13,7 +13,7 @@ from seqprof.analysis.timeline.windows import busy
 
 #: Kernels of collective libraries (NCCL, RCCL, oneCCL).
 _COLLECTIVE = r"(?i)^nccl|^rccl|ncclKernel|ncclDevKernel|oneccl|^mscclKernel"
-_DIRECTION = re.compile(r"(HtoD|DtoH|DtoD|PtoP|HtoH)", re.IGNORECASE)
+_DIRECTION = r"(?i)(HtoD|DtoH|DtoD|PtoP|HtoH)"
 
 
 class Transfer(Struct, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ def transfers(timeline: Timeline, activities: Activities) -> tuple[Transfer, ...
 
 
 def _kind(name: str) -> str:
-    direction = _DIRECTION.search(name)
+    direction = re.search(_DIRECTION, name)
     if direction:
         return direction.group(1)
     return "memset" if "memset" in name.lower() else "copy"

@@ -79,8 +79,7 @@ def article(result: Result) -> Article:
 
 def _device(device: DeviceSummary, is_one_of_many: bool) -> list[Section]:
     is_processor = device.device is None
-    name = "Processor (operators; not device time)" if is_processor else f"Device {device.device}"
-    head = f"{name}: {device.name}" if device.name else name
+    head = f"{device.title}: {device.name}" if device.name else device.title
     known = PROCESSOR_CAUSES if is_processor else CAUSES
     blocks: list[Block] = [_totals(device), Prose(lines=_host(device))]
     if any(device.idle_by_cause_ns.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -269,26 +269,103 @@ def caveat_codes(summary: TraceSummary) -> set[str]:
     return {caveat.code for caveat in summary.caveats}
 
 
-def test_every_defect_is_a_caveat(tmp_path: Path) -> None:
+def without(event: Event, *arguments: str) -> Event:
+    args = {key: value for key, value in event["args"].items() if key not in arguments}
+    return {**event, "args": args}
+
+
+#: A caveat; events that deserve it and, all but that, events that do not; what else they deserve.
+DEFECTS: list[tuple[str, list[Event], list[Event], set[str]]] = [
+    ("launchless", [kernel("x", 175, 1, 99)], [kernel("x", 175, 1, 3)], set()),
+    (
+        "missing_correlations",
+        [kernel("x", 175, 1, None)],
+        [kernel("x", 175, 1, 3)],
+        {"launchless"},
+    ),
+    ("stream_overlaps", [kernel("x", 60, 5, 2)], [kernel("x", 60, 5, 2, stream=8)], set()),
+    (
+        "empty_steps",
+        [annotation("ProfilerStep#4", 200, 10)],
+        [annotation("ProfilerStep#4", 200, 10), launch(205, 9), kernel("x", 206, 1, 9)],
+        set(),
+    ),
+    (
+        "clock_outliers",
+        [kernel("x", 10_000_000, 1, 9), launch(9_999_990, 9)],
+        [kernel("x", 500, 1, 9), launch(490, 9)],
+        set(),
+    ),
+    ("zero_durations", [kernel("x", 175, 0, 3)], [kernel("x", 175, 0.001, 3)], set()),
+    ("negative_durations", [launch(70, 8, -1)], [launch(70, 8, 0)], set()),
+    (
+        "starts_before_launch",
+        [kernel("x", 5, 1, 9), launch(6, 9)],
+        [kernel("x", 6, 1, 9), launch(6, 9)],
+        set(),
+    ),
+    ("long_dependencies", [kernel("x", 1_171, 9, 3)], [kernel("x", 1_169, 9, 3)], set()),
+    ("untimed_events", [{**launch(70, 8), "ts": None}], [{**launch(70, 8), "ts": "70"}], set()),
+    (
+        "unknown_device",
+        [{**without(kernel("x", 175, 1, 3), "device"), "pid": "python"}],
+        [{**without(kernel("x", 175, 1, 3), "device"), "pid": "0"}],
+        set(),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "bad", "good", "besides"), DEFECTS, ids=[defect[0] for defect in DEFECTS]
+)
+def test_a_defect_is_a_caveat_and_its_neighbour_is_none(
+    tmp_path: Path, code: str, bad: list[Event], good: list[Event], besides: set[str]
+) -> None:
+    events = two_phase_step(1)
+    found = analysed(tmp_path, [*events, *bad])
+    assert caveat_codes(found) == {code} | besides
+    assert all(caveat.message and caveat.effect for caveat in found.caveats)
+    assert caveat_codes(analysed(tmp_path, [*events, *good])) == set()
+
+
+def test_what_the_profiler_says_of_lost_events_is_a_caveat(tmp_path: Path) -> None:
     events = two_phase_step(1)
     assert caveat_codes(analysed(tmp_path, events)) == set()
-    defects: dict[str, list[Event]] = {
-        "launchless": [kernel("x", 80, 1, None)],
-        "stream_overlaps": [kernel("x", 60, 5, 2)],
-        "empty_steps": [annotation("ProfilerStep#4", 200, 10)],
-        "clock_outliers": [kernel("x", 10_000_000, 1, 3)],
-        "zero_durations": [kernel("x", 175, 0, 3)],
-        "negative_durations": [launch(70, 8, -1)],
-        "starts_before_launch": [kernel("x", 5, 1, 9), launch(6, 9)],
-        "long_dependencies": [kernel("x", 5_000, 10_000, 3)],
-        "untimed_events": [{**launch(70, 8), "ts": None}],
-    }
-    for code, more in defects.items():
-        assert code in caveat_codes(analysed(tmp_path, [*events, *more])), code
     lost = analysed(tmp_path, events, WARNING=["2026 Dropped 17 activity records"])
     assert caveat_codes(lost) == {"profiler_warning"}
-    for summary in (analysed(tmp_path, [*events, *more]) for more in defects.values()):
-        assert all(caveat.message and caveat.effect for caveat in summary.caveats)
+    other = analysed(tmp_path, events, WARNING=["2026 the config file was not found"])
+    assert caveat_codes(other) == set()
+
+
+def test_without_marks_of_steps_it_is_said(tmp_path: Path) -> None:
+    assert caveat_codes(analysed(tmp_path, two_phase_step(1)[1:])) == {"no_steps"}
+
+
+@pytest.mark.parametrize(
+    ("code", "damage"),
+    [
+        ("truncated", lambda text: text[:-30]),
+        ("damaged_events", lambda text: text.replace('"dur": 100', '"dur": [100]', 1)),
+        ("repaired_text", lambda text: text.replace('"bytes": 1', '"bytes": nan')),
+    ],
+)
+def test_a_fault_of_the_file_is_a_caveat(
+    tmp_path: Path, code: str, damage: Callable[[str], str]
+) -> None:
+    last = operator("aten::mm", 98, 1)
+    last["args"] = {"bytes": 1}
+    path = write_trace(tmp_path / "t.json", [*two_phase_step(1), last])
+    assert caveat_codes(summarise(read_trace(path, partial=True))) == set()
+    path.write_text(damage(path.read_text()))
+    assert code in caveat_codes(summarise(read_trace(path, partial=True)))
+
+
+def test_a_kernel_of_an_unknown_device_is_no_operator(tmp_path: Path) -> None:
+    event = {"ph": "X", "cat": "kernel", "name": "k", "ts": 1, "dur": 2}
+    summary = analysed(tmp_path, [event])
+    assert summary.processor is None
+    device = only_device(summary)
+    assert (device.device, device.title, device.busy_ns) == (-1, "Device unknown", 2_000)
 
 
 def test_without_a_device_operators_stand_in_and_it_is_said(tmp_path: Path) -> None:
@@ -351,6 +428,7 @@ EVENTS = st.fixed_dictionaries(
 )
 @given(st.lists(EVENTS, max_size=40), st.randoms(use_true_random=False))
 def test_event_soups_keep_the_invariants(tmp_path: Path, events: list[Event], order: Any) -> None:
+    events = [{"ph": "M", "name": "process_name"}, *events]  # or it would be no trace at all
     summary = analysed(tmp_path, events)
     check(summary)
     shuffled = list(events)
