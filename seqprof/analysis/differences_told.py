@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seqprof.analysis.differences import CaseChange, Differences, MetricChange
+from seqprof.analysis.differences import CaseChange, Differences
 from seqprof.analysis.gate import Gate, GatedMetric
+from seqprof.analysis.metric_change import MetricChange
 from seqprof.analysis.statistics import Estimate
 from seqprof.analysis.timesteps_changed import LoopChange
 from seqprof.analysis.wording import decimals, digits_of, seconds_in_words
@@ -41,21 +42,17 @@ def told(differences: Differences) -> tuple[str, ...]:
 
 def _case(case: CaseChange) -> Iterator[str]:
     yield _step(case.find("step_time"))
-    moved = [m for m in case.metrics if m.metric == "phase_time" and _moved(m)]
+    moved = [m for m in case.metrics if m.metric == "phase_time" and m.moved]
     if moved:
         parts = (f"{m.phase} {m.verdict}, {ratio_in_words(m.ratio)} times" for m in moved)
         yield f"Phases: {'; '.join(parts)}."
     for loop in case.loops:
         yield from _where(loop)
-    counts = [m for m in case.metrics if m.metric == "operations" and _moved(m)]
+    counts = [m for m in case.metrics if m.metric == "operations" and m.moved]
     if counts:
         parts = (f"{m.phase} {_count(m.base)} → {_count(m.new)}" for m in counts)
         yield f"Operations launched: {'; '.join(parts)}."
     yield from _one_sided(case)
-
-
-def _moved(metric: MetricChange) -> bool:
-    return metric.verdict in ("faster", "slower", "more", "less")
 
 
 def _count(estimate: Estimate) -> str:

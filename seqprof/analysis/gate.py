@@ -14,8 +14,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from seqprof.analysis.differences import CaseChange, Differences, MetricChange, inverse
+from seqprof.analysis.differences import CaseChange, Differences
+from seqprof.analysis.metric_change import MetricChange
 from seqprof.analysis.statistics import Estimate
+from seqprof.analysis.unpaired import inverse
 from seqprof.errors import SeqprofError
 from seqprof.suggest import did_you_mean
 

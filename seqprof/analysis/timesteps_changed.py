@@ -6,13 +6,14 @@ the process) is the same for each timestep and says nothing about where.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from msgspec import Meta
 
 from seqprof.analysis.statistics import Estimate, median, missing
 from seqprof.analysis.timesteps import MOST_SLOW, SLOW_RATIO, SLOW_SAMPLES, Bin, LoopPhase, bins
+from seqprof.analysis.unpaired import of_estimates
 from seqprof.recording import Clock, TimestepLatency, Trial
 
 _METHOD = "p50 new / base, intervals from notches combined; steps only, no spread of processes"
@@ -126,19 +127,18 @@ def _bin(base: Bin, new: Bin, typical: float | None, fast: float | None) -> BinC
 def _bin_ratio(base: Bin, new: Bin) -> Estimate:
     if not base.p50_s or not new.p50_s:
         return missing("1", _METHOD, "no timestep of these was marked in both")
-    value, n = new.p50_s / base.p50_s, new.last - new.first + 1
-    if base.low_s is None or base.high_s is None or new.low_s is None or new.high_s is None:
-        return Estimate(value=value, unit="1", method=_METHOD, n=n)
-    # Relative half widths; notches are symmetric.
-    half = (
-        value
-        * (
-            ((base.high_s - base.low_s) / 2 / base.p50_s) ** 2
-            + ((new.high_s - new.low_s) / 2 / new.p50_s) ** 2
-        )
-        ** 0.5
+    return replace(of_estimates(_estimate(base), _estimate(new)), method=_METHOD)
+
+
+def _estimate(part: Bin) -> Estimate:
+    return Estimate(
+        value=part.p50_s,
+        low=part.low_s,
+        high=part.high_s,
+        unit="s",
+        method=_METHOD,
+        n=part.last - part.first + 1,
     )
-    return Estimate(value=value, low=value - half, high=value + half, unit="1", method=_METHOD, n=n)
 
 
 def _slower(base: TimestepLatency, new: TimestepLatency, typical: float) -> list[TimestepChange]:
