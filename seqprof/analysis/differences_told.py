@@ -69,7 +69,29 @@ def _step(step: MetricChange) -> str:
         return f"A step is {step.verdict}: {ratio} times as long (95 %: {interval})."
     if step.verdict == "equivalent":
         return f"A step takes the same time, within the interval {interval}."
-    return f"Not told apart: a step takes {ratio} times as long (95 %: {interval})."
+    return f"Not told apart: a step takes {ratio} times as long (95 %: {interval}){_doubt(step)}."
+
+
+def _doubt(step: MetricChange) -> str:
+    """Say why a ratio whose interval leaves out 1 is no verdict: what has to agree does not."""
+    low, high = step.ratio.low, step.ratio.high
+    if low is None or high is None or low <= 1.0 <= high:
+        return ""
+    witnesses = (
+        ("the fast quartile of its steps", step.fast),
+        ("its processor time, which other programs change less,", step.processor),
+    )
+    for name, witness in witnesses:
+        if witness is not None and not _same_side(step.ratio, witness):
+            interval = interval_in_words(witness)
+            return f", but {name} is {ratio_in_words(witness)} times (95 %: {interval})"
+    return ""
+
+
+def _same_side(ratio: Estimate, witness: Estimate) -> bool:
+    if ratio.low is not None and ratio.low > 1.0:
+        return witness.low is not None and witness.low > 1.0
+    return witness.high is not None and witness.high < 1.0
 
 
 def _where(loop: LoopChange) -> Iterator[str]:

@@ -88,7 +88,7 @@ def choose(differences: Differences, wanted: Sequence[str]) -> tuple[str, ...]:
             heads = dict.fromkeys(key.partition(".")[0] for key in known)
             raise SeqprofError(
                 f"--metric {name}: the recordings have no such metric"
-                f"{did_you_mean(name, [*heads, *known])}"
+                f"{did_you_mean(name, [*heads, *known], listed=heads)}"
             )
         chosen |= dict.fromkeys(found)
     return tuple(chosen)

@@ -115,7 +115,7 @@ def _check(lines: Sequence[HistoryLine], wanted: Sequence[str]) -> None:
         if known and not any(_named(key, (name,)) for key in known):
             raise SeqprofError(
                 f"--metric {name}: the history has no such metric"
-                f"{did_you_mean(name, [*heads, *known])}"
+                f"{did_you_mean(name, [*heads, *known], listed=heads)}"
             )
 
 
