@@ -142,7 +142,9 @@ def test_every_ratio_of_a_time_has_an_interval_that_holds_it() -> None:
 
 def test_counts_do_not_scatter() -> None:
     trial = base().trials[0]
-    more = tuple(replace(account, operations=account.operations + 1) for account in trial.accounts)
+    more = tuple(
+        replace(account, operations=(account.operations or 0) + 1) for account in trial.accounts
+    )
     found = case(change_trial(base(), accounts=more))
     assert found.find("operations.forward").verdict == "more"
     assert case(again()).find("operations.forward").verdict == "equivalent"

@@ -12,7 +12,7 @@ from seqprof.analysis.differences import Differences, find_differences
 from seqprof.analysis.differences_told import gate_told
 from seqprof.analysis.gate import Gate, choose, hold, parse_threshold
 from seqprof.errors import SeqprofError
-from seqprof.recording import Recording
+from seqprof.recording import PHASES, Recording
 
 
 def differences(new: Recording) -> Differences:
@@ -49,7 +49,7 @@ def test_a_metric_without_its_phase_is_all_of_them() -> None:
     ("times", "verdict"), [(0.8, "passed"), (1.0, "passed"), (1.05, "not shown"), (1.3, "failed")]
 )
 def test_verdicts_of_the_step(times: float, verdict: str) -> None:
-    (found,) = gate(slower(dict.fromkeys(base().trials[0].steps[0].phases, times))).metrics
+    (found,) = gate(slower(dict.fromkeys(PHASES, times))).metrics
     assert found.verdict == verdict
     (line,) = gate_told(gate(slower({"forward": times, "backward": times})))
     assert "step_time (T = 64, batch 16)" in line
@@ -106,7 +106,7 @@ def test_other_programs_are_not_taken_for_a_slower_one() -> None:
 def test_a_few_slow_steps_are_not_a_slower_program() -> None:
     """More than half of the steps twice as slow, the fast quartile as before."""
     steps = list(again().trials[0].steps)
-    slow = slower(dict.fromkeys(steps[0].phases, 2.0)).trials[0].steps
+    slow = slower(dict.fromkeys(PHASES, 2.0)).trials[0].steps
     mixed = tuple(s if i % 20 < 13 else f for i, (f, s) in enumerate(zip(steps, slow, strict=True)))
     (found,) = gate(change_trial(again(), steps=mixed)).metrics
     assert found.verdict in ("not shown", "passed")
