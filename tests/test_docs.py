@@ -94,7 +94,7 @@ def test_every_command_parses(page: str, words: list[str]) -> None:
 
 def test_a_command_that_does_not_parse_would_be_found() -> None:
     for words in (["show", "--no-such", "x"], ["shwo"], ["dashboard", "grafana"]):
-        with pytest.raises(Exception, match="No such|Missing"):
+        with pytest.raises(Exception, match=r"No such|Missing"):
             test_every_command_parses("", ["seqprof", *words])
 
 

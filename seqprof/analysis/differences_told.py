@@ -8,7 +8,7 @@ from seqprof.analysis.differences import CaseChange, Differences
 from seqprof.analysis.gate import Gate, GatedMetric
 from seqprof.analysis.metric_change import MetricChange
 from seqprof.analysis.statistics import Estimate
-from seqprof.analysis.timesteps_changed import LoopChange
+from seqprof.analysis.timesteps_changed import BinChange, LoopChange
 from seqprof.analysis.wording import decimals, digits_of, seconds_in_words
 
 _BPTT = {"forward": "forward", "backward": "BPTT"}
@@ -99,7 +99,7 @@ def _where(loop: LoopChange) -> Iterator[str]:
     typical = loop.typical.value
     bins = [part for part in loop.bins if part.stands_out]
     if bins and typical is not None:
-        parts = (f"{b.first}–{b.last} {ratio_in_words(b.ratio)} times" for b in bins)
+        parts = (f"{stretch_in_words(b)} {ratio_in_words(b.ratio)} times" for b in bins)
         yield f"{name}: slower at timesteps {', '.join(parts)} (elsewhere {typical:.2f})."
     if loop.slower:
         parts = (
@@ -109,6 +109,11 @@ def _where(loop: LoopChange) -> Iterator[str]:
         more = loop.slower_timesteps - len(loop.slower)
         rest = f" and {more} more" if more > 0 else ""
         yield f"{name}: single timesteps that became slower: {', '.join(parts)}{rest}."
+
+
+def stretch_in_words(part: BinChange) -> str:
+    """Write which timesteps a bin has."""
+    return f"{part.first}–{part.last}" if part.last > part.first else f"{part.first}"
 
 
 def _one_sided(case: CaseChange) -> Iterator[str]:

@@ -56,7 +56,10 @@ class LoopChange:
     timesteps: int
     typical: Annotated[Estimate, Meta(description="median over timesteps of new / base")]
     bins: tuple[BinChange, ...]
-    slower: Annotated[tuple[TimestepChange, ...], Meta(description="at most 5, the worst first")]
+    slower: Annotated[
+        tuple[TimestepChange, ...],
+        Meta(description="outside the bins that stand out; at most 5, the worst first"),
+    ]
     slower_timesteps: Annotated[int, Meta(description="how many stand out in all")]
 
 
@@ -82,7 +85,13 @@ def compare_timesteps(base: Trial, new: Trial) -> tuple[tuple[LoopChange, ...], 
 def _loop(base: TimestepLatency, new: TimestepLatency) -> LoopChange:
     ratios = [b / a for a, b in zip(base.p50_s, new.p50_s, strict=True) if a and b]
     typical = median(ratios) if ratios else None
+    parts = tuple(
+        _bin(a, b, typical, _fast_ratio(base, new, a))
+        for a, b in zip(bins(base), bins(new), strict=True)
+    )
+    told = {t for part in parts if part.stands_out for t in range(part.first, part.last + 1)}
     slower = _slower(base, new, typical) if typical else []
+    single = [change for change in slower if change.timestep not in told]
     return LoopChange(
         loop=base.loop,
         phase=base.phase,
@@ -91,12 +100,9 @@ def _loop(base: TimestepLatency, new: TimestepLatency) -> LoopChange:
         typical=Estimate(value=typical, unit="1", method="median of p50 ratios", n=len(ratios))
         if typical
         else missing("1", "median of p50 ratios", "no timestep was marked in both"),
-        bins=tuple(
-            _bin(a, b, typical, _fast_ratio(base, new, a))
-            for a, b in zip(bins(base), bins(new), strict=True)
-        ),
-        slower=tuple(slower[:MOST_SLOW]),
-        slower_timesteps=len(slower),
+        bins=parts,
+        slower=tuple(single[:MOST_SLOW]),
+        slower_timesteps=len(single),
     )
 
 
@@ -109,7 +115,7 @@ def _fast_ratio(base: TimestepLatency, new: TimestepLatency, part: Bin) -> float
 
 def _bin(base: Bin, new: Bin, typical: float | None, fast: float | None) -> BinChange:
     ratio = _bin_ratio(base, new)
-    limit = None if typical is None else typical * (1 + LOCAL)
+    limit = None if typical is None else max(1.0, typical) * (1 + LOCAL)
     return BinChange(
         first=base.first,
         last=base.last,
@@ -149,6 +155,6 @@ def _slower(base: TimestepLatency, new: TimestepLatency, typical: float) -> list
         if a is None or b is None or old is None or now is None:
             continue
         measured = min(base.samples[t], new.samples[t]) >= SLOW_SAMPLES
-        if measured and now > old * typical * SLOW_RATIO:
+        if measured and now > old * max(1.0, typical) * SLOW_RATIO:
             found.append(TimestepChange(timestep=t, base_s=a, new_s=b, ratio=b / a))
     return sorted(found, key=lambda change: -change.ratio)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from diff_recordings import again, base, contended, longer, slower, slower_along, wider
@@ -220,6 +221,27 @@ def test_what_is_slower_everywhere_stands_out_nowhere() -> None:
     assert loop.typical.value == pytest.approx(1.5, rel=0.03)
     assert not any(b.stands_out for b in loop.bins)
     assert loop.slower == ()
+
+
+def test_what_became_faster_less_than_the_rest_is_not_called_slower() -> None:
+    """All timesteps at half of their latency, but one that stayed as it was."""
+    trial = slower_along(0, 63, 0.5).trials[0]
+    own = {x.phase: x for x in base().trials[0].latencies}
+    mixed = []
+    for found in trial.latencies:
+        stayed: dict[str, Any] = {
+            name: (*getattr(found, name)[:63], getattr(own[found.phase], name)[63])
+            for name in ("p05_s", "p25_s", "p50_s", "p75_s", "p95_s", "mean_s")
+        }
+        mixed.append(replace(found, **stayed))
+    (loop,) = (
+        x
+        for x in case(change_trial(again(), latencies=tuple(mixed))).loops
+        if x.phase == "backward"
+    )
+    assert loop.typical.value == pytest.approx(0.5, rel=0.03)
+    assert loop.slower == ()
+    assert not any(b.stands_out for b in loop.bins)
 
 
 def test_loops_that_cannot_be_compared_are_named_with_the_reason() -> None:
