@@ -9,6 +9,8 @@ DIR` the recordings stay, and a second call goes on where the first one was stop
 
 `--load` says what disturbs: none, one (a process that never rests), all (one on each core), bursts
 (on each core, half of the time). `--runs 3` gives `diff` three runs of each side instead of one.
+The recordings say what else was running: verdicts of a machine on which other programs kept at
+most 0.2 cores busy are counted by themselves too.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +49,8 @@ LOADS = {
     "all": [BUSY] * (os.cpu_count() or 1),
     "bursts": [BURSTS] * (os.cpu_count() or 1),
 }
+#: Cores that other programs keep busy on a machine that is called quiet.
+QUIET = 0.2
 #: Equal parts of work in each timestep, of the base and of what it is held against.
 PARTS = {"same": (100, 100), "more": (100, 115)}
 
@@ -90,16 +94,30 @@ def record(folder: Path, what: str, pairs: int) -> None:
                 sys.exit(done.stderr)
 
 
-def judge(folder: Path, threshold: str, runs: int) -> Counter[int]:
-    """Hold every ``runs`` new recordings against as many of the base; count the exit codes."""
+def quiet(recordings: Sequence[Path]) -> bool:
+    """Whether other programs let every one of the recordings alone."""
+    from seqprof import store
+    from seqprof.analysis.settings_changed import other_load
+
+    hosts = [store.load(path).trials[0].host for path in recordings]
+    return all((other_load(host) or 0.0) <= QUIET for host in hosts)
+
+
+def judge(folder: Path, threshold: str, runs: int) -> dict[bool, Counter[int]]:
+    """Hold every ``runs`` new recordings against as many of the base.
+
+    Returns:
+        Counts of exit codes: those of a quiet machine, and the others.
+    """
     sides = [sorted(folder.glob(f"{side}*.json")) for side in ("base", "new")]
-    codes: Counter[int] = Counter()
+    codes: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
     for first in range(0, min(map(len, sides)) - runs + 1, runs):
         (base, *more_base), (new, *more_new) = (side[first : first + runs] for side in sides)
         others = [w for p in more_base for w in ("--base", p)]
         others += [w for p in more_new for w in ("--new", p)]
         done = seqprof("diff", base, new, *others, "--fail-if-slower", threshold, "-q")
-        codes[done.returncode] += 1
+        alone = quiet([side[i] for side in sides for i in range(first, first + runs)])
+        codes[alone][done.returncode] += 1
         gate = done.stdout.strip().rpartition("\n")[2]
         print(f"  {done.returncode}: {' '.join(done.stdout.split())}" if gate else done.stderr)
     return codes
@@ -141,9 +159,11 @@ def main() -> None:
             record(folder, arguments.what, arguments.pairs)
         codes = judge(folder, arguments.threshold, arguments.runs)
         spread(folder)
+    every = codes[True] + codes[False]
     print(
         f"{arguments.what}, load {disturbance}, {arguments.runs} run(s) a side: "
-        f"failed {codes[3]} of {codes.total()}"
+        f"failed {every[3]} of {every.total()}; "
+        f"of those on a quiet machine {codes[True][3]} of {codes[True].total()}"
     )
 
 
