@@ -111,6 +111,14 @@ def _where(loop: LoopChange) -> Iterator[str]:
         yield f"{name}: single timesteps that became slower: {', '.join(parts)}{rest}."
 
 
+def _unexpectedly_absent(metric: MetricChange) -> bool:
+    """Whether one value is null, or both are known and still have no ratio."""
+    base, new = metric.base.value, metric.new.value
+    if base is None or new is None:
+        return (base is None) != (new is None)
+    return metric.ratio.value is None and base > 0.0 and new > 0.0
+
+
 def stretch_in_words(part: BinChange) -> str:
     """Write which timesteps a bin has."""
     return f"{part.first}–{part.last}" if part.last > part.first else f"{part.first}"
@@ -120,7 +128,7 @@ def _one_sided(case: CaseChange) -> Iterator[str]:
     """A value that only one run has is said: its absence is no sign of sameness."""
     absent: dict[str, list[str]] = {}
     for metric in case.metrics:
-        if (metric.base.value is None) != (metric.new.value is None):
+        if _unexpectedly_absent(metric):
             absent.setdefault(metric.ratio.reason or "not said why", []).append(metric.key)
     for reason, keys in absent.items():
         yield f"Not compared, {reason}: {', '.join(keys)}."

@@ -16,6 +16,10 @@ from seqprof.recording import PHASES, Clock, Recording, Step, Trial
 
 _OfStep = Callable[[Step], float | None]
 _OfTrial = Callable[[Trial], list[float] | str]
+#: Why processor times of two recordings cannot be held against each other.
+CLOCKS_DIFFER = (
+    "processor time is by the clock of the process in one, by those of its threads in the other"
+)
 #: Values of both sides, or in a side's place why there are none.
 _Both = tuple[Runs | str, Runs | str]
 
@@ -45,6 +49,11 @@ class Sides:
             and not recording.environment.device.is_accelerator
             for recording, trial in (*self.base, *self.new)
         )
+
+    @property
+    def one_cpu_clock(self) -> bool:
+        """Whether processor time was counted alike in all runs."""
+        return len({trial.cpu_clock for _, trial in (*self.base, *self.new)}) == 1
 
     def series(self, value: _OfTrial, lasts: _OfTrial | None = None) -> _Both:
         """Return a quantity of both sides.
@@ -76,7 +85,7 @@ def _series(
 def compare_times(sides: Sides) -> Iterator[MetricChange]:
     """Yield the step, its processor time, the throughput, each phase, and the loops in them."""
     yield _timed(sides, "step_time", None, _wall, _processor_time)
-    yield _timed(sides, "step_cpu_time", None, _processor_time)
+    yield _step_cpu_time(sides)
     yield _throughput(sides)
     yield from _phases(sides)
     yield from _loops(sides)
@@ -110,6 +119,22 @@ def _of_bare(value: _OfStep) -> _OfTrial:
     return of
 
 
+def _step_cpu_time(sides: Sides) -> MetricChange:
+    made = _timed(sides, "step_cpu_time", None, _processor_time)
+    if sides.one_cpu_clock:
+        return made
+    return replace(made, ratio=missing("1", METHOD, CLOCKS_DIFFER), fast=None, verdict=None)
+
+
+def _witness(sides: Sides, processor: _OfStep) -> _Both | None:
+    """Return processor times where they have to agree; None where they need not."""
+    if not sides.processor_counts:
+        return None
+    if not sides.one_cpu_clock:
+        return CLOCKS_DIFFER, CLOCKS_DIFFER
+    return sides.series(_of_bare(processor))
+
+
 def _timed(
     sides: Sides, metric: str, phase: str | None, value: _OfStep, processor: _OfStep | None = None
 ) -> MetricChange:
@@ -118,9 +143,7 @@ def _timed(
     Args:
         processor: the processor time of the same part of a step; None where there is none.
     """
-    witness = None
-    if processor is not None and sides.processor_counts:
-        witness = sides.series(_of_bare(processor))
+    witness = None if processor is None else _witness(sides, processor)
     return _compared(metric, phase, sides.series(_of_bare(value)), witness=witness)
 
 
@@ -156,7 +179,9 @@ def _compared(
 
 
 def _witnessed(base: Runs | str, new: Runs | str) -> Estimate:
-    if isinstance(base, str) or isinstance(new, str) or min(*base.values, *new.values) <= 0.0:
+    if isinstance(base, str) or isinstance(new, str):
+        return missing("1", METHOD, base if isinstance(base, str) else str(new))
+    if min(*base.values, *new.values) <= 0.0:
         return missing("1", METHOD, "the processor time was too short to be counted")
     return compare_runs(base, new).ratio
 
@@ -175,7 +200,7 @@ def _throughput(sides: Sides) -> MetricChange:
         real = step.positions - step.padded_positions
         return step.wall_s / real if real > 0 else None
 
-    witness = sides.series(_of_bare(_processor_time)) if sides.processor_counts else None
+    witness = _witness(sides, _processor_time)
     both = sides.series(_of_bare(each), lasts=_of_bare(_wall))
     turned = _compared("throughput", None, both, witness=witness)
     return replace(

@@ -194,6 +194,16 @@ def test_under_load_the_processor_time_has_to_agree() -> None:
     assert worked.cases[0].find("step_time").verdict == "slower"
 
 
+def test_processor_times_by_different_clocks_have_no_ratio() -> None:
+    """And say nothing for or against a slower step, which then is not told from a busy machine."""
+    old = change_trial(base(), cpu_clock="process")
+    assert case(again(), old).find("step_cpu_time").ratio.value is None
+    assert "by those of its threads" in str(case(again(), old).find("step_cpu_time").ratio.reason)
+    new = slower({"forward": 1.6, "backward": 1.6})
+    assert case(new, old).find("step_time").verdict == "slower"
+    assert case(contended(new), old).find("step_time").verdict == "inconclusive"
+
+
 # Along the sequence ---------------------------------------------------------------------------
 
 
