@@ -13,8 +13,15 @@ def nearest(word: str, options: Iterable[str]) -> str | None:
     return spelled[matches[0]] if matches else None
 
 
-def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"``, or the list of all ``options`` when none is near."""
+def did_you_mean(word: str, options: Iterable[str], listed: Iterable[str] | None = None) -> str:
+    """Return ``"; did you mean 'x'?"``, or a list of what there is when none is near.
+
+    Args:
+        word: what was written.
+        options: all that would have been right.
+        listed: what to list instead of all ``options``, where these are many.
+    """
     options = list(options)
     near = nearest(word, options)
-    return f"; did you mean '{near}'?" if near else f"; known: {', '.join(options)}"
+    known = options if listed is None else listed
+    return f"; did you mean '{near}'?" if near else f"; known: {', '.join(known)}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seqprof.analysis.differences import CaseChange, Differences, MetricChange
+from seqprof.analysis.differences import CaseChange, Differences
 from seqprof.analysis.gate import Gate, GatedMetric
+from seqprof.analysis.metric_change import MetricChange
 from seqprof.analysis.statistics import Estimate
-from seqprof.analysis.timesteps_changed import LoopChange
+from seqprof.analysis.timesteps_changed import BinChange, LoopChange
 from seqprof.analysis.wording import decimals, digits_of, seconds_in_words
 
 _BPTT = {"forward": "forward", "backward": "BPTT"}
@@ -41,21 +42,17 @@ def told(differences: Differences) -> tuple[str, ...]:
 
 def _case(case: CaseChange) -> Iterator[str]:
     yield _step(case.find("step_time"))
-    moved = [m for m in case.metrics if m.metric == "phase_time" and _moved(m)]
+    moved = [m for m in case.metrics if m.metric == "phase_time" and m.moved]
     if moved:
         parts = (f"{m.phase} {m.verdict}, {ratio_in_words(m.ratio)} times" for m in moved)
         yield f"Phases: {'; '.join(parts)}."
     for loop in case.loops:
         yield from _where(loop)
-    counts = [m for m in case.metrics if m.metric == "operations" and _moved(m)]
+    counts = [m for m in case.metrics if m.metric == "operations" and m.moved]
     if counts:
         parts = (f"{m.phase} {_count(m.base)} → {_count(m.new)}" for m in counts)
         yield f"Operations launched: {'; '.join(parts)}."
     yield from _one_sided(case)
-
-
-def _moved(metric: MetricChange) -> bool:
-    return metric.verdict in ("faster", "slower", "more", "less")
 
 
 def _count(estimate: Estimate) -> str:
@@ -72,7 +69,29 @@ def _step(step: MetricChange) -> str:
         return f"A step is {step.verdict}: {ratio} times as long (95 %: {interval})."
     if step.verdict == "equivalent":
         return f"A step takes the same time, within the interval {interval}."
-    return f"Not told apart: a step takes {ratio} times as long (95 %: {interval})."
+    return f"Not told apart: a step takes {ratio} times as long (95 %: {interval}){_doubt(step)}."
+
+
+def _doubt(step: MetricChange) -> str:
+    """Say why a ratio whose interval leaves out 1 is no verdict: what has to agree does not."""
+    low, high = step.ratio.low, step.ratio.high
+    if low is None or high is None or low <= 1.0 <= high:
+        return ""
+    witnesses = (
+        ("the fast quartile of its steps", step.fast),
+        ("its processor time, which other programs change less,", step.processor),
+    )
+    for name, witness in witnesses:
+        if witness is not None and not _same_side(step.ratio, witness):
+            interval = interval_in_words(witness)
+            return f", but {name} is {ratio_in_words(witness)} times (95 %: {interval})"
+    return ""
+
+
+def _same_side(ratio: Estimate, witness: Estimate) -> bool:
+    if ratio.low is not None and ratio.low > 1.0:
+        return witness.low is not None and witness.low > 1.0
+    return witness.high is not None and witness.high < 1.0
 
 
 def _where(loop: LoopChange) -> Iterator[str]:
@@ -80,7 +99,7 @@ def _where(loop: LoopChange) -> Iterator[str]:
     typical = loop.typical.value
     bins = [part for part in loop.bins if part.stands_out]
     if bins and typical is not None:
-        parts = (f"{b.first}–{b.last} {ratio_in_words(b.ratio)} times" for b in bins)
+        parts = (f"{stretch_in_words(b)} {ratio_in_words(b.ratio)} times" for b in bins)
         yield f"{name}: slower at timesteps {', '.join(parts)} (elsewhere {typical:.2f})."
     if loop.slower:
         parts = (
@@ -92,11 +111,24 @@ def _where(loop: LoopChange) -> Iterator[str]:
         yield f"{name}: single timesteps that became slower: {', '.join(parts)}{rest}."
 
 
+def _unexpectedly_absent(metric: MetricChange) -> bool:
+    """Whether one value is null, or both are known and still have no ratio."""
+    base, new = metric.base.value, metric.new.value
+    if base is None or new is None:
+        return (base is None) != (new is None)
+    return metric.ratio.value is None and base > 0.0 and new > 0.0
+
+
+def stretch_in_words(part: BinChange) -> str:
+    """Write which timesteps a bin has."""
+    return f"{part.first}–{part.last}" if part.last > part.first else f"{part.first}"
+
+
 def _one_sided(case: CaseChange) -> Iterator[str]:
     """A value that only one run has is said: its absence is no sign of sameness."""
     absent: dict[str, list[str]] = {}
     for metric in case.metrics:
-        if (metric.base.value is None) != (metric.new.value is None):
+        if _unexpectedly_absent(metric):
             absent.setdefault(metric.ratio.reason or "not said why", []).append(metric.key)
     for reason, keys in absent.items():
         yield f"Not compared, {reason}: {', '.join(keys)}."

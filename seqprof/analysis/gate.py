@@ -14,8 +14,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from seqprof.analysis.differences import CaseChange, Differences, MetricChange, inverse
+from seqprof.analysis.differences import CaseChange, Differences
+from seqprof.analysis.metric_change import MetricChange
 from seqprof.analysis.statistics import Estimate
+from seqprof.analysis.unpaired import inverse
 from seqprof.errors import SeqprofError
 from seqprof.suggest import did_you_mean
 
@@ -86,7 +88,7 @@ def choose(differences: Differences, wanted: Sequence[str]) -> tuple[str, ...]:
             heads = dict.fromkeys(key.partition(".")[0] for key in known)
             raise SeqprofError(
                 f"--metric {name}: the recordings have no such metric"
-                f"{did_you_mean(name, [*heads, *known])}"
+                f"{did_you_mean(name, [*heads, *known], listed=heads)}"
             )
         chosen |= dict.fromkeys(found)
     return tuple(chosen)
@@ -131,7 +133,7 @@ def _verdict(
         return "not compared", f"it has no interval (n = {slowdown.n}; times need 6 steps in each)"
     held_off = _held_off(metric, limit, failing=slowdown.low > limit)
     if slowdown.low <= limit < slowdown.high:
-        return "not shown", f"the interval reaches from {slowdown.low:.3f} to {slowdown.high:.3f}"
+        return "not shown", "the interval reaches beyond that"
     if slowdown.high <= limit:
         return ("passed", None) if held_off is None else ("not shown", held_off)
     if metric.fast is not None:

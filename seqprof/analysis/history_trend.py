@@ -115,7 +115,7 @@ def _check(lines: Sequence[HistoryLine], wanted: Sequence[str]) -> None:
         if known and not any(_named(key, (name,)) for key in known):
             raise SeqprofError(
                 f"--metric {name}: the history has no such metric"
-                f"{did_you_mean(name, [*heads, *known])}"
+                f"{did_you_mean(name, [*heads, *known], listed=heads)}"
             )
 
 
@@ -146,7 +146,8 @@ def _trends(lines: Sequence[HistoryLine], wanted: Sequence[str]) -> Iterator[Tre
         for metric in line.metrics:
             if _named(metric.key, wanted):
                 columns.setdefault(metric.key, []).append((line, metric))
-    for key, found in columns.items():
+    for key in sorted(columns, key=lambda key: _place(key, wanted)):
+        found = columns[key]
         known = [metric.value for _, metric in found if metric.value is not None]
         positive = bool(known) and min(known) > 0.0
         yield Trend(
@@ -157,6 +158,11 @@ def _trends(lines: Sequence[HistoryLine], wanted: Sequence[str]) -> Iterator[Tre
             typical=median(known) if known else None,
             changes=find_change_points(known) if positive else (),
         )
+
+
+def _place(key: str, wanted: Sequence[str]) -> int:
+    """Return which of the ``wanted`` names the metric."""
+    return next(index for index, name in enumerate(wanted) if _named(key, (name,)))
 
 
 def _point(line: HistoryLine, metric: HistoryMetric) -> TrendPoint:

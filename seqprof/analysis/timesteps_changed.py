@@ -6,13 +6,14 @@ the process) is the same for each timestep and says nothing about where.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from msgspec import Meta
 
 from seqprof.analysis.statistics import Estimate, median, missing
 from seqprof.analysis.timesteps import MOST_SLOW, SLOW_RATIO, SLOW_SAMPLES, Bin, LoopPhase, bins
+from seqprof.analysis.unpaired import of_estimates
 from seqprof.recording import Clock, TimestepLatency, Trial
 
 _METHOD = "p50 new / base, intervals from notches combined; steps only, no spread of processes"
@@ -55,7 +56,10 @@ class LoopChange:
     timesteps: int
     typical: Annotated[Estimate, Meta(description="median over timesteps of new / base")]
     bins: tuple[BinChange, ...]
-    slower: Annotated[tuple[TimestepChange, ...], Meta(description="at most 5, the worst first")]
+    slower: Annotated[
+        tuple[TimestepChange, ...],
+        Meta(description="outside the bins that stand out; at most 5, the worst first"),
+    ]
     slower_timesteps: Annotated[int, Meta(description="how many stand out in all")]
 
 
@@ -81,7 +85,13 @@ def compare_timesteps(base: Trial, new: Trial) -> tuple[tuple[LoopChange, ...], 
 def _loop(base: TimestepLatency, new: TimestepLatency) -> LoopChange:
     ratios = [b / a for a, b in zip(base.p50_s, new.p50_s, strict=True) if a and b]
     typical = median(ratios) if ratios else None
+    parts = tuple(
+        _bin(a, b, typical, _fast_ratio(base, new, a))
+        for a, b in zip(bins(base), bins(new), strict=True)
+    )
+    told = {t for part in parts if part.stands_out for t in range(part.first, part.last + 1)}
     slower = _slower(base, new, typical) if typical else []
+    single = [change for change in slower if change.timestep not in told]
     return LoopChange(
         loop=base.loop,
         phase=base.phase,
@@ -90,12 +100,9 @@ def _loop(base: TimestepLatency, new: TimestepLatency) -> LoopChange:
         typical=Estimate(value=typical, unit="1", method="median of p50 ratios", n=len(ratios))
         if typical
         else missing("1", "median of p50 ratios", "no timestep was marked in both"),
-        bins=tuple(
-            _bin(a, b, typical, _fast_ratio(base, new, a))
-            for a, b in zip(bins(base), bins(new), strict=True)
-        ),
-        slower=tuple(slower[:MOST_SLOW]),
-        slower_timesteps=len(slower),
+        bins=parts,
+        slower=tuple(single[:MOST_SLOW]),
+        slower_timesteps=len(single),
     )
 
 
@@ -108,7 +115,7 @@ def _fast_ratio(base: TimestepLatency, new: TimestepLatency, part: Bin) -> float
 
 def _bin(base: Bin, new: Bin, typical: float | None, fast: float | None) -> BinChange:
     ratio = _bin_ratio(base, new)
-    limit = None if typical is None else typical * (1 + LOCAL)
+    limit = None if typical is None else max(1.0, typical) * (1 + LOCAL)
     return BinChange(
         first=base.first,
         last=base.last,
@@ -126,19 +133,18 @@ def _bin(base: Bin, new: Bin, typical: float | None, fast: float | None) -> BinC
 def _bin_ratio(base: Bin, new: Bin) -> Estimate:
     if not base.p50_s or not new.p50_s:
         return missing("1", _METHOD, "no timestep of these was marked in both")
-    value, n = new.p50_s / base.p50_s, new.last - new.first + 1
-    if base.low_s is None or base.high_s is None or new.low_s is None or new.high_s is None:
-        return Estimate(value=value, unit="1", method=_METHOD, n=n)
-    # Relative half widths; notches are symmetric.
-    half = (
-        value
-        * (
-            ((base.high_s - base.low_s) / 2 / base.p50_s) ** 2
-            + ((new.high_s - new.low_s) / 2 / new.p50_s) ** 2
-        )
-        ** 0.5
+    return replace(of_estimates(_estimate(base), _estimate(new)), method=_METHOD)
+
+
+def _estimate(part: Bin) -> Estimate:
+    return Estimate(
+        value=part.p50_s,
+        low=part.low_s,
+        high=part.high_s,
+        unit="s",
+        method=_METHOD,
+        n=part.last - part.first + 1,
     )
-    return Estimate(value=value, low=value - half, high=value + half, unit="1", method=_METHOD, n=n)
 
 
 def _slower(base: TimestepLatency, new: TimestepLatency, typical: float) -> list[TimestepChange]:
@@ -149,6 +155,6 @@ def _slower(base: TimestepLatency, new: TimestepLatency, typical: float) -> list
         if a is None or b is None or old is None or now is None:
             continue
         measured = min(base.samples[t], new.samples[t]) >= SLOW_SAMPLES
-        if measured and now > old * typical * SLOW_RATIO:
+        if measured and now > old * max(1.0, typical) * SLOW_RATIO:
             found.append(TimestepChange(timestep=t, base_s=a, new_s=b, ratio=b / a))
     return sorted(found, key=lambda change: -change.ratio)

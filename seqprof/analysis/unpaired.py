@@ -8,7 +8,8 @@ Three things then make two runs of the very same program differ, and each has it
 - Every process is a little faster or slower than the next for as long as it lives: by the luck of
   where its memory and its libraries lie (Mytkowicz et al. 2009), and by what other programs left
   of the caches. No number of steps averages that out, only more runs do. So the interval is widened
-  by what runs of one program were measured to differ by, :func:`process_spread`.
+  by what runs of one program were measured to differ by, :func:`process_spread`, or by what the
+  runs at hand differ by, where that is more.
 - Another program slows some of the steps, hardly ever all of them, while a slower program is
   slower in its fastest steps too. So a change also has to be there in the fast quartile.
 """
@@ -17,24 +18,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
 from seqprof.analysis.comparison import RESAMPLES, SEED, expanded_level
-from seqprof.analysis.statistics import SMALLEST_INTERVAL, Estimate, missing, quantile
+from seqprof.analysis.statistics import SMALLEST_INTERVAL, Estimate, mean, missing, quantile
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Standard deviation of the logarithm of a run's median step from one process of a program to the
-#: next, apart from the scatter of steps, on a machine that does nothing else …
-PROCESS_SPREAD = 0.015
+#: Standard deviation of the logarithm of a run's median from one process of a program to the next,
+#: apart from the scatter of steps: this share, however long something lasts …
+PROCESS_SPREAD = 0.01
+#: … and this share of what lasts a second. It falls with the square root of the time: what is
+#: short has few parts, whose luck does not average out …
+SHORT_SPREAD = 0.0024
 #: … and what is added where none of its threads has a core to itself, in proportion where some
-#: have (:func:`seqprof.analysis.settings_changed.contention`). `benchmarks/diff.py spread`
-#: measures both.
+#: have (:func:`seqprof.analysis.settings_changed.contention`). `benchmarks/diff.py` measures them.
 CONTENDED_SPREAD = 0.10
 #: Two-sided 95 % of a normal distribution.
 _Z = 1.96
@@ -64,26 +67,54 @@ class Runs:
     Attributes:
         series: of each run its steps in order of time, ``[runs][N]``, positive.
         contention: of each run the share of its threads that no core was free for, 0 … 1.
+        lasts_s: how long what was measured lasts; None: long.
     """
 
     series: Sequence[Sequence[float]]
     contention: Sequence[float]
+    lasts_s: float | None = None
 
     @property
     def values(self) -> list[float]:
         """All steps."""
         return [value for steps in self.series for value in steps]
 
-    @property
-    def spread(self) -> float:
-        """Standard deviation of the logarithm of the side's median due to its processes."""
-        squares = math.fsum(process_spread(share) ** 2 for share in self.contention)
+    def spread(self, measured: float) -> float:
+        """Return the standard deviation of the logarithm of the side's value due to its processes.
+
+        Args:
+            measured: of single runs, as these ones differ.
+        """
+        squares = math.fsum(
+            max(process_spread(share, self.lasts_s), measured) ** 2 for share in self.contention
+        )
         return math.sqrt(squares) / len(self.contention)
 
 
-def process_spread(contention: float) -> float:
-    """Return how much processes of one program differ, as a standard deviation of logarithms."""
-    return PROCESS_SPREAD + CONTENDED_SPREAD * contention
+def process_spread(contention: float, lasts_s: float | None = None) -> float:
+    """Return how much processes of one program differ, as a standard deviation of logarithms.
+
+    Args:
+        contention: share of the threads that no core was free for, 0 … 1.
+        lasts_s: how long the quantity lasts, in seconds; None: long.
+    """
+    short = SHORT_SPREAD / math.sqrt(lasts_s) if lasts_s is not None and lasts_s > 0.0 else 0.0
+    return math.hypot(PROCESS_SPREAD, short) + CONTENDED_SPREAD * contention
+
+
+def spread_between(sides: Sequence[Runs], q: float) -> float:
+    """Return the standard deviation of the logarithms of the runs' ``q``-quantiles in their sides.
+
+    It is pooled over the sides; 0 where each has a single run. So few runs say little of it: it
+    may only widen what :func:`process_spread` says.
+    """
+    squares, freedom = 0.0, 0
+    for side in sides:
+        logs = [math.log(quantile(steps, q)) for steps in side.series]
+        centre = mean(logs)
+        squares += math.fsum((value - centre) ** 2 for value in logs)
+        freedom += len(logs) - 1
+    return math.sqrt(squares / freedom) if freedom else 0.0
 
 
 def compare_runs(base: Runs, new: Runs) -> Change:
@@ -110,7 +141,9 @@ def _ratio(base: Runs, new: Runs, q: float, method: str) -> Estimate:
     count = min(len(base.values), len(new.values))
     if count < SMALLEST_INTERVAL:
         return Estimate(value=value, unit="1", method=method, n=count)
-    low, high = widened(value, *_bootstrap(base, new, q), math.hypot(base.spread, new.spread))
+    measured = spread_between((base, new), q)
+    spread = math.hypot(base.spread(measured), new.spread(measured))
+    low, high = widened(value, *_bootstrap(base, new, q), spread)
     return Estimate(value=value, low=low, high=high, unit="1", method=method, n=count)
 
 
@@ -178,15 +211,25 @@ def _pooled(blocks: NDArray[np.float64], chosen: NDArray[np.int64], q: float) ->
     return np.quantile(picked.reshape(*picked.shape[:-2], -1), q, axis=-1)
 
 
-def of_estimates(base: Estimate, new: Estimate, contention: tuple[float, float]) -> Estimate:
+def inverse(ratio: Estimate) -> Estimate:
+    """Return 1 / ``ratio``, as base / new for new / base."""
+    return replace(
+        ratio,
+        value=1 / ratio.value if ratio.value else None,
+        low=1 / ratio.high if ratio.high else None,
+        high=1 / ratio.low if ratio.low else None,
+    )
+
+
+def of_estimates(base: Estimate, new: Estimate, spread: float = 0.0) -> Estimate:
     """Return the ratio of two estimates, with an interval where both have one.
 
-    The two intervals are taken as independent, and widened by the spread of processes.
+    The two intervals are taken as independent.
 
     Args:
         base: of the base.
         new: of the new run.
-        contention: of both, the share of the threads that no core was free for.
+        spread: by which the interval is widened, a standard deviation of logarithms.
     """
     method = "ratio new / base, both intervals combined"
     if base.value is None or new.value is None:
@@ -200,7 +243,6 @@ def of_estimates(base: Estimate, new: Estimate, contention: tuple[float, float])
         return Estimate(value=value, unit="1", method=f"{method}: not known", n=n)
     below = math.hypot(sides[0][1], sides[1][0])
     above = math.hypot(sides[0][0], sides[1][1])
-    spread = math.hypot(*map(process_spread, contention))
     low, high = widened(value, value * math.exp(-below), value * math.exp(above), spread)
     return Estimate(value=value, low=low, high=high, unit="1", method=method, n=n)
 

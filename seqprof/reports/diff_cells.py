@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from seqprof.analysis.differences import CaseChange, IdleChange, MetricChange, Side
-from seqprof.analysis.differences_told import interval_in_words, ratio_in_words
+from seqprof.analysis.differences import CaseChange, Side
+from seqprof.analysis.differences_told import interval_in_words, ratio_in_words, stretch_in_words
+from seqprof.analysis.idle_changed import IdleChange
+from seqprof.analysis.metric_change import MetricChange
 from seqprof.analysis.settings_changed import SettingChange
 from seqprof.analysis.statistics import Estimate
 from seqprof.analysis.timesteps_changed import LoopChange
@@ -60,7 +62,7 @@ def bin_rows(loop: LoopChange) -> Iterator[tuple[str, ...]]:
     """Return the bins along the sequence."""
     for part in loop.bins:
         yield (
-            f"{part.first}–{part.last}" if part.last > part.first else f"{part.first}",
+            stretch_in_words(part),
             q.seconds(part.base_s),
             q.seconds(part.new_s),
             ratio_in_words(part.ratio),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -17,6 +17,10 @@ from seqprof.reports import diff_cells as cells
 from seqprof.reports.layout import heading, pairs, paragraph, print_to, table
 
 _STYLES = {"FAILED": "bold red", "passed": "green", "not": "yellow"}
+#: Short, so that a table of metrics fits 80 columns.
+_COLUMNS = ("metric", "base", "new", "ratio", "95%", "verdict")
+#: A metric's name is folded at its dots beyond this.
+_NAME_WIDTH = 26
 
 
 def print_differences(
@@ -81,7 +85,7 @@ def _settings(differences: Differences, console: Console) -> None:
 
 def _case(case: CaseChange, keys: Sequence[str] | None, console: Console, *, several: bool) -> None:
     heading(console, case.name if several else "What was measured")
-    table(console, cells.METRIC_COLUMNS, list(cells.metric_rows(case, keys)))
+    table(console, _COLUMNS, list(_metric_rows(case, keys)))
     if keys is not None:
         for line in cells.absent_lines(case, keys):
             paragraph(console, f"— {line}", style="dim")
@@ -91,6 +95,29 @@ def _case(case: CaseChange, keys: Sequence[str] | None, console: Console, *, sev
     for reason in case.loops_absent:
         paragraph(console, f"— timesteps: {reason}", style="dim")
     _idle(case, console)
+
+
+def _metric_rows(case: CaseChange, keys: Sequence[str] | None) -> Iterator[tuple[str, ...]]:
+    """Yield the metrics; those of one name stand below it, with the rest of their name."""
+    group = None
+    for key, *values in cells.metric_rows(case, keys):
+        head, _, rest = key.partition(".")
+        if not rest:
+            yield (head, *values)
+            continue
+        if head != group:
+            yield (head, *[""] * len(values))
+        group = head
+        yield (_folded(rest), *values)
+
+
+def _folded(rest: str) -> str:
+    lines = [" "]
+    for part in rest.split("."):
+        if lines[-1].strip() and len(lines[-1]) + 1 + len(part) > _NAME_WIDTH:
+            lines.append("   ")
+        lines[-1] += f".{part}"
+    return "\n".join(lines)
 
 
 def _loop(loop: LoopChange, console: Console) -> None:

@@ -5,12 +5,13 @@ Names from outside (models, modules, files, kernels) stand in code spans; senten
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from seqprof.reports import quantities as q
 from seqprof.reports.escaping import markdown, markdown_code
 from seqprof.reports.formats import EVERY_KIND, Format, Kind, Result
+from seqprof.reports.markdown_pieces import sentences, table
 
 if TYPE_CHECKING:
     from seqprof.analysis.caveats import Caveat
@@ -43,21 +44,6 @@ def _section(result: Result) -> Iterator[str]:
 
 
 # Pieces ----------------------------------------------------------------------------------------
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield a table whose cells are Markdown already; the first column to the left."""
-    yield "| " + " | ".join(columns) + " |"
-    yield "|" + "|".join(["---", *["---:"] * (len(columns) - 1)]) + "|"
-    for row in rows:
-        yield "| " + " | ".join(row) + " |"
-    yield ""
-
-
-def _sentences(sentences: Sequence[str]) -> Iterator[str]:
-    yield from (f"- {markdown(sentence)}" for sentence in sentences)
-    if sentences:
-        yield ""
 
 
 def _missing(named: Sequence[tuple[str, Estimate]]) -> Iterator[str]:
@@ -111,7 +97,7 @@ def _run(result: Result) -> Iterator[str]:
     yield ""
     yield _where(header.environment, workload.optimizer, workload.precision)
     yield ""
-    yield from _sentences(summary.verdict.sentences)
+    yield from sentences(summary.verdict.sentences)
     yield from _phases(summary)
     yield from _timesteps(summary)
     yield from _caveats(summary.caveats)
@@ -139,7 +125,7 @@ def _phases(summary: Summary) -> Iterator[str]:
     rows = [row(p.phase, p.time, q.percent(p.share), q.size(p.peak_memory)) for p in summary.phases]
     rows.append(row("step", summary.step, "", ""))
     columns = ("phase", "time", "95% interval", "share", busy, "idle", "peak memory")
-    yield from _table(columns, rows)
+    yield from table(columns, rows)
     yield from _missing(
         [
             ("step", summary.step),
@@ -153,7 +139,7 @@ def _timesteps(summary: Summary) -> Iterator[str]:
     if summary.loops:
         columns = ("each timestep", "", "clock", "T", "p50", "p95", "slowest")
         shown = summary.loops[: 2 * MOST_LOOPS]
-        yield from _table(columns, (_loop(loop) for loop in shown))
+        yield from table(columns, (_loop(loop) for loop in shown))
         if len(shown) < len(summary.loops):
             yield f"{len(summary.loops) - len(shown)} more are in the JSON."
             yield ""
@@ -162,7 +148,7 @@ def _timesteps(summary: Summary) -> Iterator[str]:
             [cost.phase, q.time(cost.marginal), q.time_interval(cost.marginal), q.time(cost.fixed)]
             for cost in summary.marginal
         ]
-        yield from _table(("one more timestep (derived)", "time", "95% interval", "fixed"), rows)
+        yield from table(("one more timestep (derived)", "time", "95% interval", "fixed"), rows)
         yield from _missing([(f"marginal {c.phase}", c.marginal) for c in summary.marginal])
     if summary.timesteps_reason and not summary.loops:
         yield f"Timesteps were not timed: {markdown(summary.timesteps_reason)}."
@@ -193,7 +179,7 @@ def _compare(result: Result) -> Iterator[str]:
     yield ""
     yield _where(summary.environment, *summary.held_equal)
     yield ""
-    yield from _sentences(summary.sentences)
+    yield from sentences(summary.sentences)
     for length in summary.lengths:
         yield f"T = {length.timesteps}, batch {length.batch_size}"
         yield ""
@@ -207,7 +193,7 @@ def _compared(length: LengthSummary, baseline: str) -> Iterator[str]:
         *("candidate", "step", "95% interval", "forward", "backward"),
         *(ratio, "95% interval", "verdict", "peak memory"),
     )
-    yield from _table(columns, (_candidate(made) for made in length.candidates))
+    yield from table(columns, (_candidate(made) for made in length.candidates))
     measured = [made for made in length.candidates if not made.failed]
     yield from _missing(
         [(name, e) for c in measured for name, e in (("step", c.step), ("memory", c.peak_memory))]
@@ -245,9 +231,9 @@ def _scale(result: Result) -> Iterator[str]:
     yield ""
     yield _where(summary.environment)
     yield ""
-    yield from _sentences(summary.sentences)
+    yield from sentences(summary.sentences)
     columns = ("candidate", "T", "batch", "step", "95% interval", "forward", "backward", "memory")
-    yield from _table(columns, (_point(point) for point in summary.points))
+    yield from table(columns, (_point(point) for point in summary.points))
     measured = [point for point in summary.points if not point.failed]
     yield from _missing(
         [(name, e) for p in measured for name, e in (("step", p.step), ("memory", p.peak_memory))]
@@ -280,7 +266,7 @@ def _depth(result: Result) -> Iterator[str]:
     yield "### Sequential depth of one training step (derived from shapes)"
     yield ""
     columns = ("model", "form", "T", "work", "depth", "law of depth", "latency floor")
-    yield from _table(columns, (_model(depth) for depth in summary.models))
+    yield from table(columns, (_model(depth) for depth in summary.models))
     latency = summary.assumptions
     yield (
         f"Latency floor: depth × {latency.kernel_latency_s * 1e6:g} µs from one operation to the "
@@ -322,7 +308,7 @@ def _trace(result: Result) -> Iterator[str]:
             [a.phase, _ns(a.window_ns), _ns(a.busy_ns), _ns(a.idle_ns), _causes(a.idle_by_cause_ns)]
             for a in device.phases
         )
-        yield from _table(("phase", "window", "busy", "idle", "idle because of"), rows)
+        yield from table(("phase", "window", "busy", "idle", "idle because of"), rows)
         kernels = (
             [
                 markdown_code(short_name(k.name, _NAME_WIDTH)),
@@ -333,7 +319,7 @@ def _trace(result: Result) -> Iterator[str]:
             for k in device.kernels[:MOST_KERNELS]
         )
         what = "operator" if device.device is None else "kernel"
-        yield from _table((what, "calls", "time", "share"), kernels)
+        yield from table((what, "calls", "time", "share"), kernels)
     for caveat in summary.caveats:
         yield f"- {markdown(caveat.message)}: {markdown(caveat.effect)}"
     if summary.caveats:

@@ -17,6 +17,7 @@ from seqprof.analysis.unpaired import (
     compare_runs,
     judge,
     of_estimates,
+    spread_between,
 )
 
 TIME: tuple[Verdict, Verdict] = ("slower", "faster")
@@ -160,13 +161,47 @@ def test_there_are_six_blocks_where_there_are_six_steps(n: int) -> None:
 def test_intervals_of_two_estimates_combine() -> None:
     base = Estimate(value=10.0, low=9.0, high=11.0, unit="s", method="m", n=5)
     new = Estimate(value=20.0, low=19.0, high=21.0, unit="s", method="m", n=5)
-    ratio = of_estimates(base, new, (0.0, 0.0))
+    ratio = of_estimates(base, new)
     low, high = bounds(ratio)
     assert ratio.value == 2.0
     assert 19 / 11 < low < 20 / 11 < 2.0 < 20 / 9 < high < 21 / 8.9
-    without = of_estimates(base, Estimate(value=20.0, unit="s", method="m"), (0.0, 0.0))
+    wider = bounds(of_estimates(base, new, 0.1))
+    assert wider[0] < low < high < wider[1]
+    without = of_estimates(base, Estimate(value=20.0, unit="s", method="m"))
     assert without.low is None
-    absent = of_estimates(
-        base, Estimate(value=None, unit="s", method="m", reason="lost"), (0.0, 0.0)
-    )
+    absent = of_estimates(base, Estimate(value=None, unit="s", method="m", reason="lost"))
     assert absent.reason == "null in new: lost"
+
+
+def test_an_interval_that_reaches_zero_gives_none() -> None:
+    """Its logarithm would be infinite, and a ratio below zero would be nonsense."""
+    wild = Estimate(value=1.0, low=-0.5, high=2.5, unit="s", method="m", n=5)
+    ratio = of_estimates(wild, Estimate(value=2.0, low=1.9, high=2.1, unit="s", method="m", n=5))
+    assert (ratio.value, ratio.low, ratio.high) == (2.0, None, None)
+
+
+def test_what_is_short_varies_more_from_process_to_process() -> None:
+    def width(lasts_s: float | None) -> float:
+        sides = [Runs([steps(seed)], [0.0], lasts_s) for seed in (1, 2)]
+        low, high = bounds(compare_runs(*sides).ratio)
+        return high - low
+
+    assert width(None) < width(1.0) < width(0.01) < width(0.0001)
+    assert width(None) == pytest.approx(width(100.0), rel=0.01)
+
+
+def test_runs_that_differ_more_than_is_usual_widen_the_interval() -> None:
+    """Three runs of each side, whose levels are apart as on a machine that is not to be trusted."""
+    alike = [Runs([steps(s + i) for i in range(3)], [0.0] * 3) for s in (1, 4)]
+    apart = [
+        Runs([steps(s + i, level=level) for i, level in enumerate((0.9, 1.0, 1.1))], [0.0] * 3)
+        for s in (1, 4)
+    ]
+    assert spread_between(alike, 0.5) < 0.01
+    assert spread_between(apart, 0.5) == pytest.approx(0.1, rel=0.15)
+    (low, high), (lower, higher) = (bounds(compare_runs(*sides).ratio) for sides in (alike, apart))
+    assert lower < 0.9 < low < high < 1.11 < higher
+
+
+def test_single_runs_say_nothing_of_how_runs_differ() -> None:
+    assert spread_between([one(steps(1)), one(steps(2, level=3.0))], 0.5) == 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,36 +11,12 @@ from format_results import HOSTILE, hostile_run
 from html_results import every_kind
 from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from markdown_parser import OWN, check, tokens
 
 from seqprof.reports.escaping import markdown, markdown_code, one_line
 from seqprof.reports.formats import KINDS, Kind, result_of
 from seqprof.reports.markdown import MARKDOWN
-
-PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-#: What seqprof's own Markdown is made of.
-OWN = {
-    *("heading_open", "heading_close", "paragraph_open", "paragraph_close", "inline", "text"),
-    *("table_open", "table_close", "thead_open", "thead_close", "tbody_open", "tbody_close"),
-    *("tr_open", "tr_close", "th_open", "th_close", "td_open", "td_close", "text_special"),
-    *("bullet_list_open", "bullet_list_close", "list_item_open", "list_item_close"),
-    *("strong_open", "strong_close", "code_inline", "html_inline"),
-}
-
-
-def tokens(text: str) -> Iterator[Token]:
-    for token in PARSER.parse(text):
-        yield token
-        yield from token.children or ()
-
-
-def check(document: str) -> list[Token]:
-    """Assert that ``document`` holds seqprof's own markup only; return its tokens."""
-    found = list(tokens(document))
-    assert {token.type for token in found} - OWN == set()
-    assert {token.content for token in found if token.type == "html_inline"} <= {"<sub>", "</sub>"}
-    return found
 
 
 def columns(found: list[Token]) -> list[int]:
