@@ -11,15 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from seqprof.analysis.depth import OperationGraph, cost, critical_path
+from seqprof.analysis.depth import STEP_PHASES, Cost, OperationGraph, cost, critical_path
 from seqprof.analysis.laws import fit_law
 from seqprof.instruments.depth import DepthRecorder
-from seqprof.instruments.depth.recorder import Tracking
-from seqprof.instruments.depth.regions import Region, covers, overlaps, region_of, touched_bytes
+from seqprof.instruments.depth.regions import (
+    Region,
+    covers,
+    overlaps,
+    region_of,
+    touched_bytes,
+)
 
 
-def recorded(run: Callable[[], object], tracking: Tracking = "elements") -> OperationGraph:
-    recorder = DepthRecorder(tracking)
+def recorded(run: Callable[[], object]) -> OperationGraph:
+    recorder = DepthRecorder()
     with recorder:
         run()
     return recorder.graph
@@ -86,9 +91,9 @@ def test_disjoint_slices_of_one_storage_are_two_things() -> None:
 
     expected = [("exp", "sigmoid_"), ("exp", "tanh_"), ("sigmoid_", "sin"), ("tanh_", "cos")]
     assert edges(recorded(run)) == expected
-    assert cost(recorded(run)).depth_ops == 3
-    # By storage alone the two would wait for each other.
-    assert cost(recorded(run, "storage")).depth_ops == 4
+    found = cost(recorded(run))
+    # By storage alone the four would wait for each other, and the last two read what both wrote.
+    assert (found.depth_ops, found.depth_ops_by_storage) == (3, 4)
 
 
 def test_slices_that_share_one_element_depend() -> None:
@@ -294,20 +299,28 @@ class Fused(nn.Module):
         return output
 
 
-def depths(model: nn.Module, tracking: Tracking, *phases: str) -> dict[int, int]:
+def costs(model: nn.Module, *phases: str) -> dict[int, Cost]:
     found = {}
     model = model.to("meta")
     for timesteps in (4, 5, 7, 12, 16):
         model.zero_grad(set_to_none=True)
-        recorder = DepthRecorder(tracking)
+        recorder = DepthRecorder()
         with recorder:
             output = model(meta(2, timesteps, 8))
             recorder.phase = "loss"
             loss = output.sum()
             recorder.phase = "backward"
             loss.backward()
-        found[timesteps] = cost(recorder.graph, phases or ("forward", "loss", "backward")).depth_ops
+        found[timesteps] = cost(recorder.graph, phases or STEP_PHASES)
     return found
+
+
+def depth_law(found: dict[int, Cost]) -> str | None:
+    return fit_law({t: c.depth_ops for t, c in found.items()}).text
+
+
+def storage_law(found: dict[int, Cost]) -> str | None:
+    return fit_law({t: c.depth_ops_by_storage or 0 for t, c in found.items()}).text
 
 
 @pytest.mark.parametrize(
@@ -321,17 +334,16 @@ def depths(model: nn.Module, tracking: Tracking, *phases: str) -> dict[int, int]
 def test_laws_of_cells_and_fused_layers(
     cell: type[nn.RNNCellBase], fused: type[nn.RNNBase], elements: str, storage: str
 ) -> None:
-    assert fit_law(depths(Looped(cell), "elements")).text == elements
-    assert fit_law(depths(Fused(fused), "elements")).text == elements
-    assert fit_law(depths(Looped(cell), "storage")).text == storage
+    looped, expanded = costs(Looped(cell)), costs(Fused(fused))
+    assert depth_law(looped) == depth_law(expanded) == elements
+    assert storage_law(looped) == storage_law(expanded) == storage
 
 
 def test_law_of_the_forward_alone() -> None:
-    assert fit_law(depths(Looped(nn.LSTMCell), "elements", "forward")).text == "7·T + 2"
-    assert fit_law(depths(Looped(nn.LSTMCell), "storage", "forward")).text == "10·T + 2"
+    found = costs(Looped(nn.LSTMCell), "forward")
+    assert (depth_law(found), storage_law(found)) == ("7·T + 2", "10·T + 2")
 
 
 def test_attention_is_constant() -> None:
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    law = fit_law(depths(layer, "elements"))
-    assert law.coefficients.keys() == {"1"}
+    assert len({found.depth_ops for found in costs(layer).values()}) == 1
