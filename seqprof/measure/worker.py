@@ -36,7 +36,7 @@ from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
 from seqprof.instruments.memory import PeakMemory, peak_memory
 from seqprof.instruments.operations import OperationCounter, launches
 from seqprof.measure.answers import Dwelt, Failure, Prepared, Size, Visit
-from seqprof.measure.depth import depth_at_lengths
+from seqprof.measure.depth_law import depth_at_lengths
 from seqprof.measure.device import choose_device, describe_device, describe_environment
 from seqprof.measure.dwell import dwells, first_line, worth_dwelling
 from seqprof.measure.pairs import StepTimer

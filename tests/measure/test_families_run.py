@@ -10,8 +10,10 @@ import pytest
 import torch
 from rich.console import Console
 
+from seqprof.analysis.depth import cost
 from seqprof.analysis.summary import summarise
-from seqprof.measure.depth import family_subject, point, record
+from seqprof.measure.depth import record
+from seqprof.measure.depth_subjects import family_subject
 from seqprof.measure.run import measure_run
 from seqprof.reports.console import render
 from seqprof.spec import ModelSpec, Spec
@@ -109,7 +111,7 @@ def test_it_is_measured_and_reported(model: dict[str, Any]) -> None:
 
 def depths(model: dict[str, Any], lengths: tuple[int, ...]) -> list[int]:
     subject = family_subject(ModelSpec.model_validate({"hidden_size": 16, **model}), 2)
-    return [point(record(subject, t), t).step.depth_ops for t in lengths]
+    return [cost(record(subject, t)).depth_ops for t in lengths]
 
 
 @each_model
