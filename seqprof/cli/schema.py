@@ -40,3 +40,12 @@ def scale() -> None:
     from seqprof.reports.compare_json import ScaleDocument, schema
 
     typer.echo(json.dumps(schema(ScaleDocument, "seqprof scaling"), indent=2))
+
+
+@app.command("depth")
+def depth() -> None:
+    """Print the JSON Schema of what `seqprof depth --json` prints."""
+    from seqprof.reports.compare_json import schema
+    from seqprof.reports.depth_json import DepthDocument
+
+    typer.echo(json.dumps(schema(DepthDocument, "seqprof depth"), indent=2))

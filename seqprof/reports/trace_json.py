@@ -9,6 +9,8 @@ import msgspec
 from seqprof.analysis.rows_trace import rows
 from seqprof.analysis.timeline.summary import SCHEMA_VERSION, TraceSummary
 
+__all__ = ["SCHEMA_VERSION", "from_json", "to_json"]
+
 
 class _Stored(msgspec.Struct):
     traces: tuple[TraceSummary, ...]
