@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from seqprof.analysis.depth import OperationGraph
     from seqprof.analysis.model_depth import Assumptions
-    from seqprof.measure.depth import Subject
+    from seqprof.measure.depth_subjects import Subject
+    from seqprof.workloads.registry import Family
 
 #: What a MODEL argument stands for.
 Kind: TypeAlias = Literal["spec", "family", "target"]
@@ -155,7 +156,7 @@ def _assume(latency_s: float | None, peak: float | None) -> Assumptions:
     elif device is not None and device.peak_flops is not None:
         peak, peak_source = device.peak_flops, f"datasheet of {device.name}, fp32"
     else:
-        peak_source = "the peak is not known: no accelerator in the table; give --peak-flops"
+        peak_source = "no accelerator whose datasheet is known; give --peak-flops"
     return Assumptions(
         kernel_latency_s=latency_s, latency_source=source, peak_flops=peak, peak_source=peak_source
     )
@@ -170,14 +171,16 @@ def _kind(name: str, overrides: Sequence[str]) -> Kind:
     from seqprof.suggest import did_you_mean
     from seqprof.workloads.registry import families
 
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+    if name.endswith((".yaml", ".yml")):
+        return "spec"
+    _refuse_python_file(name)
+    if Path(name).is_file():
         return "spec"
     family, execution = _family_and_form(name)
     known = families().get(family)
     if known is not None:
         if execution and execution not in known.executions:
-            forms = ", ".join(f"{family}@{form}" for form in known.executions) or family
-            raise SeqprofError(f"{family} has no form {execution!r}", f"known: {forms}")
+            raise _no_form(known, execution)
         others = [text for text in overrides if not text.startswith("model.")]
         if others:
             raise SeqprofError(
@@ -187,6 +190,7 @@ def _kind(name: str, overrides: Sequence[str]) -> Kind:
             )
         return "family"
     if ":" in name:
+        _refuse_form(name)
         if overrides:
             hint = "put it into a spec, with model.target and model.kwargs"
             raise SeqprofError(f"--set: {name} is neither a family nor a YAML spec", hint)
@@ -195,6 +199,37 @@ def _kind(name: str, overrides: Sequence[str]) -> Kind:
         f"{name!r} is neither a family, a YAML spec nor package.module:factory"
         f"{did_you_mean(family, families())}",
         "`seqprof list` lists the families",
+    )
+
+
+def _no_form(family: Family, form: str) -> SeqprofError:
+    known = ", ".join(f"{family.name}@{form}" for form in family.executions) or family.name
+    return SeqprofError(
+        f"{family.name} has no form {form!r}", f"known: {known}; `seqprof list` describes them"
+    )
+
+
+def _refuse_form(name: str) -> None:
+    """``lstm:cel`` is a mistyped form, unless there is a module of that name."""
+    from importlib.util import find_spec
+
+    from seqprof.workloads.registry import families
+
+    before, _, after = name.partition(":")
+    known = families().get(before)
+    if known is not None and not Path(f"{before}.py").exists() and find_spec(before) is None:
+        raise _no_form(known, after)
+
+
+def _refuse_python_file(name: str) -> None:
+    """A file's path is not the module's name, which ``package.module:factory`` needs."""
+    path, colon, factory = name.partition(":")
+    if not path.endswith(".py"):
+        return
+    module = ".".join(Path(path.removesuffix(".py")).parts)
+    raise SeqprofError(
+        f"{name}: your own module is named as in `import`, with what builds it",
+        f"seqprof depth {module}:{factory if colon and factory else 'build'}",
     )
 
 
@@ -218,7 +253,7 @@ def _subject(
     name: str, kind: Kind, batch: int | None, features: int | None, overrides: Sequence[str]
 ) -> tuple[Subject, list[int]]:
     """Return the model that ``name`` stands for, and the lengths where none were asked for."""
-    from seqprof.measure.depth import config_subject, family_subject, target_subject
+    from seqprof.measure.depth_subjects import config_subject, family_subject, target_subject
     from seqprof.spec_file import load_spec, load_spec_text
 
     default = [_DEFAULT_LENGTH]
