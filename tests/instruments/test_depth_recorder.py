@@ -10,10 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._higher_order_ops.associative_scan import associative_scan
+from torch._higher_order_ops.scan import scan
 
 from seqprof.analysis.depth import STEP_PHASES, Cost, OperationGraph, cost, critical_path
 from seqprof.analysis.laws import fit_law
 from seqprof.instruments.depth import DepthRecorder
+from seqprof.instruments.depth.recorder import Storage
 from seqprof.instruments.depth.regions import (
     Region,
     covers,
@@ -202,6 +205,34 @@ def test_flops_bytes_and_hidden_chains() -> None:
     assert cost(graph).depth_ops_scans_as_log2 == 1 + 5
 
 
+def test_what_other_libraries_and_higher_order_operators_hide_is_named() -> None:
+    with torch.library._scoped_library("seqprof_test", "FRAGMENT") as library:
+        library.define("shifted(Tensor x) -> Tensor")
+        library.impl("shifted", torch.empty_like, "Meta")
+
+        def run() -> None:
+            torch.ops.seqprof_test.shifted(meta(64, 3).exp()).sin()
+            scan(lambda c, x: (c + x, c * x), meta(3), meta(64, 3).exp())
+
+        graph = recorded(run)
+    assert graph.names == ["exp", "seqprof_test::shifted", "sin", "exp", "higher_order::scan"]
+    assert edges(graph) == [
+        ("exp", "seqprof_test::shifted"),
+        ("seqprof_test::shifted", "sin"),
+        ("exp", "higher_order::scan"),
+    ]
+    assert graph.scans == {}  # nothing says that 64 timesteps of it could be a tree
+
+
+def test_torchs_associative_scan_is_opened_up() -> None:
+    def run() -> None:
+        associative_scan(torch.add, meta(64, 3), 0, combine_mode="generic")
+
+    graph = recorded(run)
+    assert graph.scans == {}
+    assert 6 <= cost(graph).depth_ops <= 4 * 6  # a tree over 64, with concatenations
+
+
 def test_the_backward_is_seen_with_gradients_that_add_up() -> None:
     weight = torch.empty(4, 4, device="meta", requires_grad=True)
     recorder = DepthRecorder()
@@ -237,6 +268,13 @@ def region(tensor: Tensor) -> Region:
     return found
 
 
+def some_box(base: Tensor, data: st.DataObject, shape: tuple[int, ...] | None = None) -> Tensor:
+    for dim, size in enumerate(base.shape):
+        length = shape[dim] if shape else data.draw(st.integers(1, size))
+        base = base.narrow(dim, data.draw(st.integers(0, size - length)), length)
+    return base
+
+
 @given(strided(), strided())
 def test_regions_never_miss_what_is_shared(a: Tensor, b: Tensor) -> None:
     first, second = set(a.flatten().tolist()), set(b.flatten().tolist())
@@ -250,21 +288,39 @@ def test_regions_never_miss_what_is_shared(a: Tensor, b: Tensor) -> None:
 def test_regions_are_exact_for_slices_of_one_tensor(data: st.DataObject) -> None:
     base = torch.arange(4 * 6 * 5, dtype=torch.uint8).view(4, 6, 5)
 
-    def box() -> Tensor:
-        view = base
-        for dim, size in enumerate(base.shape):
-            start = data.draw(st.integers(0, size - 1))
-            view = view.narrow(dim, start, data.draw(st.integers(1, size - start)))
-        return view
-
     # Whole rows merge into runs, which only the safe answers remain for.
-    a, b = box(), box()
+    a, b = some_box(base, data), some_box(base, data)
     first, second = set(a.flatten().tolist()), set(b.flatten().tolist())
     assert touched_bytes(region(a)) == len(first)
     narrow = all(t.shape[1] < 6 and t.shape[2] < 5 for t in (a, b))
     if narrow:
         assert overlaps(region(a), region(b)) == bool(first & second)
         assert covers(region(a), region(b)) == (first >= second)
+
+
+#: Boxes of one shape, at any place: timesteps of a buffer, or windows that slide over each other.
+shapes = st.sampled_from([(4, 1, 5), (4, 6, 2), (2, 6, 5), (4, 1, 1), (1, 3, 5)])
+
+
+@given(st.data(), st.none() | shapes)
+def test_a_storage_never_forgets_who_wrote_what_is_read(
+    data: st.DataObject, shape: tuple[int, int, int] | None
+) -> None:
+    """Against a list of the last writer of each byte."""
+    base = torch.arange(4 * 6 * 5, dtype=torch.uint8).view(4, 6, 5)
+    storage = Storage(base.untyped_storage())
+    last = [-1] * base.numel()
+    for operation in range(data.draw(st.integers(1, 12))):
+        view = some_box(base, data, shape)
+        storage.write(region(view), operation)
+        for byte in view.flatten().tolist():
+            last[byte] = operation
+        for read in (some_box(base, data, shape), base):
+            true = {last[byte] for byte in read.flatten().tolist()} - {-1}
+            found = set(storage.writers(region(read)))
+            assert true <= found
+            if shape == (4, 1, 5):  # equal cells, so exact
+                assert found == true
 
 
 # Known models ---------------------------------------------------------------------------------

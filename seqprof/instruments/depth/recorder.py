@@ -74,7 +74,7 @@ def _traits(operator: Any) -> _Traits:
     schema = getattr(operator, "_schema", None)
     if schema is None:  # a higher-order operator: one operation, and a chain may hide in it
         nothing: frozenset[int | str] = frozenset()
-        return _Traits(str(operator), True, False, nothing, nothing, None)
+        return _Traits(f"higher_order::{operator}", True, False, nothing, nothing, None)
     library, _, name = schema.name.partition("::")
     written, overwritten = set(), set()
     for index, argument in enumerate(schema.arguments):
@@ -102,7 +102,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-class _Storage:
+class Storage:
     """A storage and who last wrote each region of it, the newest last.
 
     It is kept alive so that its address names nothing else; a meta storage holds no memory.
@@ -172,7 +172,7 @@ class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = OperationGraph()
         self.phase = "forward"
-        self._storages: dict[int, _Storage] = {}
+        self._storages: dict[int, Storage] = {}
 
     def __torch_dispatch__(
         self,
@@ -217,14 +217,14 @@ class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for storage, region in written:
             storage.write(region, operation)
 
-    def _places(self, tensors: Iterable[Tensor]) -> list[tuple[_Storage, Region | None]]:
+    def _places(self, tensors: Iterable[Tensor]) -> list[tuple[Storage, Region | None]]:
         return [(self._storage(tensor), region_of(tensor)) for tensor in tensors]
 
-    def _storage(self, tensor: Tensor) -> _Storage:
+    def _storage(self, tensor: Tensor) -> Storage:
         storage = tensor.untyped_storage()
         known = self._storages.get(storage._cdata)
         if known is None:
-            known = self._storages[storage._cdata] = _Storage(storage)
+            known = self._storages[storage._cdata] = Storage(storage)
         return known
 
 
@@ -236,7 +236,7 @@ def _flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
 
 def _scan_length(traits: _Traits, args: tuple[Any, ...], func: Any) -> int | None:
     """How many elements the chain hidden in the operation has; None where there is none."""
-    if getattr(func, "_schema", None) is None and "scan" in traits.name:
+    if traits.name.endswith("::associative_scan"):  # a plain scan may be no tree: its chain is T
         return max((t.shape[0] for t in _tensors(args) if t.dim()), default=1)
     if traits.scan_argument is None:
         return None
