@@ -108,6 +108,11 @@ def depth(
     peak = None if peak_flops is None else parse_rate(peak_flops)
     lengths = None if seq_len is None else parse_lengths(seq_len)
     kinds = [_kind(name, overrides or []) for name in models]
+    if features is not None and "target" not in kinds:
+        raise SeqprofError(
+            f"--features: {models[0]} says itself what goes in",
+            "it is for package.module:factory; in a spec see `data` and `model`",
+        )
 
     from seqprof.analysis.model_depth import DepthSummary, derive  # from here on torch is loaded
     from seqprof.cli.progress import stage_progress

@@ -124,6 +124,7 @@ def test_ones_own_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["lstm@fast"], "lstm@cell, lstm@fused"),
         (["lstm", "--seq-len", "x"], "--seq-len"),
         (["lstm", "--kernel-latency", "4"], "give a unit"),
+        (["lstm", "--features", "3"], "for package.module:factory"),
         (["lstm", "--set", "data.seq_len=2"], "only keys of `model`"),
         (["lstm", "--set", "model.heads=2"], "heads"),
         (["mine:build", "--set", "model.layers=2"], "neither a family nor a YAML spec"),
