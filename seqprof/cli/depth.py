@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from seqprof.cli.options import AsJson, FormatName, Outputs
-from seqprof.errors import SeqprofError
+from seqprof.errors import EXIT_INTERRUPTED, SeqprofError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seqprof.analysis.depth import OperationGraph
-    from seqprof.analysis.model_depth import Assumptions
+    from seqprof.analysis.model_depth import Assumptions, Recorded
     from seqprof.measure.depth_subjects import Subject
     from seqprof.workloads.registry import Family
 
@@ -115,27 +115,57 @@ def depth(
         )
 
     from seqprof.analysis.model_depth import DepthSummary, derive  # from here on torch is loaded
-    from seqprof.cli.progress import stage_progress
-    from seqprof.measure.depth import record_lengths
     from seqprof.reports.formats import Result
 
+    subjects = [
+        _subject(name, kind, batch, features, overrides or [])
+        for name, kind in zip(models, kinds, strict=True)
+    ]
     assumptions = _assume(latency, peak)
-    depths = []
-    with stage_progress(enabled=True) as progress:
-        for name, kind in zip(models, kinds, strict=True):
-            subject, own = _subject(name, kind, batch, features, overrides or [])
-            progress.stage(f"recording {name}", None)
-            wanted = lengths or own
-            recorded, graph = record_lengths(subject, wanted, progress.advance)
-            depths.append(derive(recorded, assumptions))
+    recorded, graph, failed = _record_all(subjects, lengths)
+    depths = tuple(derive(one, assumptions) for one in recorded)
     if dot is not None:
-        _write_dot(dot, graph, recorded.model, min(p.timesteps for p in recorded.points))
-    found = DepthSummary(models=tuple(depths), assumptions=assumptions)
+        _write_dot(dot, graph, recorded[0].model, min(p.timesteps for p in recorded[0].points))
+    found = DepthSummary(models=depths, assumptions=assumptions)
     name = shlex.join(["depth", *models])
     result = Result(kind="depth", name=name, summary=found, recording=None)
     hand_over([result], where, path=path)
     if dot is not None:
         typer.echo(f"written: {dot}", err=True)
+    if failed is not None:
+        raise failed
+
+
+def _record_all(
+    subjects: Sequence[tuple[Subject, list[int]]], lengths: list[int] | None
+) -> tuple[list[Recorded], OperationGraph, SeqprofError | None]:
+    """Record one model after the other; one that fails takes nothing from the others.
+
+    Returns:
+        What was recorded, the graph of the last, and the first failure.
+
+    Raises:
+        SeqprofError: that failure, where nothing was recorded.
+    """
+    from seqprof.cli.progress import stage_progress
+    from seqprof.measure.depth import record_lengths
+
+    found: list[tuple[Recorded, OperationGraph]] = []
+    failed = None
+    with stage_progress(enabled=True) as progress:
+        for subject, own in subjects:
+            progress.stage(f"recording {subject.name}", None)
+            try:
+                found.append(record_lengths(subject, lengths or own, progress.advance))
+            except SeqprofError as error:
+                failed = failed or error
+            except KeyboardInterrupt:
+                message = f"interrupted while recording {subject.name}"
+                failed = SeqprofError(message, exit_code=EXIT_INTERRUPTED)
+                break
+    if failed is not None and not found:
+        raise failed
+    return [recorded for recorded, _ in found], found[-1][1], failed
 
 
 def _write_dot(path: Path, graph: OperationGraph, model: str, timesteps: int) -> None:
