@@ -19,7 +19,8 @@ import time
 def record_one(model: str, timesteps: int) -> dict[str, float]:
     """Record one step over ``timesteps``; seconds of recording, of analysis, and peak MiB."""
     from seqprof.analysis.depth import cost, critical_path
-    from seqprof.measure.depth import family_subject, record
+    from seqprof.measure.depth import record
+    from seqprof.measure.depth_subjects import family_subject
     from seqprof.spec import ModelSpec
 
     family, _, execution = model.partition("@")
@@ -45,8 +46,10 @@ def record_one(model: str, timesteps: int) -> dict[str, float]:
 
 def law(model: str) -> tuple[float, str, dict[int, float]]:
     """Seconds that the law takes, its text, and what it says for long T."""
+    from seqprof.analysis.depth import cost
     from seqprof.analysis.laws import fit_law
-    from seqprof.measure.depth import family_subject, point, record
+    from seqprof.measure.depth import record
+    from seqprof.measure.depth_subjects import family_subject
     from seqprof.spec import ModelSpec
 
     family, _, execution = model.partition("@")
@@ -54,7 +57,7 @@ def law(model: str) -> tuple[float, str, dict[int, float]]:
     start = time.perf_counter()
     subject = family_subject(spec, 16)
     lengths = (4, 5, 6, 8, 12, 16, 17, 24, 32)
-    found = fit_law({t: point(record(subject, t), t).step.depth_ops for t in lengths})
+    found = fit_law({t: cost(record(subject, t)).depth_ops for t in lengths})
     seconds = time.perf_counter() - start
     told = {t: found.at(t) or float("nan") for t in (512, 1024, 2048, 4096, 8192)}
     return seconds, found.text or str(found.reason), told

@@ -279,6 +279,7 @@ def depth(name: str = "lstm") -> Result:
         form="sum loss",
         batch_size=16,
         timesteps=64,
+        asked=(64,),
         points=points,
         optimizer=None,
         single=None,

@@ -7,8 +7,9 @@ operations, *depth* those on the longest chain in which each consumes an earlier
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from sys import intern
 from typing import Annotated
 
@@ -25,17 +26,20 @@ class OperationGraph:
         names: of each operation.
         phases: ``forward``, ``loss``, ``backward`` or ``optimizer``, of each.
         sources: the earlier operations whose output it reads.
+        before: those that last wrote to a storage of which it takes any part. By these, operations
+            on two slices of one buffer chain up, though neither reads what the other wrote.
         flops: of matrix products and convolutions; 0 for others.
         bytes_moved: read and written.
         scans: length of the chain hidden in an operation (``cumsum`` …), by operation.
     """
 
-    __slots__ = ("bytes_moved", "flops", "names", "phases", "scans", "sources")
+    __slots__ = ("before", "bytes_moved", "flops", "names", "phases", "scans", "sources")
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.phases: list[str] = []
         self.sources: list[tuple[int, ...]] = []
+        self.before: list[tuple[int, ...]] = []
         self.flops: list[int] = []
         self.bytes_moved: list[int] = []
         self.scans: dict[int, int] = {}
@@ -49,15 +53,19 @@ class OperationGraph:
         phase: str,
         sources: Iterable[int],
         *,
+        before: Iterable[int] | None = None,
         flops: int = 0,
         bytes_moved: int = 0,
         scan_length: int | None = None,
     ) -> int:
-        """Append an operation and return its number."""
+        """Append an operation and return its number; ``before`` is ``sources`` where not given."""
         number = len(self.names)
         self.names.append(intern(name))
         self.phases.append(intern(phase))
-        self.sources.append(tuple(sorted(sources)))
+        read = tuple(sorted(sources))
+        earlier = read if before is None else tuple(sorted(before))
+        self.sources.append(read)
+        self.before.append(read if earlier == read else earlier)  # mostly equal: one object
         self.flops.append(flops)
         self.bytes_moved.append(bytes_moved)
         if scan_length is not None:
@@ -84,37 +92,60 @@ class Cost:
     span_flops: Annotated[int, Meta(description="most FLOPs on one chain")]
     work_bytes: Annotated[int, Meta(description="read and written by all operations")]
     parallelism: Annotated[float | None, Meta(description="work_ops / depth_ops")]
+    depth_ops_by_storage: Annotated[
+        int | None,
+        Meta(
+            description="where an operation follows whichever wrote last to any part of a storage "
+            "that it takes: an order of memory, not a flow of data; null in an older document"
+        ),
+    ] = None
 
 
-def cost(graph: OperationGraph, phases: Collection[str] = STEP_PHASES) -> Cost:
-    """Return work and depth of the operations of ``phases``, and of nothing else."""
+def cost(
+    graph: OperationGraph, phases: Collection[str] = STEP_PHASES, until: int | None = None
+) -> Cost:
+    """Return work and depth of the operations of ``phases``, and of nothing else.
+
+    Args:
+        until: take only so many operations, from the first on.
+    """
+    counted = [n for n, phase in enumerate(graph.phases[:until]) if phase in phases]
     scans = _scan_weights(graph)
-    depths = [0] * len(graph)
-    scan_depths = [0] * len(graph)
-    spans = [0] * len(graph)
-    work = flops = moved = 0
-    for number, (phase, sources) in enumerate(zip(graph.phases, graph.sources, strict=True)):
-        if phase not in phases:
-            continue  # stays 0, so a chain does not go on through it
-        own = graph.flops[number]
-        depths[number] = 1 + max((depths[s] for s in sources), default=0)
-        scan_depths[number] = scans.get(number, 1) + max(
-            (scan_depths[s] for s in sources), default=0
-        )
-        spans[number] = own + max((spans[s] for s in sources), default=0)
-        work += 1
-        flops += own
-        moved += graph.bytes_moved[number]
-    depth = max(depths, default=0)
+    depth = _longest(graph.sources, counted, lambda number: 1)
     return Cost(
-        work_ops=work,
+        work_ops=len(counted),
         depth_ops=depth,
-        depth_ops_scans_as_log2=max(scan_depths, default=0),
-        work_flops=flops,
-        span_flops=max(spans, default=0),
-        work_bytes=moved,
-        parallelism=work / depth if depth else None,
+        depth_ops_scans_as_log2=_longest(graph.sources, counted, lambda n: scans.get(n, 1)),
+        work_flops=sum(graph.flops[n] for n in counted),
+        span_flops=_longest(graph.sources, counted, graph.flops.__getitem__),
+        work_bytes=sum(graph.bytes_moved[n] for n in counted),
+        parallelism=len(counted) / depth if depth else None,
+        depth_ops_by_storage=_longest(graph.before, counted, lambda number: 1),
     )
+
+
+def ends_of_steps(graph: OperationGraph) -> list[int]:
+    """Return how many operations have run at the end of each forward, loss and backward.
+
+    Truncated BPTT has several; any other step one.
+    """
+    phases = [phase for phase in graph.phases if phase in STEP_PHASES]
+    begins = [
+        number
+        for number, (before, after) in enumerate(pairwise(phases), start=1)
+        if after == "forward" != before
+    ]
+    return [*begins, len(phases)]
+
+
+def _longest(
+    sources: Sequence[tuple[int, ...]], counted: Sequence[int], weigh: Callable[[int], int]
+) -> int:
+    """Return the largest sum of weights on one chain; it does not go on through what counts not."""
+    reached = [0] * (counted[-1] + 1 if counted else 0)
+    for number in counted:
+        reached[number] = weigh(number) + max((reached[s] for s in sources[number]), default=0)
+    return max(reached, default=0)
 
 
 def _scan_weights(graph: OperationGraph) -> dict[int, int]:
@@ -208,7 +239,10 @@ def _longest_stretch(names: Sequence[str], start: int) -> tuple[int, int]:
 
 
 def dot(graph: OperationGraph, title: str) -> str:
-    """Return the graph in Graphviz's DOT language: a cluster per phase, the longest chain bold."""
+    """Return the graph in Graphviz's DOT language: a cluster per phase, the longest chain bold.
+
+    Each node has ``flops`` and ``bytes`` as attributes, which Graphviz leaves alone.
+    """
     on_path = set(critical_path(graph))
     lines = ["digraph depth {", f"  label={_quoted(title)};", "  node [shape=box];"]
     for phase in dict.fromkeys(graph.phases):
@@ -216,7 +250,8 @@ def dot(graph: OperationGraph, title: str) -> str:
         for number, name in enumerate(graph.names):
             if graph.phases[number] == phase:
                 style = ", style=bold, color=red" if number in on_path else ""
-                lines.append(f"    n{number} [label={_quoted(name)}{style}];")
+                size = f"flops={graph.flops[number]}, bytes={graph.bytes_moved[number]}"
+                lines.append(f"    n{number} [label={_quoted(name)}, {size}{style}];")
         lines.append("  }")
     for number, sources in enumerate(graph.sources):
         for source in sources:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import gcd
 from typing import Annotated
 
 from msgspec import Meta
@@ -59,6 +60,9 @@ class Law:
     powers_of_two_only: Annotated[
         bool, Meta(description="exact where T is a power of two; other T pad or split unevenly")
     ] = False
+    multiples_of: Annotated[
+        int | None, Meta(description="exact where T is a multiple of this; null where T may be any")
+    ] = None
     reason: Annotated[str | None, Meta(description="why there is none, with the best misfit")] = (
         None
     )
@@ -69,41 +73,73 @@ class Law:
             return None
         if self.powers_of_two_only and not _is_power_of_two(timesteps):
             return None
+        if self.multiples_of is not None and timesteps % self.multiples_of:
+            return None
         total = sum(
             Fraction(value).limit_denominator(_LARGEST_DENOMINATOR) * _TERMS[term](timesteps)
             for term, value in self.coefficients.items()
         )
         return float(total)
 
+    @property
+    def any_length(self) -> bool:
+        """Whether it is exact at every T, from some T on."""
+        return not self.powers_of_two_only and self.multiples_of is None
+
+    @property
+    def holds(self) -> str:
+        """Where it is exact, in words; or why there is no law."""
+        if self.text is None:
+            return self.reason or "no exact law"
+        where = f"exact from T = {self.holds_from}"
+        if self.powers_of_two_only:
+            return f"{where} at powers of two"
+        of = self.multiples_of
+        return where if of is None else f"{where} at multiples of {of}"
+
 
 #: Coefficients are ratios of small numbers (operations per chunk of timesteps).
 _LARGEST_DENOMINATOR = 100_000
 
 
-def fit_law(counts: Mapping[int, int]) -> Law:
+def fit_law(counts: Mapping[int, int], chunk: int | None = None) -> Law:
     """Return the simplest law through ``counts`` (T to count), exact from some T on.
 
-    A few shortest lengths may differ (a chunk not full, a gradient not yet added to another); they
-    are left out, as long as two points more remain than the law has coefficients. Where no law
-    holds for all T, one for the powers of two is looked for: scans pad or split others unevenly.
+    A few shortest lengths may differ (a gradient not yet added to another); they are left out, as
+    long as two points more remain than the law has coefficients. Where no law holds for all T, one
+    for whole chunks is looked for, then one for the powers of two: others are padded or split
+    unevenly. A law that is seen at multiples of some number alone claims no others.
+
+    Args:
+        chunk: timesteps that the model takes at once, where it is known to take them so.
     """
     points = sorted(counts.items())
+    whole = [(t, n) for t, n in points if chunk is not None and t % chunk == 0]
     powers = [(t, n) for t, n in points if _is_power_of_two(t)]
-    for tried in (points, powers):
+    some = [kind for kind in (whole, powers) if len(kind) < len(points)]
+    for tried in (points, *some):
         for start in range(len(tried)):
             rest = tried[start:]
-            if tried is points and len(rest) < len(powers) and set(rest) <= set(powers):
-                break  # nothing but powers of two are left: those below belong to them
-            for form in _FORMS:
-                if len(rest) < len(form) + _CONFIRMATIONS:
-                    continue
-                solved = _solve(form, rest)
-                # No graph shrinks as T grows: a falling law is a coincidence of few points.
-                if solved is None or (len(form) > 1 and solved[0] <= 0):
-                    continue
-                if _misfit(form, solved, rest) == 0:
-                    return _law(form, solved, rest)
+            if tried is points and any(set(rest) <= set(kind) for kind in some):
+                break  # nothing but lengths of one kind is left: those below belong to them
+            found = _through(rest, only_powers=tried is powers)
+            if found is not None:
+                return found
     return Law(text=None, reason=_nearest(points))
+
+
+def _through(points: Sequence[tuple[int, int]], *, only_powers: bool) -> Law | None:
+    """Return the simplest form that passes through all ``points``."""
+    for form in _FORMS:
+        if len(points) < len(form) + _CONFIRMATIONS:
+            continue
+        solved = _solve(form, points)
+        # No graph shrinks as T grows: a falling law is a coincidence of few points.
+        if solved is None or (len(form) > 1 and solved[0] <= 0):
+            continue
+        if _misfit(form, solved, points) == 0:
+            return _law(form, solved, points, only_powers=only_powers)
+    return None
 
 
 def _is_power_of_two(number: int) -> bool:
@@ -143,14 +179,22 @@ def _misfit(
     return max(abs(_value(form, solved, t) - n) / max(1, abs(n)) for t, n in points)
 
 
-def _law(form: Sequence[str], solved: Sequence[Fraction], points: Sequence[tuple[int, int]]) -> Law:
+def _law(
+    form: Sequence[str],
+    solved: Sequence[Fraction],
+    points: Sequence[tuple[int, int]],
+    *,
+    only_powers: bool,
+) -> Law:
     kept = {term: value for term, value in zip(form, solved, strict=True) if value}
-    powers = all(_is_power_of_two(t) for t, _ in points)
+    only_powers |= all(_is_power_of_two(t) for t, _ in points)
+    common = gcd(*(t for t, _ in points))
     return Law(
-        text=_formula(kept, powers),
+        text=_formula(kept, only_powers),
         coefficients={term: float(value) for term, value in kept.items()},
         holds_from=points[0][0],
-        powers_of_two_only=powers,
+        powers_of_two_only=only_powers,
+        multiples_of=common if common > 1 and not only_powers else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -30,7 +30,7 @@ class Recorded:
     form: Annotated[str, Meta(description="how it was run: execution, loss, what was expanded")]
     batch_size: int
     timesteps: Annotated[int, Meta(description="T that the figures are for")]
-    points: tuple[Point, ...]
+    points: Annotated[tuple[Point, ...], Meta(description="all that were recorded, for the law")]
     optimizer: Annotated[Cost | None, Meta(description="one update of Adam or the spec's own")]
     single: Annotated[
         Point | None, Meta(description="a sequence of one timestep; null where it cannot run")
@@ -39,6 +39,12 @@ class Recorded:
         dict[str, int], Meta(description="operations at T that hide a chain, and how often")
     ]
     path: Annotated[tuple[Run, ...], Meta(description="the longest chain at T, run-length coded")]
+    asked: Annotated[
+        tuple[int, ...], Meta(description="lengths that were asked for; none in an older document")
+    ] = ()
+    chunk: Annotated[
+        int | None, Meta(description="timesteps that the model takes at once, where it is known to")
+    ] = None
     notes: tuple[str, ...] = ()
 
 
@@ -77,6 +83,9 @@ class Difference:
     depth_ops: int
 
 
+_NOT_COUNTED = Law(text=None, reason="an older seqprof did not count it")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDepth:
     """Sequential depth of one model."""
@@ -97,6 +106,10 @@ class ModelDepth:
     arithmetic_batch: Annotated[
         Derived, Meta(description="batch from which arithmetic takes longer than the floor")
     ]
+    storage_law: Annotated[Law, Meta(description="of depth_ops_by_storage")] = _NOT_COUNTED
+    forward_storage_law: Annotated[
+        Law, Meta(description="of the forward's depth_ops_by_storage")
+    ] = _NOT_COUNTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,19 +125,25 @@ def derive(recorded: Recorded, assumptions: Assumptions) -> ModelDepth:
     points = {point.timesteps: point for point in recorded.points}
     at = points[recorded.timesteps]
     floor, one_more = _floor(at, assumptions), _one_more(points)
+
+    def law(count: Callable[[Point], int]) -> Law:
+        return fit_law({t: count(point) for t, point in points.items()}, recorded.chunk)
+
     return ModelDepth(
         recorded=recorded,
         at=at,
-        depth_law=fit_law({t: p.step.depth_ops for t, p in points.items()}),
-        work_law=fit_law({t: p.step.work_ops for t, p in points.items()}),
-        forward_depth_law=fit_law({t: p.forward.depth_ops for t, p in points.items()}),
-        backward_depth_law=fit_law({t: p.backward.depth_ops for t, p in points.items()}),
-        scans_law=fit_law({t: p.step.depth_ops_scans_as_log2 for t, p in points.items()}),
+        depth_law=law(lambda p: p.step.depth_ops),
+        work_law=law(lambda p: p.step.work_ops),
+        forward_depth_law=law(lambda p: p.forward.depth_ops),
+        backward_depth_law=law(lambda p: p.backward.depth_ops),
+        scans_law=law(lambda p: p.step.depth_ops_scans_as_log2),
         one_more=one_more,
         within_timestep=_within(recorded),
         across_timesteps=_across(recorded, at, one_more),
         latency_floor_s=floor,
         arithmetic_batch=_arithmetic_batch(recorded, at, floor, assumptions),
+        storage_law=law(lambda p: p.step.depth_ops_by_storage or 0),
+        forward_storage_law=law(lambda p: p.forward.depth_ops_by_storage or 0),
     )
 
 

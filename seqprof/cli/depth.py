@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from seqprof.cli.options import AsJson, FormatName, Outputs
-from seqprof.errors import SeqprofError
+from seqprof.errors import EXIT_INTERRUPTED, SeqprofError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seqprof.analysis.depth import OperationGraph
-    from seqprof.analysis.model_depth import Assumptions
-    from seqprof.measure.depth import Subject
+    from seqprof.analysis.model_depth import Assumptions, Recorded
+    from seqprof.measure.depth_subjects import Subject
+    from seqprof.workloads.registry import Family
 
 #: What a MODEL argument stands for.
 Kind: TypeAlias = Literal["spec", "family", "target"]
@@ -107,29 +108,64 @@ def depth(
     peak = None if peak_flops is None else parse_rate(peak_flops)
     lengths = None if seq_len is None else parse_lengths(seq_len)
     kinds = [_kind(name, overrides or []) for name in models]
+    if features is not None and "target" not in kinds:
+        raise SeqprofError(
+            f"--features: {models[0]} says itself what goes in",
+            "it is for package.module:factory; in a spec see `data` and `model`",
+        )
 
     from seqprof.analysis.model_depth import DepthSummary, derive  # from here on torch is loaded
-    from seqprof.cli.progress import stage_progress
-    from seqprof.measure.depth import record_lengths
     from seqprof.reports.formats import Result
 
+    subjects = [
+        _subject(name, kind, batch, features, overrides or [])
+        for name, kind in zip(models, kinds, strict=True)
+    ]
     assumptions = _assume(latency, peak)
-    depths = []
-    with stage_progress(enabled=True) as progress:
-        for name, kind in zip(models, kinds, strict=True):
-            subject, own = _subject(name, kind, batch, features, overrides or [])
-            progress.stage(f"recording {name}", None)
-            wanted = lengths or own
-            recorded, graph = record_lengths(subject, wanted, progress.advance)
-            depths.append(derive(recorded, assumptions))
+    recorded, graph, failed = _record_all(subjects, lengths)
+    depths = tuple(derive(one, assumptions) for one in recorded)
     if dot is not None:
-        _write_dot(dot, graph, recorded.model, min(p.timesteps for p in recorded.points))
-    found = DepthSummary(models=tuple(depths), assumptions=assumptions)
+        _write_dot(dot, graph, recorded[0].model, min(p.timesteps for p in recorded[0].points))
+    found = DepthSummary(models=depths, assumptions=assumptions)
     name = shlex.join(["depth", *models])
     result = Result(kind="depth", name=name, summary=found, recording=None)
     hand_over([result], where, path=path)
     if dot is not None:
         typer.echo(f"written: {dot}", err=True)
+    if failed is not None:
+        raise failed
+
+
+def _record_all(
+    subjects: Sequence[tuple[Subject, list[int]]], lengths: list[int] | None
+) -> tuple[list[Recorded], OperationGraph, SeqprofError | None]:
+    """Record one model after the other; one that fails takes nothing from the others.
+
+    Returns:
+        What was recorded, the graph of the last, and the first failure.
+
+    Raises:
+        SeqprofError: that failure, where nothing was recorded.
+    """
+    from seqprof.cli.progress import stage_progress
+    from seqprof.measure.depth import record_lengths
+
+    found: list[tuple[Recorded, OperationGraph]] = []
+    failed = None
+    with stage_progress(enabled=True) as progress:
+        for subject, own in subjects:
+            progress.stage(f"recording {subject.name}", None)
+            try:
+                found.append(record_lengths(subject, lengths or own, progress.advance))
+            except SeqprofError as error:
+                failed = failed or error
+            except KeyboardInterrupt:
+                message = f"interrupted while recording {subject.name}"
+                failed = SeqprofError(message, exit_code=EXIT_INTERRUPTED)
+                break
+    if failed is not None and not found:
+        raise failed
+    return [recorded for recorded, _ in found], found[-1][1], failed
 
 
 def _write_dot(path: Path, graph: OperationGraph, model: str, timesteps: int) -> None:
@@ -155,7 +191,7 @@ def _assume(latency_s: float | None, peak: float | None) -> Assumptions:
     elif device is not None and device.peak_flops is not None:
         peak, peak_source = device.peak_flops, f"datasheet of {device.name}, fp32"
     else:
-        peak_source = "the peak is not known: no accelerator in the table; give --peak-flops"
+        peak_source = "no accelerator whose datasheet is known; give --peak-flops"
     return Assumptions(
         kernel_latency_s=latency_s, latency_source=source, peak_flops=peak, peak_source=peak_source
     )
@@ -170,14 +206,16 @@ def _kind(name: str, overrides: Sequence[str]) -> Kind:
     from seqprof.suggest import did_you_mean
     from seqprof.workloads.registry import families
 
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+    if name.endswith((".yaml", ".yml")):
+        return "spec"
+    _refuse_python_file(name)
+    if Path(name).is_file():
         return "spec"
     family, execution = _family_and_form(name)
     known = families().get(family)
     if known is not None:
         if execution and execution not in known.executions:
-            forms = ", ".join(f"{family}@{form}" for form in known.executions) or family
-            raise SeqprofError(f"{family} has no form {execution!r}", f"known: {forms}")
+            raise _no_form(known, execution)
         others = [text for text in overrides if not text.startswith("model.")]
         if others:
             raise SeqprofError(
@@ -187,6 +225,7 @@ def _kind(name: str, overrides: Sequence[str]) -> Kind:
             )
         return "family"
     if ":" in name:
+        _refuse_form(name)
         if overrides:
             hint = "put it into a spec, with model.target and model.kwargs"
             raise SeqprofError(f"--set: {name} is neither a family nor a YAML spec", hint)
@@ -195,6 +234,37 @@ def _kind(name: str, overrides: Sequence[str]) -> Kind:
         f"{name!r} is neither a family, a YAML spec nor package.module:factory"
         f"{did_you_mean(family, families())}",
         "`seqprof list` lists the families",
+    )
+
+
+def _no_form(family: Family, form: str) -> SeqprofError:
+    known = ", ".join(f"{family.name}@{form}" for form in family.executions) or family.name
+    return SeqprofError(
+        f"{family.name} has no form {form!r}", f"known: {known}; `seqprof list` describes them"
+    )
+
+
+def _refuse_form(name: str) -> None:
+    """``lstm:cel`` is a mistyped form, unless there is a module of that name."""
+    from importlib.util import find_spec
+
+    from seqprof.workloads.registry import families
+
+    before, _, after = name.partition(":")
+    known = families().get(before)
+    if known is not None and not Path(f"{before}.py").exists() and find_spec(before) is None:
+        raise _no_form(known, after)
+
+
+def _refuse_python_file(name: str) -> None:
+    """A file's path is not the module's name, which ``package.module:factory`` needs."""
+    path, colon, factory = name.partition(":")
+    if not path.endswith(".py"):
+        return
+    module = ".".join(Path(path.removesuffix(".py")).parts)
+    raise SeqprofError(
+        f"{name}: your own module is named as in `import`, with what builds it",
+        f"seqprof depth {module}:{factory if colon and factory else 'build'}",
     )
 
 
@@ -218,7 +288,7 @@ def _subject(
     name: str, kind: Kind, batch: int | None, features: int | None, overrides: Sequence[str]
 ) -> tuple[Subject, list[int]]:
     """Return the model that ``name`` stands for, and the lengths where none were asked for."""
-    from seqprof.measure.depth import config_subject, family_subject, target_subject
+    from seqprof.measure.depth_subjects import config_subject, family_subject, target_subject
     from seqprof.spec_file import load_spec, load_spec_text
 
     default = [_DEFAULT_LENGTH]

@@ -49,3 +49,12 @@ def trace() -> None:
     from seqprof.reports.trace_json import TraceDocument
 
     typer.echo(json.dumps(schema(TraceDocument, "seqprof trace"), indent=2))
+
+
+@app.command("depth")
+def depth() -> None:
+    """Print the JSON Schema of what `seqprof depth --json` prints."""
+    from seqprof.reports.compare_json import schema
+    from seqprof.reports.depth_json import DepthDocument
+
+    typer.echo(json.dumps(schema(DepthDocument, "seqprof depth"), indent=2))

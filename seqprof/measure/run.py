@@ -28,7 +28,7 @@ from seqprof.instruments.clocks import NS, host_clock_ns, synchronize, timer_res
 from seqprof.instruments.loops import Loop, find_loops, named_loop
 from seqprof.measure.account import account
 from seqprof.measure.compiling import compile_model, try_compile
-from seqprof.measure.depth import depth_facts
+from seqprof.measure.depth_law import depth_at_lengths
 from seqprof.measure.device import choose_device, describe_device, describe_environment
 from seqprof.measure.dwell import dwells, first_line, worth_dwelling
 from seqprof.measure.outcome import Outcome, Progress
@@ -366,12 +366,12 @@ class _Conductor:
             return
         self._progress.stage("deriving the sequential depth", None)
         try:
-            self._found.depth = depth_facts(
+            [self._found.depth] = depth_at_lengths(
                 self._step.model,
                 self._built.loss,
                 self._spec.train,
                 self._step.next_batch(),
-                timesteps,
+                [timesteps],
             )
         except KeyboardInterrupt:  # everything that is measured is there already
             self._found.depth = DepthLaw(timesteps=timesteps, reason="interrupted")

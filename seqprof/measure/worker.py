@@ -36,7 +36,7 @@ from seqprof.instruments.operations import OperationTallies
 from seqprof.measure.account import account
 from seqprof.measure.answers import Dwelt, Failure, FailureKind, Prepared, Visit
 from seqprof.measure.compiling import compile_model, try_compile
-from seqprof.measure.depth import depth_at_lengths
+from seqprof.measure.depth_law import depth_at_lengths
 from seqprof.measure.device import choose_device, describe_device, describe_environment
 from seqprof.measure.dwell import DwellPhase, dwells, first_line, worth_dwelling
 from seqprof.measure.pairs import StepTimer

@@ -10,19 +10,21 @@ from seqprof.analysis.depth import Cost
 from seqprof.analysis.laws import Law
 from seqprof.analysis.model_depth import Assumptions, Derived, ModelDepth, as_sentence
 from seqprof.reports import quantities as q
-from seqprof.reports.layout import heading, pairs, paragraph, print_to, table
+from seqprof.reports.depth_words import facts, peak
+from seqprof.reports.layout import fits, heading, pairs, paragraph, print_to, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _DEFINITION = (
-    "work: tensor operations of forward, loss and backward; depth: those on the longest chain in "
-    "which each consumes the previous one's output; views and allocations count as none"
+    "work: tensor operations of forward, loss and backward, without views and allocations; depth: "
+    "those on the longest chain in which each consumes the previous one's output"
 )
 _ONE_OPERATION = (
     "An operation is one of torch's. A device that runs several in one kernel (fused cells, cuDNN, "
     "torch.compile) can go below the floor; the number of timesteps that wait for each other stays."
 )
+_ARITHMETIC = "arithm.\nfrom B"
 
 
 def print_depth(
@@ -39,29 +41,17 @@ def print_depth(
 def _render(
     console: Console, depths: Sequence[ModelDepth], assumptions: Assumptions, path: bool
 ) -> None:
-    heading(console, "Sequential depth of one training step (from shapes alone)")
-    table(
-        console,
-        [
-            "model",
-            "T",
-            "work",
-            "depth",
-            "law",
-            "within\nt",
-            "across\nt",
-            "floor",
-            "arithm.\nfrom B",
-        ],
-        [_row(depth) for depth in depths],
-    )
+    lengths = {depth.at.timesteps for depth in depths}
+    at = f" at T = {lengths.pop():,}" if len(lengths) == 1 else ""
+    heading(console, f"Sequential depth of one training step{at} (from shapes alone)")
+    _overview(console, depths, with_lengths=not at)
     for note in (
         _DEFINITION,
         "within t: work / depth of one timestep alone; across t: timesteps under way at once",
         f"floor (derived): depth × {assumptions.kernel_latency_s * 1e6:g} µs from one operation to "
         f"the next that awaits it ({assumptions.latency_source})",
         "arithm. from B (derived): batch at which all FLOPs at peak take as long as the floor; "
-        f"peak: {_peak(assumptions)}",
+        f"peak: {peak(assumptions)}",
         _ONE_OPERATION,
     ):
         paragraph(console, note, style="dim")
@@ -71,10 +61,25 @@ def _render(
             _path(console, depth)
 
 
-def _peak(assumptions: Assumptions) -> str:
-    if assumptions.peak_flops is None:
-        return assumptions.peak_source
-    return f"{assumptions.peak_flops / 1e12:g} TFLOP/s ({assumptions.peak_source})"
+def _overview(console: Console, depths: Sequence[ModelDepth], *, with_lengths: bool) -> None:
+    """Print one line a model; what makes it too wide and says least gives way first."""
+    columns = ["model", "T", "work", "depth", "law", "within\nt", "across\nt", "floor", _ARITHMETIC]
+    rows = [_row(depth) for depth in depths]
+    if not with_lengths:
+        columns, rows = _without(columns, rows, "T")
+    if not fits(console, columns, rows) and all(row[-1] == q.NOTHING for row in rows):
+        columns, rows = _without(columns, rows, _ARITHMETIC)  # the note below says why
+    if not fits(console, columns, rows):
+        broken = [[row[0].replace("@", "\n@").replace(":", ":\n"), *row[1:]] for row in rows]
+        rows = broken if fits(console, columns, broken) else rows
+    table(console, columns, rows)
+
+
+def _without(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], name: str
+) -> tuple[list[str], list[list[str]]]:
+    at = columns.index(name)
+    return [*columns[:at], *columns[at + 1 :]], [[*row[:at], *row[at + 1 :]] for row in rows]
 
 
 def _row(depth: ModelDepth) -> list[str]:
@@ -123,7 +128,32 @@ def _details(console: Console, depth: ModelDepth) -> None:
         "MB",
     ]
     table(console, columns, rows)
-    pairs(console, _facts(depth))
+    if len(recorded.asked) > 1:
+        _lengths(console, depth)
+    pairs(console, list(facts(depth)))
+
+
+def _lengths(console: Console, depth: ModelDepth) -> None:
+    """Print the costs at each T that was asked for."""
+    columns = ["T"]
+    for phase in ("step", "forward", "backward"):
+        columns += [f"{phase}\nwork", "\ndepth", "work /\ndepth"]
+    rows = [
+        [f"{point.timesteps:,}"]
+        + [cell for phase in (point.step, point.forward, point.backward) for cell in _costs(phase)]
+        for point in depth.recorded.points
+        if point.timesteps in depth.recorded.asked
+    ]
+    console.print()
+    table(console, columns, rows)
+
+
+def _costs(cost: Cost) -> list[str]:
+    return [f"{cost.work_ops:,}", f"{cost.depth_ops:,}", _parallelism(cost)]
+
+
+def _parallelism(cost: Cost) -> str:
+    return q.NOTHING if cost.parallelism is None else f"{cost.parallelism:.1f}"
 
 
 def _phase(name: str, cost: Cost, law: Law | None) -> list[str]:
@@ -132,7 +162,7 @@ def _phase(name: str, cost: Cost, law: Law | None) -> list[str]:
         f"{cost.work_ops:,}",
         f"{cost.depth_ops:,}",
         _law(law) if law else "",
-        q.NOTHING if cost.parallelism is None else f"{cost.parallelism:.1f}",
+        _parallelism(cost),
         _short(cost.work_flops / 1e9),
         _short(cost.span_flops / 1e9),
         _short(cost.work_bytes / 1e6),
@@ -142,45 +172,6 @@ def _phase(name: str, cost: Cost, law: Law | None) -> list[str]:
 def _short(value: float) -> str:
     """Three digits, and never an exponent."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.001 else f"{value:.0g}"
-
-
-def _facts(depth: ModelDepth) -> list[tuple[str, str]]:
-    recorded = depth.recorded
-    lengths = ", ".join(str(point.timesteps) for point in recorded.points)
-    law = depth.depth_law
-    holds = law.reason or f"exact from T = {law.holds_from}" + (
-        " at powers of two" if law.powers_of_two_only else ""
-    )
-    lines = [("law", f"{holds}; recorded T = {lengths}"), ("law of work", _whole(depth.work_law))]
-    if depth.one_more is not None:
-        more = depth.one_more
-        lines.append(
-            (
-                "one more t",
-                f"{more.work_ops:+,} operations, {more.depth_ops:+,} on the longest chain "
-                f"(T = {more.timesteps} to {more.timesteps + 1})",
-            )
-        )
-    if recorded.hidden_scans:
-        hidden = ", ".join(f"{count:,} × {name}" for name, count in recorded.hidden_scans.items())
-        lines.append(
-            (
-                "hidden chains",
-                f"{hidden}: one operation each above; counted as log2 n the depth is "
-                f"{depth.at.step.depth_ops_scans_as_log2:,} ({_whole(depth.scans_law)})",
-            )
-        )
-    for derived, label in (
-        (depth.within_timestep, "within t"),
-        (depth.across_timesteps, "across t"),
-    ):
-        if derived.reason:
-            lines.append((label, derived.reason))
-    return [*lines, *(("note", note) for note in recorded.notes)]
-
-
-def _whole(law: Law) -> str:
-    return law.text or law.reason or q.NOTHING
 
 
 def _path(console: Console, depth: ModelDepth) -> None:

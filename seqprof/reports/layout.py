@@ -113,7 +113,7 @@ def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]
         grid.add_column(name, no_wrap=True, justify="left" if index == 0 else "right")
     for row in rows:
         grid.add_row(*(Text(printable(cell)) for cell in row))
-    if _width(columns, rows) <= console.width:
+    if fits(console, columns, rows):
         console.print(grid)
         return
     for row in rows:
@@ -128,10 +128,10 @@ def table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]
         )
 
 
-def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Return what the table needs. (Rich's own measure stops at the console's width.)"""
+def fits(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the table is printed as one. (Rich's own measure stops at the console's width.)"""
     widths = [
         max(cell_len(line) for cell in column for line in cell.split("\n"))
         for column in zip(columns, *rows, strict=True)
     ]
-    return sum(widths) + 2 * len(widths)
+    return sum(widths) + 2 * len(widths) <= console.width

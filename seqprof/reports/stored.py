@@ -11,9 +11,6 @@ from seqprof import store
 from seqprof.errors import SeqprofError
 from seqprof.reports.formats import Result, result_of
 
-#: The newest documents of `depth` and `trace` that are read.
-_NEWEST = 1
-
 
 class _Outline(msgspec.Struct):
     """What tells documents of the commands apart."""
@@ -55,9 +52,9 @@ def read(path: str | Path) -> list[Result]:
 
 
 def _depth(data: bytes, name: str, version: int) -> list[Result]:
-    from seqprof.reports.depth_json import from_json
+    from seqprof.reports.depth_json import SCHEMA_VERSION, from_json
 
-    _check_version(version, name)
+    _check_version(version, SCHEMA_VERSION, name)
     try:
         found = from_json(data)
     except msgspec.DecodeError as error:
@@ -66,9 +63,9 @@ def _depth(data: bytes, name: str, version: int) -> list[Result]:
 
 
 def _traces(data: bytes, name: str, version: int) -> list[Result]:
-    from seqprof.reports.trace_json import from_json
+    from seqprof.reports.trace_json import SCHEMA_VERSION, from_json
 
-    _check_version(version, name)
+    _check_version(version, SCHEMA_VERSION, name)
     try:
         found = from_json(data)
     except msgspec.DecodeError as error:
@@ -76,11 +73,11 @@ def _traces(data: bytes, name: str, version: int) -> list[Result]:
     return [Result(kind="trace", name=made.source, summary=made, recording=None) for made in found]
 
 
-def _check_version(version: int, name: str) -> None:
-    if version > _NEWEST:
+def _check_version(version: int, newest: int, name: str) -> None:
+    if version > newest:
         raise SeqprofError(
             f"{name} was written by a newer seqprof (schema {version}; "
-            f"this one reads up to {_NEWEST})",
+            f"this one reads up to {newest})",
             "pip install --upgrade seqprof",
         )
 

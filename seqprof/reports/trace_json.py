@@ -12,6 +12,8 @@ from seqprof.analysis.rows import Row
 from seqprof.analysis.rows_trace import rows
 from seqprof.analysis.timeline.summary import SCHEMA_VERSION, TraceSummary
 
+__all__ = ["SCHEMA_VERSION", "from_json", "to_json"]
+
 
 class OneTrace(TraceSummary, frozen=True, kw_only=True):
     """One trace file, and its numbers once more as flat rows."""

@@ -36,6 +36,7 @@ class Body(nn.Module):
         checkpoint: set it to recompute activations in the backward instead of keeping them.
         reverse_features: how many of the last output features come from a chain that runs from
             the last timestep to the first, so that timestep 0 holds their summary.
+        chunk: timesteps that a form in chunks takes at once; None in any other.
         sees_future: whether the output at t was found to depend on inputs after t where the family
             alone does not tell.
     """
@@ -44,6 +45,7 @@ class Body(nn.Module):
     carries_state: bool = False
     checkpoint: bool = False
     reverse_features: int = 0
+    chunk: int | None = None
     sees_future: bool = False
 
     def forward(

@@ -45,7 +45,7 @@ class LinearAttention(Mixer):
         super().__init__()
         self.qkv = nn.Linear(size, 3 * size)
         self.out = nn.Linear(size, size)
-        self._size, self._heads, self._chunk = size, heads, chunk
+        self._size, self._heads, self.chunk = size, heads, chunk
 
     def forward(self, x: Tensor, state: MixerState = ()) -> tuple[Tensor, MixerState]:
         """See :class:`Mixer`; there is no state to carry on."""
@@ -54,14 +54,14 @@ class LinearAttention(Mixer):
         )
         q, k = F.elu(q) + 1, F.elu(k) + 1
         v = F.pad(v, (0, 1), value=1.0)  # [B, H, T, d + 1]
-        no_decay = v.new_zeros(self._chunk or x.shape[1])
-        mixed = decayed_attention.of_fixed_decay(q, k, v, no_decay, self._chunk)
+        no_decay = v.new_zeros(self.chunk or x.shape[1])
+        mixed = decayed_attention.of_fixed_decay(q, k, v, no_decay, self.chunk)
         value, normaliser = torch.split(full_precision(mixed), [self._size // self._heads, 1], -1)
         return cast(Tensor, self.out(join_heads(value / normaliser))), ()
 
     def forward_flops(self, batch_size: int, timesteps: int) -> int:
         """FLOPs: 2·B·T·4·D² to project, and the products of each head."""
         width = self._size // self._heads
-        mixing = decayed_attention.forward_flops(timesteps, self._chunk, width, width + 1)
+        mixing = decayed_attention.forward_flops(timesteps, self.chunk, width, width + 1)
         project = 2 * timesteps * 4 * self._size**2
         return batch_size * (project + self._heads * mixing)

@@ -123,7 +123,7 @@ class ScalarMamba(Mixer):
         self.norm = nn.RMSNorm(inner)
         self.leave = nn.Linear(inner, size, bias=False)
         self._size, self._inner, self._states = size, inner, states
-        self._heads, self._chunk = heads, chunk
+        self._heads, self.chunk = heads, chunk
 
     def forward(self, x: Tensor, state: MixerState = ()) -> tuple[Tensor, MixerState]:
         """See :class:`Mixer`; there is no state to carry on."""
@@ -140,15 +140,15 @@ class ScalarMamba(Mixer):
         return cast(Tensor, self.leave(self.norm(y * F.silu(gate)))), ()
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, log_a: Tensor) -> Tensor:
-        if self._chunk is None:
+        if self.chunk is None:
             return decayed_attention.parallel(q, k, v, log_a.cumsum(-1))
-        log_decay = decayed_attention.split_chunks(log_a, self._chunk, -1).cumsum(-1)
-        return decayed_attention.chunked(q, k, v, log_decay, self._chunk)
+        log_decay = decayed_attention.split_chunks(log_a, self.chunk, -1).cumsum(-1)
+        return decayed_attention.chunked(q, k, v, log_decay, self.chunk)
 
     def forward_flops(self, batch_size: int, timesteps: int) -> int:
         """FLOPs: 2·B·T·(D·(2E + 2N + H) + (E + 2N)·4 conv + E·D), and the products of each head."""
         inner, states, heads = self._inner, self._states, self._heads
         linear = self._size * (3 * inner + 2 * states + heads)
         positions = 2 * timesteps * (linear + (inner + 2 * states) * _KERNEL)
-        mixing = decayed_attention.forward_flops(timesteps, self._chunk, states, inner // heads)
+        mixing = decayed_attention.forward_flops(timesteps, self.chunk, states, inner // heads)
         return batch_size * (positions + heads * mixing)

@@ -55,7 +55,7 @@ class MLSTM(Mixer):
         self.gates = nn.Linear(size, 2 * heads)
         self.head_norm = nn.GroupNorm(heads, size)
         self.out = nn.Linear(size, size)
-        self._size, self._heads, self._chunk = size, heads, chunk
+        self._size, self._heads, self.chunk = size, heads, chunk
         with torch.no_grad():
             self.gates.bias[heads:] = torch.linspace(*_FORGET_BIAS, heads)
 
@@ -67,10 +67,10 @@ class MLSTM(Mixer):
         gates = full_precision(self.gates(x)).transpose(1, 2)
         log_i, forget = gates.chunk(2, 1)  # each [B, H, T]
         log_f = F.logsigmoid(forget)
-        if self._chunk is None:
+        if self.chunk is None:
             mixed = parallel(q, k, v, log_i, log_f)
         else:
-            mixed = chunked(q, k, v, log_i, log_f, self._chunk)
+            mixed = chunked(q, k, v, log_i, log_f, self.chunk)
         joined = join_heads(mixed)
         normed = self.head_norm(joined.flatten(0, 1)).view_as(joined)
         return cast(Tensor, self.out(output.sigmoid() * normed)), ()
@@ -78,10 +78,10 @@ class MLSTM(Mixer):
     def forward_flops(self, batch_size: int, timesteps: int) -> int:
         """FLOPs: 2·B·T·(5·D² + 2·D·H) to project, and the products of each head."""
         width = self._size // self._heads
-        mixing = decayed_attention.forward_flops(timesteps, self._chunk, width, width)
-        if self._chunk is not None:
+        mixing = decayed_attention.forward_flops(timesteps, self.chunk, width, width)
+        if self.chunk is not None:
             # q·n of the carried state; n itself is a sum.
-            mixing += 2 * -(-timesteps // self._chunk) * self._chunk * width
+            mixing += 2 * -(-timesteps // self.chunk) * self.chunk * width
         project = 2 * timesteps * (5 * self._size**2 + 2 * self._size * self._heads)
         return batch_size * (project + self._heads * mixing)
 

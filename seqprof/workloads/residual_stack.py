@@ -27,10 +27,12 @@ class Mixer(nn.Module):
     Attributes:
         carries_state: whether the returned state lets the next chunk of a sequence go on.
         timestep_path: the submodule called once per timestep, if any.
+        chunk: timesteps that a form in chunks takes at once; None in any other.
     """
 
     carries_state: bool = False
     timestep_path: str | None = None
+    chunk: int | None = None
 
     def forward(self, x: Tensor, state: MixerState = ()) -> tuple[Tensor, MixerState]:
         """Return outputs ``[B, T, D]`` and the final state; an empty one starts from zeros."""
@@ -88,7 +90,7 @@ class ResidualStack(Body):
         )
         self.norm = nn.LayerNorm(size)
         self.output_size = size
-        self.carries_state = self._mixers()[0].carries_state
+        self.carries_state, self.chunk = self._mixers()[0].carries_state, self._mixers()[0].chunk
         self._family, self._input_size, self._mlp = spec.name, input_size, mlp
 
     def _mixers(self) -> list[Mixer]:

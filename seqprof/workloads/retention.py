@@ -55,7 +55,7 @@ class Retention(Mixer):
         self.qkvg = nn.Linear(size, 4 * size, bias=False)
         self.head_norm = nn.GroupNorm(heads, size, affine=False)
         self.out = nn.Linear(size, size, bias=False)
-        self._size, self._heads, self._chunk = size, heads, chunk
+        self._size, self._heads, self.chunk = size, heads, chunk
 
     def forward(self, x: Tensor, state: MixerState = ()) -> tuple[Tensor, MixerState]:
         """See :class:`Mixer`; there is no state to carry on."""
@@ -64,10 +64,10 @@ class Retention(Mixer):
         width = self._size // self._heads
         cos, sin = rotation_angles(x.shape[1], width, q)
         q, k = rotate(q, cos, sin) / math.sqrt(width), rotate(k, cos, sin)
-        span = self._chunk or x.shape[1]
+        span = self.chunk or x.shape[1]
         times = torch.arange(1, span + 1, device=q.device, dtype=q.dtype)
         log_decay = torch.outer(log_decays(self._heads, q), times)
-        mixed = decayed_attention.of_fixed_decay(q, k, v, log_decay, self._chunk)
+        mixed = decayed_attention.of_fixed_decay(q, k, v, log_decay, self.chunk)
         joined = join_heads(mixed)
         normed = self.head_norm(joined.flatten(0, 1)).view_as(joined)
         return cast(Tensor, self.out(F.silu(gate) * normed)), ()
@@ -75,6 +75,6 @@ class Retention(Mixer):
     def forward_flops(self, batch_size: int, timesteps: int) -> int:
         """FLOPs: 2·B·T·5·D² to project, and the products of each head."""
         width = self._size // self._heads
-        mixing = decayed_attention.forward_flops(timesteps, self._chunk, width, width)
+        mixing = decayed_attention.forward_flops(timesteps, self.chunk, width, width)
         project = 2 * timesteps * 5 * self._size**2
         return batch_size * (project + self._heads * mixing)

@@ -88,7 +88,7 @@ def _no_such_module(name: str, folder: Path, key: str) -> SeqprofError:
     near = nearest(name.partition(".")[0], here)
     return SeqprofError(
         f"{key}: no module {name!r}, neither installed nor in {folder.resolve()}",
-        f"did you mean {near!r}?" if near else "put its .py file next to the config file",
+        f"did you mean {near!r}?" if near else "put its .py file there",
     )
 
 

@@ -152,7 +152,10 @@ class LibraryBody(Body):
         self._log.forget()  # the trial was on the CPU; what counts is where it trains
 
     def _try(self, input_size: int) -> tuple[int, bool]:
-        """Run a short sequence: how wide the output is, and whether timesteps see later ones."""
+        """Run a short sequence: how wide the output is, and whether timesteps see later ones.
+
+        On shapes alone the latter cannot be told; it is taken to be causal.
+        """
         inputs = torch.zeros(1, _TRIAL, input_size).normal_().requires_grad_()
         half = _TRIAL // 2
         training = self.model.training
@@ -163,7 +166,8 @@ class LibraryBody(Body):
         except Exception as error:
             raise _cannot_build(self._config, error) from error
         self.model.train(training)
-        return output.shape[-1], bool(gradient[:, half:].abs().max() > 0)
+        sees_future = not gradient.is_meta and bool(gradient[:, half:].abs().max() > 0)
+        return output.shape[-1], sees_future
 
     def _call(self, inputs: Tensor) -> Tensor:
         with _one_sequence_each() if inputs.is_meta else nullcontext():

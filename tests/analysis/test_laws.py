@@ -64,6 +64,19 @@ def test_a_law_for_powers_of_two_holds_from_the_first_of_them() -> None:
     assert (law.text, law.holds_from, law.powers_of_two_only) == ("12·log2 T", 4, True)
 
 
+def test_a_law_of_whole_chunks_claims_no_other_lengths() -> None:
+    lengths = (*LENGTHS, 40, 48, 56)
+    law = fit_law({t: 3 * -(-t // 8) + (0 if t % 8 == 0 else t % 5 + 2) for t in lengths}, chunk=8)
+    assert (law.text, law.holds_from, law.multiples_of) == ("3/8·T", 8, 8)
+    assert law.holds == "exact from T = 8 at multiples of 8"
+    assert (law.at(800), law.at(801)) == (300, None)
+
+
+def test_a_law_for_all_lengths_wins_over_one_of_chunks() -> None:
+    law = fit_law({t: 18 * t + 5 for t in (*LENGTHS, 40, 48, 56)}, chunk=8)
+    assert (law.text, law.multiples_of) == ("18·T + 5", None)
+
+
 @pytest.mark.parametrize("off_by", [1, -1])
 def test_one_count_off_is_no_law(off_by: int) -> None:
     counts = {t: 18 * t + 5 for t in LENGTHS}

@@ -117,6 +117,34 @@ def test_ones_own_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("x = x * x.sum().item()", 2, "own:Own: cannot run on shapes alone"),
+        ("os.kill(os.getpid(), signal.SIGINT)", 130, "interrupted while recording own:Own"),
+    ],
+)
+def test_what_was_recorded_is_kept(line: str, code: int, message: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import os, signal\n"
+        "from torch import nn\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background\n"
+        "class Own(nn.Module):\n"
+        "    def forward(self, x):\n"
+        f"        {line}\n"
+        "        return x\n"
+    )
+    done = seqprof("rnn@cell", "own:Own", "--seq-len", "8", "--json", folder=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    [kept] = json.loads(done.stdout)["models"]
+    assert kept["recorded"]["model"] == "rnn@cell"
+    alone = seqprof("own:Own", "--seq-len", "8", "--json", folder=tmp_path)
+    assert (alone.returncode, alone.stdout) == (code, "")
+    assert message in alone.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["lstn"], "did you mean 'lstm'"),
@@ -124,6 +152,7 @@ def test_ones_own_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (["lstm@fast"], "lstm@cell, lstm@fused"),
         (["lstm", "--seq-len", "x"], "--seq-len"),
         (["lstm", "--kernel-latency", "4"], "give a unit"),
+        (["lstm", "--features", "3"], "for package.module:factory"),
         (["lstm", "--set", "data.seq_len=2"], "only keys of `model`"),
         (["lstm", "--set", "model.heads=2"], "heads"),
         (["mine:build", "--set", "model.layers=2"], "neither a family nor a YAML spec"),

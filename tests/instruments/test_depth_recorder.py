@@ -10,16 +10,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._higher_order_ops.associative_scan import associative_scan
+from torch._higher_order_ops.scan import scan
 
-from seqprof.analysis.depth import OperationGraph, cost, critical_path
+from seqprof.analysis.depth import STEP_PHASES, Cost, OperationGraph, cost, critical_path
 from seqprof.analysis.laws import fit_law
 from seqprof.instruments.depth import DepthRecorder
-from seqprof.instruments.depth.recorder import Tracking
-from seqprof.instruments.depth.regions import Region, covers, overlaps, region_of, touched_bytes
+from seqprof.instruments.depth.recorder import Storage
+from seqprof.instruments.depth.regions import (
+    Region,
+    covers,
+    overlaps,
+    region_of,
+    touched_bytes,
+)
 
 
-def recorded(run: Callable[[], object], tracking: Tracking = "elements") -> OperationGraph:
-    recorder = DepthRecorder(tracking)
+def recorded(run: Callable[[], object]) -> OperationGraph:
+    recorder = DepthRecorder()
     with recorder:
         run()
     return recorder.graph
@@ -86,9 +94,9 @@ def test_disjoint_slices_of_one_storage_are_two_things() -> None:
 
     expected = [("exp", "sigmoid_"), ("exp", "tanh_"), ("sigmoid_", "sin"), ("tanh_", "cos")]
     assert edges(recorded(run)) == expected
-    assert cost(recorded(run)).depth_ops == 3
-    # By storage alone the two would wait for each other.
-    assert cost(recorded(run, "storage")).depth_ops == 4
+    found = cost(recorded(run))
+    # By storage alone the four would wait for each other, and the last two read what both wrote.
+    assert (found.depth_ops, found.depth_ops_by_storage) == (3, 4)
 
 
 def test_slices_that_share_one_element_depend() -> None:
@@ -197,6 +205,34 @@ def test_flops_bytes_and_hidden_chains() -> None:
     assert cost(graph).depth_ops_scans_as_log2 == 1 + 5
 
 
+def test_what_other_libraries_and_higher_order_operators_hide_is_named() -> None:
+    with torch.library._scoped_library("seqprof_test", "FRAGMENT") as library:
+        library.define("shifted(Tensor x) -> Tensor")
+        library.impl("shifted", torch.empty_like, "Meta")
+
+        def run() -> None:
+            torch.ops.seqprof_test.shifted(meta(64, 3).exp()).sin()
+            scan(lambda c, x: (c + x, c * x), meta(3), meta(64, 3).exp())
+
+        graph = recorded(run)
+    assert graph.names == ["exp", "seqprof_test::shifted", "sin", "exp", "higher_order::scan"]
+    assert edges(graph) == [
+        ("exp", "seqprof_test::shifted"),
+        ("seqprof_test::shifted", "sin"),
+        ("exp", "higher_order::scan"),
+    ]
+    assert graph.scans == {}  # nothing says that 64 timesteps of it could be a tree
+
+
+def test_torchs_associative_scan_is_opened_up() -> None:
+    def run() -> None:
+        associative_scan(torch.add, meta(64, 3), 0, combine_mode="generic")
+
+    graph = recorded(run)
+    assert graph.scans == {}
+    assert 6 <= cost(graph).depth_ops <= 4 * 6  # a tree over 64, with concatenations
+
+
 def test_the_backward_is_seen_with_gradients_that_add_up() -> None:
     weight = torch.empty(4, 4, device="meta", requires_grad=True)
     recorder = DepthRecorder()
@@ -232,6 +268,13 @@ def region(tensor: Tensor) -> Region:
     return found
 
 
+def some_box(base: Tensor, data: st.DataObject, shape: tuple[int, ...] | None = None) -> Tensor:
+    for dim, size in enumerate(base.shape):
+        length = shape[dim] if shape else data.draw(st.integers(1, size))
+        base = base.narrow(dim, data.draw(st.integers(0, size - length)), length)
+    return base
+
+
 @given(strided(), strided())
 def test_regions_never_miss_what_is_shared(a: Tensor, b: Tensor) -> None:
     first, second = set(a.flatten().tolist()), set(b.flatten().tolist())
@@ -245,21 +288,39 @@ def test_regions_never_miss_what_is_shared(a: Tensor, b: Tensor) -> None:
 def test_regions_are_exact_for_slices_of_one_tensor(data: st.DataObject) -> None:
     base = torch.arange(4 * 6 * 5, dtype=torch.uint8).view(4, 6, 5)
 
-    def box() -> Tensor:
-        view = base
-        for dim, size in enumerate(base.shape):
-            start = data.draw(st.integers(0, size - 1))
-            view = view.narrow(dim, start, data.draw(st.integers(1, size - start)))
-        return view
-
     # Whole rows merge into runs, which only the safe answers remain for.
-    a, b = box(), box()
+    a, b = some_box(base, data), some_box(base, data)
     first, second = set(a.flatten().tolist()), set(b.flatten().tolist())
     assert touched_bytes(region(a)) == len(first)
     narrow = all(t.shape[1] < 6 and t.shape[2] < 5 for t in (a, b))
     if narrow:
         assert overlaps(region(a), region(b)) == bool(first & second)
         assert covers(region(a), region(b)) == (first >= second)
+
+
+#: Boxes of one shape, at any place: timesteps of a buffer, or windows that slide over each other.
+shapes = st.sampled_from([(4, 1, 5), (4, 6, 2), (2, 6, 5), (4, 1, 1), (1, 3, 5)])
+
+
+@given(st.data(), st.none() | shapes)
+def test_a_storage_never_forgets_who_wrote_what_is_read(
+    data: st.DataObject, shape: tuple[int, int, int] | None
+) -> None:
+    """Against a list of the last writer of each byte."""
+    base = torch.arange(4 * 6 * 5, dtype=torch.uint8).view(4, 6, 5)
+    storage = Storage(base.untyped_storage())
+    last = [-1] * base.numel()
+    for operation in range(data.draw(st.integers(1, 12))):
+        view = some_box(base, data, shape)
+        storage.write(region(view), operation)
+        for byte in view.flatten().tolist():
+            last[byte] = operation
+        for read in (some_box(base, data, shape), base):
+            true = {last[byte] for byte in read.flatten().tolist()} - {-1}
+            found = set(storage.writers(region(read)))
+            assert true <= found
+            if shape == (4, 1, 5):  # equal cells, so exact
+                assert found == true
 
 
 # Known models ---------------------------------------------------------------------------------
@@ -294,20 +355,28 @@ class Fused(nn.Module):
         return output
 
 
-def depths(model: nn.Module, tracking: Tracking, *phases: str) -> dict[int, int]:
+def costs(model: nn.Module, *phases: str) -> dict[int, Cost]:
     found = {}
     model = model.to("meta")
     for timesteps in (4, 5, 7, 12, 16):
         model.zero_grad(set_to_none=True)
-        recorder = DepthRecorder(tracking)
+        recorder = DepthRecorder()
         with recorder:
             output = model(meta(2, timesteps, 8))
             recorder.phase = "loss"
             loss = output.sum()
             recorder.phase = "backward"
             loss.backward()
-        found[timesteps] = cost(recorder.graph, phases or ("forward", "loss", "backward")).depth_ops
+        found[timesteps] = cost(recorder.graph, phases or STEP_PHASES)
     return found
+
+
+def depth_law(found: dict[int, Cost]) -> str | None:
+    return fit_law({t: c.depth_ops for t, c in found.items()}).text
+
+
+def storage_law(found: dict[int, Cost]) -> str | None:
+    return fit_law({t: c.depth_ops_by_storage or 0 for t, c in found.items()}).text
 
 
 @pytest.mark.parametrize(
@@ -321,17 +390,16 @@ def depths(model: nn.Module, tracking: Tracking, *phases: str) -> dict[int, int]
 def test_laws_of_cells_and_fused_layers(
     cell: type[nn.RNNCellBase], fused: type[nn.RNNBase], elements: str, storage: str
 ) -> None:
-    assert fit_law(depths(Looped(cell), "elements")).text == elements
-    assert fit_law(depths(Fused(fused), "elements")).text == elements
-    assert fit_law(depths(Looped(cell), "storage")).text == storage
+    looped, expanded = costs(Looped(cell)), costs(Fused(fused))
+    assert depth_law(looped) == depth_law(expanded) == elements
+    assert storage_law(looped) == storage_law(expanded) == storage
 
 
 def test_law_of_the_forward_alone() -> None:
-    assert fit_law(depths(Looped(nn.LSTMCell), "elements", "forward")).text == "7·T + 2"
-    assert fit_law(depths(Looped(nn.LSTMCell), "storage", "forward")).text == "10·T + 2"
+    found = costs(Looped(nn.LSTMCell), "forward")
+    assert (depth_law(found), storage_law(found)) == ("7·T + 2", "10·T + 2")
 
 
 def test_attention_is_constant() -> None:
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    law = fit_law(depths(layer, "elements"))
-    assert law.coefficients.keys() == {"1"}
+    assert len({found.depth_ops for found in costs(layer).values()}) == 1

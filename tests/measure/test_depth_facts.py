@@ -9,14 +9,9 @@ import torch
 from torch import nn
 
 from seqprof.analysis.depth import cost
-from seqprof.measure.depth import (
-    config_subject,
-    depth_facts,
-    family_subject,
-    meta_copy,
-    record,
-    record_lengths,
-)
+from seqprof.measure.depth import record, record_lengths
+from seqprof.measure.depth_law import depth_at_lengths
+from seqprof.measure.depth_subjects import config_subject, family_subject, meta_copy
 from seqprof.recording import DepthLaw
 from seqprof.spec import DataSpec, ModelSpec, Spec, TrainSpec
 from seqprof.workloads.build import build
@@ -33,7 +28,8 @@ def spec(model: str = "lstm", timesteps: int = 64, **train: object) -> Spec:
 def facts(given: Spec) -> DepthLaw:
     built = build(given, Path())
     batch = next(iter(built.data))
-    return depth_facts(built.model, built.loss, given.train, batch, given.data.seq_len, budget_s=60)
+    lengths = [given.data.seq_len]
+    return depth_at_lengths(built.model, built.loss, given.train, batch, lengths, budget_s=60)[0]
 
 
 def test_the_law_tells_what_a_whole_recording_finds() -> None:
@@ -68,7 +64,8 @@ def test_a_model_that_reads_values_gives_a_reason() -> None:
 
     given = spec()
     built = build(given, Path())
-    found = depth_facts(Reads(), built.loss, given.train, next(iter(built.data)), 64)
+    batch = next(iter(built.data))
+    [found] = depth_at_lengths(Reads(), built.loss, given.train, batch, [64])
     assert found.depth_ops is None
     assert found.law is None
     assert "test_depth_facts.py:" in str(found.reason)

@@ -1,8 +1,12 @@
-"""Every family learns, and is measured from the spec to the printed report."""
+"""Every family learns, and is measured from the spec to the printed report.
+
+Through `compare` and `scale` every family goes in tests/cli/test_every_family.py.
+"""
 
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +14,17 @@ import pytest
 import torch
 from rich.console import Console
 
+from seqprof.analysis.depth import cost
+from seqprof.analysis.laws import fit_law
 from seqprof.analysis.summary import summarise
-from seqprof.measure.depth import family_subject, point, record
+from seqprof.measure.depth import record, record_lengths
+from seqprof.measure.depth_subjects import family_subject
 from seqprof.measure.run import measure_run
 from seqprof.reports.console import render
 from seqprof.spec import ModelSpec, Spec
 from seqprof.spec_checks import conflicts
 from seqprof.workloads.build import build
-from seqprof.workloads.registry import find_family
+from seqprof.workloads.registry import families, find_family
 
 MODELS: list[dict[str, Any]] = [
     {"name": "lstm", "projection": 8, "execution": "cell"},
@@ -55,11 +62,15 @@ class Silent:
 
 
 def make_spec(model: dict[str, Any], seq_len: int) -> Spec:
+    size = {} if model["name"] == "transformers" else {"hidden_size": 32}
+    kind = {"kind": "text", "path": __file__}
+    if model["name"] == "encoder":  # sees later tokens, so it cannot predict text
+        kind = {"kind": "synthetic", "task": "copy"}
     spec = Spec.model_validate(
         {
-            "model": {"hidden_size": 32, **model},
-            "data": {"kind": "text", "path": __file__, "seq_len": seq_len, "batch_size": 4},
-            "measure": {"pairs": 3, "max_s": 0.1, "warmup": 1, "device": "cpu"}
+            "model": {**size, **model},
+            "data": {**kind, "seq_len": seq_len, "batch_size": 4},
+            "measure": {"pairs": 3, "max_s": 0.1, "warmup": 1, "device": "cpu", "threads": 1}
             | {"timesteps": {"stride": 1}},
         }
     )
@@ -81,12 +92,33 @@ def test_the_loss_on_text_falls(model: dict[str, Any]) -> None:
     assert sum(losses[-5:]) / 5 < 0.75 * losses[0]
 
 
+GPT2 = {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2}
+MAMBA = {"model_type": "mamba", "hidden_size": 16, "num_hidden_layers": 1, "state_size": 4}
+LIBRARY: list[dict[str, Any]] = [
+    {"name": "transformers", "config": config} for config in (GPT2, MAMBA)
+]
 #: Each family once, and one loop of a scan.
-MEASURED = [m for m in MODELS if m.get("execution") not in ("sequential", "chunked")]
-MEASURED.append({"name": "mingru", "execution": "sequential"})
+MEASURED = [
+    *({"name": name} for name in ("rnn", "gru", "attention", "encoder")),
+    *(m for m in MODELS if m.get("execution") not in ("sequential", "chunked")),
+    {"name": "mingru", "execution": "sequential"},
+    *LIBRARY,
+]
+needs_library = pytest.mark.skipif(
+    find_spec("transformers") is None,
+    reason="transformers is not installed (pip install 'seqprof[transformers]')",
+)
 
 
-@pytest.mark.parametrize("model", MEASURED, ids=lambda model: "-".join(map(str, model.values())))
+def test_no_family_is_missing() -> None:
+    assert {model["name"] for model in MEASURED} == set(families())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(m, marks=needs_library if m in LIBRARY else ()) for m in MEASURED],
+    ids=lambda model: "-".join(map(str, model.values()))[:40],
+)
 def test_it_is_measured_and_reported(model: dict[str, Any]) -> None:
     outcome = measure_run(make_spec(model, seq_len=20), Path(), "seqprof run x.yaml", Silent())
     assert outcome.exit_code == 0
@@ -97,7 +129,9 @@ def test_it_is_measured_and_reported(model: dict[str, Any]) -> None:
     for latency in trial.latencies:
         assert len(latency.p50_s) == 20
         assert all(seconds is not None and seconds > 0 for seconds in latency.p50_s)
-    assert trial.workload.flops_per_step is not None
+    assert (trial.workload.flops_per_step is None) == (model in LIBRARY)
+    assert trial.depth is not None
+    assert trial.depth.law is not None
     console = Console(file=io.StringIO(), width=80)
     render(summarise(outcome.recording), console)
     assert isinstance(console.file, io.StringIO)
@@ -109,7 +143,7 @@ def test_it_is_measured_and_reported(model: dict[str, Any]) -> None:
 
 def depths(model: dict[str, Any], lengths: tuple[int, ...]) -> list[int]:
     subject = family_subject(ModelSpec.model_validate({"hidden_size": 16, **model}), 2)
-    return [point(record(subject, t), t).step.depth_ops for t in lengths]
+    return [cost(record(subject, t)).depth_ops for t in lengths]
 
 
 @each_model
@@ -130,3 +164,15 @@ def test_the_depth_grows_as_the_registry_says(model: dict[str, Any]) -> None:
         assert law == "T/C"  # C = 8: 2, 4 and 8 chunks
         assert 2 * (b - a) == c - b > 0
         assert c - b < 4 * 8
+
+
+@needs_library
+@pytest.mark.parametrize(("model", "term"), [(LIBRARY[0], "1"), (LIBRARY[1], "T")])
+def test_the_librarys_architectures_have_a_law(model: dict[str, Any], term: str) -> None:
+    """GPT-2's is constant; Mamba without its kernels is a loop, which a note tells."""
+    subject = family_subject(ModelSpec.model_validate(model), 2)
+    found, _ = record_lengths(subject, [16], lambda done: None)
+    law = fit_law({point.timesteps: point.step.depth_ops for point in found.points})
+    assert next(iter(law.coefficients)) == term
+    slow = model["config"] is MAMBA and find_spec("mamba_ssm") is None
+    assert any("slow path" in note for note in found.notes) == slow

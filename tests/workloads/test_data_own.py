@@ -226,7 +226,7 @@ def test_an_import_within_a_function_finds_the_folder_too(own: Path) -> None:
     ("target", "message", "hint"),
     [
         ("own_cod:f", "no module 'own_cod'", "'own_code'"),
-        ("nothing_like_it:f", "no module 'nothing_like_it'", "next to the config file"),
+        ("nothing_like_it:f", "no module 'nothing_like_it'", "put its .py file there"),
         ("own_code.deeper:f", "no module 'own_code.deeper'", None),
         ("own_code:Modell", "has no 'Modell'", "'Model'"),
         ("needs_code:f", r"(?s)ModuleNotFoundError: No module named 'absent_one'.*:2", None),

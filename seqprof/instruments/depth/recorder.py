@@ -5,6 +5,7 @@ their storage that they cover (:mod:`.regions`), so a view is what it views, an 
 continues the chain of what it changes, and two slices of one storage are two things. That an
 operation may not overwrite what another still reads (write after read, write after write) is an
 order that memory imposes, not a flow of data: another buffer would remove it, so it counts not.
+What would follow from whole storages, without such distinctions, is kept beside it.
 
 Not counted: views, allocations, operations on the host's own tensors. ``ones_like`` and its kin
 take a tensor for its shape alone and consume nothing.
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from seqprof.analysis.depth import OperationGraph
 from seqprof.instruments.depth.regions import (
     Region,
     covers,
+    is_cell,
     overlaps,
     region_of,
     touched_bytes,
@@ -49,8 +51,8 @@ _OVERWRITES = frozenset(
 )
 #: One operation that computes a chain along a dimension, and where its arguments say which.
 _SCANS = {"cumsum": 1, "cumprod": 1, "logcumsumexp": 1, "cummax": 1, "cummin": 1}
-
-Tracking = Literal["elements", "storage"]
+#: Operators of any other library are named with it: what is in them is not known.
+_OWN_LIBRARIES = frozenset({"aten", "prims", "prim"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class _Traits:
     """What an operator's schema says."""
 
     name: str
-    allocates: bool
+    #: Whether it does more than allocate, or change a tensor's shape and strides in place.
+    computes: bool
     shape_only: bool
     #: Position or name of arguments that it writes, and of those that it writes without reading.
     written: frozenset[int | str]
@@ -71,8 +74,8 @@ def _traits(operator: Any) -> _Traits:
     schema = getattr(operator, "_schema", None)
     if schema is None:  # a higher-order operator: one operation, and a chain may hide in it
         nothing: frozenset[int | str] = frozenset()
-        return _Traits(str(operator), False, False, nothing, nothing, None)
-    name = schema.name.partition("::")[2]
+        return _Traits(f"higher_order::{operator}", True, False, nothing, nothing, None)
+    library, _, name = schema.name.partition("::")
     written, overwritten = set(), set()
     for index, argument in enumerate(schema.arguments):
         if argument.alias_info is None or not argument.alias_info.is_write:
@@ -82,8 +85,8 @@ def _traits(operator: Any) -> _Traits:
             overwritten |= {index, argument.name}
     short = name.lstrip("_").removesuffix("_helper").removesuffix("_")
     return _Traits(
-        name=name,
-        allocates=name in _ALLOCATIONS,
+        name=name if library in _OWN_LIBRARIES else schema.name,
+        computes=name not in _ALLOCATIONS and torch.Tag.inplace_view not in operator.tags,
         shape_only=name in _SHAPE_ONLY,
         written=frozenset(written),
         overwritten=frozenset(overwritten),
@@ -99,59 +102,77 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-class _Storage:
+class Storage:
     """A storage and who last wrote each region of it, the newest last.
 
     It is kept alive so that its address names nothing else; a meta storage holds no memory.
+
+    Attributes:
+        last: the operation that last wrote to any part of it.
     """
 
-    __slots__ = ("_keep", "_nbytes", "_writes")
+    __slots__ = ("_filled", "_grid", "_keep", "_nbytes", "_writes", "last")
 
     def __init__(self, storage: torch.UntypedStorage) -> None:
         self._keep = storage
         self._nbytes = storage.nbytes()
+        self._clear(None)
+
+    def _clear(self, filled: int | None) -> None:
+        """Forget all but the operation that wrote the whole of it."""
+        self._filled = self.last = filled
         self._writes: dict[Region, int] = {}
+        # Dimensions of the regions written since, while they are cells of one grid: then none of
+        # them need be compared with another, and a buffer of T timesteps costs T, not T².
+        self._grid: tuple[tuple[int, int], ...] | None = None
 
     def writers(self, region: Region | None) -> Iterator[int]:
         """Yield the operations whose output is in ``region``."""
         if region is None:
+            return
+        if region[1] == self._grid and is_cell(region):
+            found = self._writes.get(region, self._filled)
+            if found is not None:
+                yield found
             return
         for written, operation in reversed(self._writes.items()):
             if overlaps(written, region):
                 yield operation
                 if covers(written, region):
                     return
+        if self._filled is not None:
+            yield self._filled
 
     def write(self, region: Region | None, operation: int) -> None:
         """Note that ``operation`` wrote ``region``."""
         if region is None:
             return
         if region == whole(self._nbytes):
-            self._writes.clear()
+            self._clear(operation)
+            return
+        if not self._writes:
+            self._grid = region[1] if is_cell(region) else None
+        elif region[1] != self._grid or not is_cell(region):
+            self._grid = None
         self._writes.pop(region, None)  # so that it becomes the newest
         self._writes[region] = operation
+        self.last = operation
 
 
 class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records operations on meta tensors while it is entered.
 
     Set :attr:`phase` to the name of the phase that is about to run.
-
-    Args:
-        tracking: ``storage`` treats all views of one storage as one thing and every tensor argument
-            as consumed, as simpler tools do. Operations that share a buffer then chain up though
-            they pass nothing to each other; it is here to compare with such counts.
     """
 
     #: Let higher-order operators (scans) come here too.
     supports_higher_order_operators = True
 
-    def __init__(self, tracking: Tracking = "elements") -> None:
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph = OperationGraph()
         self.phase = "forward"
-        self._whole = tracking == "storage"
-        self._storages: dict[int, _Storage] = {}
+        self._storages: dict[int, Storage] = {}
 
     def __torch_dispatch__(
         self,
@@ -170,58 +191,41 @@ class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
     ) -> None:
         traits = _traits(func)
-        reads, writes, inputs = [], [], set()
+        reads, writes, inputs = [], [], {}
         for key, value in (*enumerate(args), *kwargs.items()):
             for tensor in _tensors(value):
-                storage = tensor.untyped_storage()
-                inputs.add(storage._cdata)
+                inputs[tensor.untyped_storage()._cdata] = tensor
                 if key in traits.written:
                     writes.append(tensor)
-                if key not in traits.overwritten and (self._whole or not traits.shape_only):
+                if key not in traits.overwritten and not traits.shape_only:
                     reads.append(tensor)
-        fresh = [t for t in _tensors(result) if t.untyped_storage()._cdata not in inputs]
-        writes += fresh
+        writes += [t for t in _tensors(result) if t.untyped_storage()._cdata not in inputs]
         # Without a write and without anything new it is a view (or a question to the host).
-        if traits.allocates or not any(t.is_meta for t in writes):
+        if not traits.computes or not any(t.is_meta for t in writes):
             return
-        self._add(func, traits, reads, writes, _flops(func, args, kwargs, result), args)
-
-    def _add(
-        self,
-        func: Any,
-        traits: _Traits,
-        reads: list[Tensor],
-        writes: list[Tensor],
-        flops: int,
-        args: tuple[Any, ...],
-    ) -> None:
-        read_regions = [(self._storage(t), self._region(t)) for t in reads]
-        written_regions = [(self._storage(t), self._region(t)) for t in writes]
-        sources = {node for storage, region in read_regions for node in storage.writers(region)}
+        read, written = self._places(reads), self._places(writes)
+        last = (self._storage(tensor).last for tensor in inputs.values())
         operation = self.graph.add(
             traits.name,
             self.phase,
-            tuple(sources),
-            flops=flops,
-            bytes_moved=_bytes(region for _, region in (*read_regions, *written_regions)),
+            {writer for storage, region in read for writer in storage.writers(region)},
+            before={writer for writer in last if writer is not None},
+            flops=_flops(func, args, kwargs, result),
+            bytes_moved=sum(touched_bytes(region) for _, region in (*read, *written)),
             scan_length=_scan_length(traits, args, func),
         )
-        for storage, region in written_regions:
+        for storage, region in written:
             storage.write(region, operation)
 
-    def _storage(self, tensor: Tensor) -> _Storage:
+    def _places(self, tensors: Iterable[Tensor]) -> list[tuple[Storage, Region | None]]:
+        return [(self._storage(tensor), region_of(tensor)) for tensor in tensors]
+
+    def _storage(self, tensor: Tensor) -> Storage:
         storage = tensor.untyped_storage()
         known = self._storages.get(storage._cdata)
         if known is None:
-            known = self._storages[storage._cdata] = _Storage(storage)
+            known = self._storages[storage._cdata] = Storage(storage)
         return known
-
-    def _region(self, tensor: Tensor) -> Region | None:
-        return whole(tensor.untyped_storage().nbytes()) if self._whole else region_of(tensor)
-
-
-def _bytes(regions: Iterable[Region | None]) -> int:
-    return sum(map(touched_bytes, regions))
 
 
 def _flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
@@ -232,7 +236,7 @@ def _flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
 
 def _scan_length(traits: _Traits, args: tuple[Any, ...], func: Any) -> int | None:
     """How many elements the chain hidden in the operation has; None where there is none."""
-    if getattr(func, "_schema", None) is None and "scan" in traits.name:
+    if traits.name.endswith("::associative_scan"):  # a plain scan may be no tree: its chain is T
         return max((t.shape[0] for t in _tensors(args) if t.dim()), default=1)
     if traits.scan_argument is None:
         return None

@@ -76,6 +76,22 @@ def _rows(region: Region, row: int) -> tuple[int, int, Region] | None:
 
 
 @lru_cache(maxsize=65_536)
+def is_cell(region: Region) -> bool:
+    """Whether ``region`` is a cell of the grid that its dimensions span.
+
+    Of regions with equal dimensions that are cells, two are the same or share nothing: the
+    timesteps of a buffer, for one, or the gates in one product.
+    """
+    offset, dims = region
+    for level, (size, stride) in enumerate(dims):
+        block, offset = divmod(offset, stride)
+        inner = dims[level + 1 :]
+        if block % size or (inner and offset + _extent(inner) > stride):
+            return False
+    return True
+
+
+@lru_cache(maxsize=65_536)
 def overlaps(a: Region, b: Region) -> bool:
     """Whether the two regions may share a byte."""
     if a[0] + _extent(a[1]) <= b[0] or b[0] + _extent(b[1]) <= a[0]:

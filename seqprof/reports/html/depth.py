@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from seqprof.analysis.depth import Cost
 from seqprof.analysis.laws import Law
 from seqprof.analysis.model_depth import (
-    Assumptions,
     DepthSummary,
     Derived,
     ModelDepth,
@@ -15,6 +14,7 @@ from seqprof.analysis.model_depth import (
     as_sentence,
 )
 from seqprof.reports import quantities as q
+from seqprof.reports.depth_words import facts, peak
 from seqprof.reports.formats import Result
 from seqprof.reports.html.blocks import (
     Article,
@@ -110,15 +110,9 @@ def _overview(summary: DepthSummary) -> Table:
         remarks=[
             "work: tensor operations of forward, loss and backward; depth: those on the longest "
             "chain in which each consumes the previous one's output; views count as none",
-            f"peak: {_peak(summary.assumptions)}",
+            f"peak: {peak(summary.assumptions)}",
         ],
     )
-
-
-def _peak(assumptions: Assumptions) -> str:
-    if assumptions.peak_flops is None:
-        return assumptions.peak_source
-    return f"{assumptions.peak_flops / 1e12:g} TFLOP/s ({assumptions.peak_source})"
 
 
 def _count(value: int) -> Cell:
@@ -180,7 +174,7 @@ def _chart(
         remarks=[
             "Points: counted. Lines: the exact law through them, continued to "
             f"{_BEYOND} times the longest T that was counted.",
-            *_powers(models, law),
+            *_some_lengths(models, law),
         ],
     )
 
@@ -198,10 +192,10 @@ def _curves(
     return [counted, Curve(name=f"{name}: {law.text}", colour=colour, smooth=True, y=exact)]
 
 
-def _powers(models: Sequence[ModelDepth], law: Callable[[ModelDepth], Law]) -> list[str]:
-    """Name the models whose law holds at powers of two alone."""
-    names = [model.recorded.model for model in models if law(model).powers_of_two_only]
-    return [f"{', '.join(names)}: exact where T is a power of two."] if names else []
+def _some_lengths(models: Sequence[ModelDepth], law: Callable[[ModelDepth], Law]) -> list[str]:
+    """Name the models whose law holds at powers of two, or of whole chunks, alone."""
+    found = [(model.recorded.model, law(model)) for model in models]
+    return [f"{name}: {law.holds}." for name, law in found if law.text and not law.any_length]
 
 
 def _model(model: ModelDepth) -> Section:
@@ -221,7 +215,7 @@ def _model(model: ModelDepth) -> Section:
     chain = [as_sentence(run) for run in recorded.path]
     blocks: list[Block] = [
         Table(caption=f"At T = {model.at.timesteps:,}", columns=columns, rows=rows),
-        Facts(pairs=_facts(model)),
+        Facts(pairs=list(facts(model))),
         Folded(summary="The longest chain", blocks=[Prose(lines=chain)]),
     ]
     title = f"{recorded.model}: {recorded.form}, batch {recorded.batch_size}"
@@ -241,35 +235,3 @@ def _phase(name: str, cost: Cost, law: Law | None) -> list[Cell]:
         Cell(text=q.prefixed(cost.span_flops), method="most FLOPs on one chain"),
         Cell(text=q.prefixed(cost.work_bytes), method="read and written by all operations"),
     ]
-
-
-def _facts(model: ModelDepth) -> list[tuple[str, str]]:
-    recorded, law = model.recorded, model.depth_law
-    lengths = ", ".join(str(point.timesteps) for point in recorded.points)
-    holds = law.reason or f"exact from T = {law.holds_from}" + (
-        " at powers of two" if law.powers_of_two_only else ""
-    )
-    work = model.work_law
-    facts = [
-        ("law", f"{holds}; recorded T = {lengths}"),
-        ("law of work", work.text or work.reason or q.NOTHING),
-    ]
-    if model.one_more is not None:
-        more = model.one_more
-        facts.append(
-            (
-                "one more timestep",
-                f"{more.work_ops:+,} operations, {more.depth_ops:+,} on the longest chain "
-                f"(T = {more.timesteps} to {more.timesteps + 1})",
-            )
-        )
-    if recorded.hidden_scans:
-        hidden = ", ".join(f"{count:,} × {name}" for name, count in recorded.hidden_scans.items())
-        facts.append(
-            (
-                "hidden chains",
-                f"{hidden}: one operation each above; counted as log2 n the depth is "
-                f"{model.at.step.depth_ops_scans_as_log2:,}",
-            )
-        )
-    return [*facts, *(("note", note) for note in recorded.notes)]
