@@ -17,7 +17,7 @@ from rich.text import Text
 
 from seqprof.analysis.compared import CandidateSummary, ComparedSummary, LengthSummary, noisy
 from seqprof.analysis.statistics import Estimate
-from seqprof.analysis.wording import digits_of, rounded, span
+from seqprof.analysis.wording import digits_of, rounded
 from seqprof.reports import quantities as q
 from seqprof.reports.caveats_console import print_caveats, print_essentials
 from seqprof.reports.escaping import printable
@@ -269,7 +269,7 @@ def _interval(candidate: CandidateSummary) -> str:
     found = candidate.against_baseline
     if found is None or found.ratio.low is None or found.ratio.high is None:
         return q.NOTHING
-    return span(found.ratio.low, found.ratio.high)
+    return q.ratio_interval(found.ratio)
 
 
 def _table(

@@ -107,6 +107,15 @@ def prefixed(value: float | None, digits: int = PLAIN_DIGITS) -> str:
     return f"{rounded(value / scale, digits)} {prefix}".rstrip()
 
 
+def ratio_interval(ratio: Estimate) -> str:
+    """Write the interval of a ratio with the decimals of its value.
+
+    Two at least: an end beyond 1.02, which makes a verdict, must not read 1.0.
+    """
+    places = max(2, decimals(ratio.value or 1.0, digits_of(ratio)))
+    return f"{ratio.low:.{places}f}–{ratio.high:.{places}f}"
+
+
 def law(text: str | None, coefficients: Iterable[str]) -> str:
     """Write a law over T; in a table the number itself stands beside it."""
     if text is None:

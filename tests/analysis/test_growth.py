@@ -200,7 +200,7 @@ def _deepbench() -> dict[tuple[str, str], list[dict[str, str]]]:
     return {key: rows for key, rows in series.items() if len(rows) == 4}
 
 
-@pytest.mark.parametrize("part", [*PARTS[:2], "all"])
+@pytest.mark.parametrize("part", [*PARTS, "all"])
 def test_published_gpu_times_are_fitted(part: str) -> None:
     series = _deepbench()
     assert len(series) == 8

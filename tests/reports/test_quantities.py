@@ -52,6 +52,11 @@ def test_amounts_take_the_prefix_that_fits(value: float | None, digits: int, tex
     assert q.prefixed(value, digits) == text
 
 
+def test_an_interval_beyond_the_margin_is_not_rounded_to_one() -> None:
+    ratio = Estimate(value=1.2, low=1.031, high=1.29, unit="1", method="m")
+    assert q.ratio_interval(ratio) == "1.03–1.29"
+
+
 @given(st.floats(min_value=1e-9, max_value=1e4), st.integers(min_value=1, max_value=4))
 def test_what_is_written_is_the_value_to_that_many_digits(value: float, digits: int) -> None:
     number, unit = q.seconds(value, digits).split(" ")

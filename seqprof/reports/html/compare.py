@@ -24,7 +24,7 @@ from seqprof.reports.html.blocks import (
     none,
     word,
 )
-from seqprof.reports.html.forest import TONES, forest, plain_ratio, ratio_interval
+from seqprof.reports.html.forest import TONES, forest, plain_ratio
 from seqprof.reports.html.header import caveats, place, when
 
 _KERNELS = {
@@ -155,7 +155,7 @@ def _against(c: CandidateSummary) -> list[Cell]:
     ratio = found.ratio
     return [
         cells.number(ratio, plain_ratio),
-        cells.interval(ratio, ratio_interval),
+        cells.interval(ratio, q.ratio_interval),
         word(found.verdict, TONES.get(found.verdict, "")),
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from seqprof.analysis.compared import LengthSummary
 from seqprof.analysis.statistics import Estimate
-from seqprof.analysis.wording import decimals, digits_of, rounded
+from seqprof.analysis.wording import digits_of, rounded
 from seqprof.reports import quantities as q
 from seqprof.reports.html.blocks import Forest, Span, Tick
 
@@ -93,10 +93,4 @@ def plain_ratio(ratio: Estimate) -> str:
 
 
 def _within(ratio: Estimate) -> str:
-    return "" if ratio.low is None or ratio.high is None else f" ({ratio_interval(ratio)})"
-
-
-def ratio_interval(ratio: Estimate) -> str:
-    """Write the interval of a ratio with the decimals of its value, two at least."""
-    places = max(2, decimals(ratio.value or 1.0, digits_of(ratio)))
-    return f"{ratio.low:.{places}f}–{ratio.high:.{places}f}"
+    return "" if ratio.low is None or ratio.high is None else f" ({q.ratio_interval(ratio)})"
