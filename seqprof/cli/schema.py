@@ -20,7 +20,7 @@ def spec() -> None:
 
 @app.command("recording")
 def recording() -> None:
-    """Print the JSON Schema of a stored recording, its summary and its rows."""
+    """Print the JSON Schema of a stored recording."""
     from seqprof.reports.json import schema
 
     typer.echo(json.dumps(schema(), indent=2))
