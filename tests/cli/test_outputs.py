@@ -137,7 +137,9 @@ def test_depth_and_trace_are_read_back(tmp_path: Path) -> None:
         again = seqprof("show", "-f", "json", path)
         assert again.stdout.encode() == document, again.stderr
         assert seqprof("show", path).stdout
-        newer, changed = re.subn(rb'"schema_version": \d+', b'"schema_version": 99', document, 1)
+        newer, changed = re.subn(
+            rb'"schema_version": \d+', b'"schema_version": 99', document, count=1
+        )
         assert changed
         path.write_bytes(newer)
         assert "newer seqprof" in seqprof("show", path).stderr
