@@ -19,8 +19,9 @@ def one_line(text: str) -> str:
     return " ".join(printable(text).split())
 
 
-#: Punctuation that means something in GitHub's Markdown wherever it stands in a line.
-_MARKDOWN = re.compile(r"([\\`*\[\]<>|~$&])|(?<!\w)(_)|(_)(?!\w)")
+#: Punctuation that means something in GitHub's Markdown wherever it stands in a line; an underscore
+#: between letters or digits does not.
+_MARKDOWN = re.compile(r"([\\`*\[\]<>|~$&])|(?<![^\W_])(_)|(_)(?![^\W_])")
 
 #: What at the beginning of a line makes a list, a heading or a rule of it.
 _MARKER = re.compile(r"^(\d*)([-+#=.)])")

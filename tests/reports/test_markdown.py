@@ -9,7 +9,7 @@ import pytest
 from example_recordings import ALL
 from format_results import HOSTILE, hostile_run
 from html_results import every_kind
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it.token import Token
 from markdown_parser import OWN, check, tokens
@@ -63,6 +63,7 @@ def test_hostile_names_of_a_run() -> None:
 
 
 @given(st.text(max_size=60))
+@example("__0__")
 def test_a_sentence_reads_as_it_was(text: str) -> None:
     """On a line of its own in a list, whose beginning could be that of another list."""
     found = list(tokens(f"- {markdown(text)}"))
