@@ -15,28 +15,19 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from html_results import FIRST_PLOT, long_run
+
 from seqprof.reports.formats import result_of
 from seqprof.reports.html import HTML
 
 OPENINGS = 5
 #: Timesteps and loops of the planted runs.
 PLANTED = ((64, 1), (16_384, 1), (16_384, 12))
-#: The page marks the moment itself.
-FIRST_PLOT = """new Promise(done => {
-  const look = () => {
-    const [mark] = performance.getEntriesByName("seqprof:first-plot");
-    if (mark) done(mark.startTime);
-    else setTimeout(look, 5);
-  };
-  look();
-})"""
 
 
 def planted(folder: Path) -> Iterator[Path]:
     """Write the pages of runs as the tests plant them."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from html_results import long_run
-
     for timesteps, loops in PLANTED:
         page = folder / f"T={timesteps},loops={loops}.html"
         names = [f"body.layers.{layer}.cell" for layer in range(loops)]

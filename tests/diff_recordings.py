@@ -55,6 +55,22 @@ def contended(recording: Recording) -> Recording:
     )
 
 
+def held_up(times: float) -> Recording:
+    """Steps that last so many times as long while the processor works no longer, beside others."""
+    made = contended(slower({"forward": times, "backward": times}))
+    steps = tuple(
+        replace(
+            step,
+            phases={
+                phase: replace(timing, cpu_s=own.phases[phase].cpu_s)
+                for phase, timing in step.phases.items()
+            },
+        )
+        for step, own in zip(made.trials[0].steps, again().trials[0].steps, strict=True)
+    )
+    return change_trial(made, steps=steps)
+
+
 def wider() -> Recording:
     """A larger model, which is a change of the spec and comparable."""
     made = slower({"forward": 1.5, "backward": 1.5})

@@ -38,6 +38,16 @@ HOSTILE = (
 Side = Literal["forward", "backward"]
 SIDES: tuple[Side, ...] = ("forward", "backward")
 
+#: A script that awaits the first plot: milliseconds since the page was asked for, as it marks them.
+FIRST_PLOT = """new Promise(done => {
+  const look = () => {
+    const [mark] = performance.getEntriesByName("seqprof:first-plot");
+    if (mark) done(mark.startTime);
+    else setTimeout(look, 5);
+  };
+  look();
+})"""
+
 
 def run(name: str) -> Result:
     """One of the example runs."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from time import clock_gettime_ns, perf_counter_ns, process_time_ns
+from typing import Literal
 
 import torch
 
@@ -39,6 +40,11 @@ class CpuClock:
     def exact(self) -> bool:
         """Whether each thread's clock is read."""
         return bool(self._clocks)
+
+    @property
+    def kind(self) -> Literal["threads", "process"]:
+        """Which clocks are read, as a recording names them."""
+        return "threads" if self.exact else "process"
 
     def find_threads(self) -> None:
         """Take in the threads that there are now; those made later are not read."""

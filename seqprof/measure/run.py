@@ -419,7 +419,7 @@ class _Conductor:
             warmup_wall_s=tuple(found.warmup),
             steps=tuple(found.steps),
             clock_origin_ns=self._origin_ns,
-            cpu_clock="threads" if self._timer.phases.cpu_clock.exact else "process",
+            cpu_clock=self._timer.phases.cpu_clock.kind,
             latencies=self._timer.table.latencies(),
             latency_maps=self._timer.table.maps(),
             timesteps_reason=found.timesteps_reason,

@@ -152,7 +152,7 @@ class Worker:
         return Visit(
             steps=taken,
             settling_s=settling,
-            cpu_clock="threads" if point.timer.phases.cpu_clock.exact else "process",
+            cpu_clock=point.timer.phases.cpu_clock.kind,
             host=meter.stop(),
             incidents=incidents,
         )

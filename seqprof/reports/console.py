@@ -12,9 +12,10 @@ from seqprof.analysis.summary import Summary
 from seqprof.reports import quantities as q
 from seqprof.reports.layout import heading, paragraph, print_to
 from seqprof.reports.profile_console import render_profile
-from seqprof.reports.run_header_console import model_in_words, render_header, with_interval
+from seqprof.reports.run_header_console import render_header, with_interval
 from seqprof.reports.run_phases_console import render_dwells, render_idle, render_phases
 from seqprof.reports.run_timesteps_console import NAMES, render_marginal, render_timesteps
+from seqprof.reports.run_words import model_in_words
 
 _SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 

@@ -11,6 +11,7 @@ from seqprof.analysis.summary import Summary
 from seqprof.recording import DepthLaw
 from seqprof.reports import quantities as q
 from seqprof.reports.layout import pairs
+from seqprof.reports.run_words import model_in_words
 
 
 def render_header(summary: Summary, console: Console) -> None:
@@ -39,17 +40,6 @@ def render_header(summary: Summary, console: Console) -> None:
             *([("depth", _depth(summary.depth))] if summary.depth is not None else []),
         ],
     )
-
-
-def model_in_words(header: Header) -> str:
-    """Name, form and shape of the model, as in "lstm (cell) · hidden 256 · layers 1"."""
-    workload = header.workload
-    form = f" ({workload.execution})" if workload.execution else ""
-    shape = [
-        key if value is True else f"{key.removesuffix('_size')} {value}"
-        for key, value in header.shape.items()
-    ]
-    return " · ".join([f"{workload.model}{form}", *shape])
 
 
 def _batch(summary: Summary) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from diff_recordings import again, base, contended, longer, slower, slower_along, wider
+from diff_recordings import again, base, contended, held_up, longer, slower, slower_along, wider
 from example_recordings import accelerator, change_trial, cpu_fused, nothing_measured
 from html_results import compared, profiled
 
@@ -172,18 +172,7 @@ def test_nothing_measured_breaks_nothing() -> None:
 
 def test_under_load_the_processor_time_has_to_agree() -> None:
     """Steps that lasted longer while the processor worked no longer were held up by others."""
-    held_up = contended(slower({"forward": 1.6, "backward": 1.6}))
-    steps = tuple(
-        replace(
-            step,
-            phases={
-                phase: replace(timing, cpu_s=own.phases[phase].cpu_s)
-                for phase, timing in step.phases.items()
-            },
-        )
-        for step, own in zip(held_up.trials[0].steps, again().trials[0].steps, strict=True)
-    )
-    found = differences(change_trial(held_up, steps=steps))
+    found = differences(held_up(1.6))
     step = found.cases[0].find("step_time")
     assert step.ratio.low is not None
     assert step.ratio.low > 1.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from example_recordings import ALL
-from html_results import HOSTILE, every_kind, long_run, marked_in_part
+from html_results import FIRST_PLOT, HOSTILE, every_kind, long_run, marked_in_part
 
 from seqprof.reports.formats import result_of
 from seqprof.reports.html import HTML
@@ -63,16 +63,7 @@ class Opened:
 
     def first_plot_ms(self) -> float:
         """How long after the page was asked for the first plot was on the screen."""
-        reached: float = self.page.evaluate(
-            """new Promise(done => {
-              const look = () => {
-                const [mark] = performance.getEntriesByName("seqprof:first-plot");
-                if (mark) done(mark.startTime);
-                else setTimeout(look, 5);
-              };
-              look();
-            })"""
-        )
+        reached: float = self.page.evaluate(FIRST_PLOT)
         return reached
 
     def overflow(self) -> int:

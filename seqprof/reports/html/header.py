@@ -60,17 +60,6 @@ def place(environment: Environment) -> list[tuple[str, str]]:
     return facts + ([("commit", environment.commit)] if environment.commit else [])
 
 
-def model_name(header: Header) -> str:
-    """Return the model with its form and size, as in ``lstm (cell) · hidden 256``."""
-    workload = header.workload
-    form = f" ({workload.execution})" if workload.execution else ""
-    shape = [
-        key if value is True else f"{key.removesuffix('_size')} {value}"
-        for key, value in header.shape.items()
-    ]
-    return " · ".join([f"{workload.model}{form}", *shape])
-
-
 def training(header: Header) -> str:
     """Return how it is trained, in one line."""
     workload = header.workload

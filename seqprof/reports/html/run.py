@@ -31,12 +31,13 @@ from seqprof.reports.html.blocks import (
     none,
     word,
 )
-from seqprof.reports.html.header import caveats, model_name, place, training, when
+from seqprof.reports.html.header import caveats, place, training, when
 from seqprof.reports.html.latency_map import map_sections
 from seqprof.reports.html.profiled import profile_sections
 from seqprof.reports.html.samples import sample_section
 from seqprof.reports.html.steps import step_section
 from seqprof.reports.html.timesteps import timestep_section
+from seqprof.reports.run_words import model_in_words
 
 
 def article(result: Result) -> Article:
@@ -61,7 +62,7 @@ def article(result: Result) -> Article:
         _about(summary, recording),
     ]
     return Article(
-        title=f"{model_name(summary.header)}: T = {workload.timesteps:,}, "
+        title=f"{model_in_words(summary.header)}: T = {workload.timesteps:,}, "
         f"batch {workload.batch_size:,}",
         subtitle=f"{result.name} · {device.name} · {when(summary.header.created)}",
         sections=sections,
@@ -298,7 +299,7 @@ def _about(summary: Summary, recording: Recording) -> Section:
             f"{header.bare_steps} bare and {header.probed_steps} probed, after "
             f"{header.warmup_steps} for warm-up" + (" (interrupted)" if header.interrupted else ""),
         ),
-        ("model", f"{model_name(header)} · {workload.parameters:,} parameters"),
+        ("model", f"{model_in_words(header)} · {workload.parameters:,} parameters"),
         ("data", workload.data),
         ("batch", f"{workload.batch_size} sequences × {workload.timesteps} timesteps{padding}"),
         ("training", training(header)),
