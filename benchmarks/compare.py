@@ -112,7 +112,15 @@ def overhead(arguments: argparse.Namespace) -> None:
 
 def sliced(arguments: argparse.Namespace) -> None:
     """A loop that slices against one that unbinds."""
-    words = ("--seq-len", "256:2048", "--batch", "16", "--budget", "60s", *threads(arguments))
+    words = (
+        "--seq-len",
+        "256:2048",
+        "--batch",
+        str(arguments.batch),
+        "--budget",
+        "60s",
+        *threads(arguments),
+    )
     both = ("compare_models:sliced", "compare_models:unbound")
     summary = seqprof("scale", *both, *words)["summary"]
     for line in summary["lengths"]:
@@ -168,6 +176,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--batch", type=int, default=16, help="of sliced")
     parser.add_argument("--quiet", action="store_true", help="without load")
     arguments = parser.parse_args()
     BENCHMARKS[arguments.what](arguments)
