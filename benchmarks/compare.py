@@ -78,7 +78,7 @@ def verdicts(times: int, *words: str) -> Counter[str]:
 
 def same(arguments: argparse.Namespace) -> None:
     """A model against itself: told apart at most once in 20 times."""
-    words = (*SAME, "--rounds", str(arguments.rounds), *threads(arguments))
+    words = (*SAME, "--rounds", str(arguments.rounds), *machine(arguments))
     with load(not arguments.quiet):
         found = verdicts(arguments.times, *words)
     print(dict(found), "told apart:", found["faster"] + found["slower"], "of", arguments.times)
@@ -87,7 +87,7 @@ def same(arguments: argparse.Namespace) -> None:
 def more(arguments: argparse.Namespace) -> None:
     """Against one with 10 % more work: found at least 18 times in 20."""
     both = ("compare_models:worker_10", "compare_models:worker_11")
-    words = (*both, *SAME[2:], "--rounds", str(arguments.rounds), *threads(arguments))
+    words = (*both, *SAME[2:], "--rounds", str(arguments.rounds), *machine(arguments))
     with load(not arguments.quiet):
         found = verdicts(arguments.times, *words)
     print(dict(found), "found:", found["slower"], "of", arguments.times)
@@ -96,11 +96,13 @@ def more(arguments: argparse.Namespace) -> None:
 def overhead(arguments: argparse.Namespace) -> None:
     """Wall time of the command over measured steps, warm-up and imports."""
     began = time.perf_counter()
-    modules = "seqprof.measure.worker, torch._dynamo, scipy.stats"  # what the command imports
+    modules = (
+        "seqprof.measure.workers.worker, torch._dynamo, scipy.stats"  # what the command imports
+    )
     subprocess.run([sys.executable, "-c", f"import {modules}"], check=True, cwd=ROOT)
     imports = time.perf_counter() - began
     began = time.perf_counter()
-    recording = seqprof("compare", "lstm", "attention", *threads(arguments))["recording"]
+    recording = seqprof("compare", "lstm", "attention", *machine(arguments))["recording"]
     wall = time.perf_counter() - began
     steps = sum(step["wall_s"] for t in recording["trials"] for step in t["steps"])
     sweeps = sum(point["step_s"] for t in recording["trials"] for point in t["sweep"])
@@ -119,7 +121,7 @@ def sliced(arguments: argparse.Namespace) -> None:
         str(arguments.batch),
         "--budget",
         "60s",
-        *threads(arguments),
+        *machine(arguments),
     )
     both = ("compare_models:sliced", "compare_models:unbound")
     summary = seqprof("scale", *both, *words)["summary"]
@@ -155,9 +157,10 @@ def crossover(arguments: argparse.Namespace) -> None:
     print(f"T = 48 inside: {covered} of {arguments.times}")
 
 
-def threads(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """One thread leaves a core to the load, where that is asked for."""
-    return ("--set", f"measure.threads={arguments.threads}") if arguments.threads else ()
+def machine(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The device; and the threads, of which one leaves a core to the load, where they are given."""
+    threads = ("--set", f"measure.threads={arguments.threads}") if arguments.threads else ()
+    return ("--set", f"measure.device={arguments.device}", *threads)
 
 
 BENCHMARKS = {
@@ -177,6 +180,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--batch", type=int, default=16, help="of sliced")
+    parser.add_argument("--device", default="auto", help="cpu, auto, cuda:1 … [auto]")
     parser.add_argument("--quiet", action="store_true", help="without load")
     arguments = parser.parse_args()
     BENCHMARKS[arguments.what](arguments)

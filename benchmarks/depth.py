@@ -18,9 +18,9 @@ import time
 
 def record_one(model: str, timesteps: int) -> dict[str, float]:
     """Record one step over ``timesteps``; seconds of recording, of analysis, and peak MiB."""
-    from seqprof.analysis.depth import cost, critical_path
-    from seqprof.measure.depth import record
-    from seqprof.measure.depth_subjects import family_subject
+    from seqprof.analysis.depth.graph import cost, critical_path
+    from seqprof.measure.depth.counted import record
+    from seqprof.measure.depth.subjects import family_subject
     from seqprof.spec import ModelSpec
 
     family, _, execution = model.partition("@")
@@ -46,10 +46,10 @@ def record_one(model: str, timesteps: int) -> dict[str, float]:
 
 def law(model: str) -> tuple[float, str, dict[int, float]]:
     """Seconds that the law takes, its text, and what it says for long T."""
-    from seqprof.analysis.depth import cost
-    from seqprof.analysis.laws import fit_law
-    from seqprof.measure.depth import record
-    from seqprof.measure.depth_subjects import family_subject
+    from seqprof.analysis.depth.graph import cost
+    from seqprof.analysis.depth.laws import fit_law
+    from seqprof.measure.depth.counted import record
+    from seqprof.measure.depth.subjects import family_subject
     from seqprof.spec import ModelSpec
 
     family, _, execution = model.partition("@")

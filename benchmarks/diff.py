@@ -79,7 +79,7 @@ def seqprof(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def record(folder: Path, what: str, pairs: int) -> None:
+def record(folder: Path, what: str, pairs: int, device: str) -> None:
     """Record the pairs that the folder does not have yet."""
     spec = folder / "spec.yaml"
     spec.write_text(SPEC)
@@ -88,8 +88,9 @@ def record(folder: Path, what: str, pairs: int) -> None:
             recording = folder / f"{side}{number:02d}.json"
             if recording.exists():
                 continue
-            more = ("--set", f"model.kwargs.parts={parts}", "-o", recording, "-q")
-            done = seqprof("run", spec, *more)
+            settings = (f"model.kwargs.parts={parts}", f"measure.device={device}")
+            sets = [word for setting in settings for word in ("--set", setting)]
+            done = seqprof("run", spec, *sets, "-o", recording, "-q")
             if done.returncode:
                 sys.exit(done.stderr)
 
@@ -97,7 +98,7 @@ def record(folder: Path, what: str, pairs: int) -> None:
 def quiet(recordings: Sequence[Path]) -> bool:
     """Whether other programs let every one of the recordings alone."""
     from seqprof import store
-    from seqprof.analysis.settings_changed import other_load
+    from seqprof.analysis.diff.settings_changed import other_load
 
     hosts = [store.load(path).trials[0].host for path in recordings]
     return all((other_load(host) or 0.0) <= QUIET for host in hosts)
@@ -126,7 +127,7 @@ def judge(folder: Path, threshold: str, runs: int) -> dict[bool, Counter[int]]:
 def spread(folder: Path) -> None:
     """Print how much runs of one program differ: the standard deviation of log medians."""
     from seqprof import store
-    from seqprof.analysis.phases import steps_of
+    from seqprof.analysis.run.phases import steps_of
     from seqprof.recording import PHASES
 
     for side in ("base", "new"):
@@ -134,8 +135,8 @@ def spread(folder: Path) -> None:
         for part in ("step", *PHASES):
             medians = []
             for trial in trials:
-                bare = steps_of(trial, "bare")
-                times = [s.wall_s if part == "step" else s.phases[part].host_s for s in bare]
+                steps = steps_of(trial, "bare" if part == "step" else "bounded")
+                times = [s.wall_s if part == "step" else s.phases[part].host_s for s in steps]
                 medians.append(math.log(statistics.median(times)))
             typical, deviation = math.exp(statistics.mean(medians)), statistics.stdev(medians)
             print(f"  {side} {part}: {1e3 * typical:.3f} ms, runs differ by {deviation:.1%}")
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("--load", choices=tuple(LOADS), help="[same: all, more: none]")
     parser.add_argument("--runs", type=int, default=1, help="recordings of each side for a verdict")
     parser.add_argument("--threshold", default="5%")
+    parser.add_argument("--device", default="auto", help="cpu, auto, cuda:1 … [auto]")
     parser.add_argument("--keep", type=Path, help="folder for the recordings")
     arguments = parser.parse_args()
     disturbance = arguments.load or ("all" if arguments.what == "same" else "none")
@@ -156,7 +158,7 @@ def main() -> None:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         with load(disturbance):
-            record(folder, arguments.what, arguments.pairs)
+            record(folder, arguments.what, arguments.pairs, arguments.device)
         codes = judge(folder, arguments.threshold, arguments.runs)
         spread(folder)
     every = codes[True] + codes[False]

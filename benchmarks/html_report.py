@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from html_results import FIRST_PLOT, long_run
 
 from seqprof.reports.formats import result_of
-from seqprof.reports.html import HTML
+from seqprof.reports.renderers import HTML
 
 OPENINGS = 5
 #: Timesteps and loops of the planted runs.

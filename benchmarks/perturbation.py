@@ -1,45 +1,64 @@
 """How much seqprof's timestep marks slow a step, and how much torch.profiler does, in one run.
 
-    python benchmarks/perturbation.py [--pairs 100] [--threads 1]
+    python benchmarks/perturbation.py [--pairs 100] [--threads 1] [--device cuda]
 
 Bare steps, steps probed with default settings and steps under ``torch.profiler`` (CPU activities,
 no stacks, no shapes) alternate; the figures are medians of the paired ratios to the bare step of
 the same round, with the 95 % interval of the median by order statistics. A second bare step in each
-round is the control: how far its ratio is from 1 is what this machine cannot resolve.
+round is the control: how far its ratio is from 1 is what this machine cannot resolve. On an
+accelerator a step's time is the device's, between events at the step's two ends, and the profiler
+records kernels too.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
+from device_clock import DeviceClock, add_device
+from ratios import described
 from torch.profiler import ProfilerActivity, profile
 
-from seqprof.analysis.statistics import estimate_median
-from seqprof.instruments.loops import Loop
-from seqprof.measure.pairs import StepTimer, fastest_step_s, settled_garbage
+from seqprof.instruments import torch_bridge
+from seqprof.instruments.loops import TimestepLoop
+from seqprof.measure.device import describe_device
+from seqprof.measure.trial.pairs import StepTimer, settled_garbage
+from seqprof.recording import StepKind
 from seqprof.spec import Spec
 from seqprof.workloads.build import build
 from seqprof.workloads.step import TrainingStep
 
-CASES = ((16, 256, 256), (1, 32, 256))
+#: Batch and hidden size.
+CASES = ((16, 256), (1, 32))
 #: A profiled step of the small model takes several times a bare one; fewer do.
 PROFILED_EVERY = 5
 
 
-def timed(timer: StepTimer, pair: int, stride: int | None) -> float:
-    return timer.run("bare" if stride is None else "probed", pair, stride).wall_s
+class Steps:
+    """Steps of ``timer``, timed by the device's clock."""
+
+    def __init__(self, timer: StepTimer, device: torch.device) -> None:
+        self._timer, self._clock = timer, DeviceClock(device)
+        kernels = torch_bridge.kernel_activity(device)
+        self._activities = [ProfilerActivity.CPU, *([kernels] if kernels is not None else [])]
+
+    def time(self, pair: int, stride: int | None = None) -> float:
+        """Seconds of a bare step, or of one with every ``stride``-th timestep marked."""
+        kind: StepKind = "bare" if stride is None else "probed"
+        return self._clock.time(lambda: self._timer.run(kind, pair, stride))
+
+    def time_profiled(self, pair: int) -> float:
+        """Seconds of a bare step under torch.profiler."""
+        with profile(activities=self._activities):
+            return self.time(pair)
 
 
-def profiled(timer: StepTimer, pair: int) -> float:
-    with profile(activities=[ProfilerActivity.CPU]):
-        return timed(timer, pair, None)
-
-
-def measure(batch_size: int, hidden_size: int, timesteps: int, pairs: int) -> None:
+def measure(
+    batch_size: int, hidden_size: int, timesteps: int, pairs: int, device: torch.device
+) -> None:
     spec = Spec.model_validate(
         {
             "model": {"name": "lstm", "execution": "cell", "hidden_size": hidden_size},
@@ -47,19 +66,21 @@ def measure(batch_size: int, hidden_size: int, timesteps: int, pairs: int) -> No
         }
     )
     built = build(spec, Path.cwd())
-    step = TrainingStep(built, spec, torch.device("cpu"))
+    built.model.to(device)
+    step = TrainingStep(built, spec, device)
     module = built.facts.timestep_modules[0]
     cell = dict(built.model.named_modules())[module.path]
-    timer = StepTimer(step, torch.device("cpu"), [Loop(module.path, cell, timesteps)], 0)
-    warmup = [timed(timer, 0, None) for _ in range(5)]
-    plan, mark_s = timer.plan(fastest_step_s(warmup), "auto", spec.measure.timesteps.budget)
+    timer = StepTimer(step, device, [TimestepLoop(module.path, cell)], 0)
+    steps = Steps(timer, device)
+    warmup = [steps.time(0) for _ in range(5)]
+    plan, mark_s = timer.plan(min(warmup) / step.timesteps, "auto", spec.measure.timesteps.budget)
 
     probed_ratios, control_ratios, profiled_ratios, strides = [], [], [], {plan.stride}
     for pair in range(pairs):
         kinds = ("bare", "probed", "control")
         turn = pair % len(kinds)
         seconds = {
-            kind: timed(timer, pair, plan.stride if kind == "probed" else None)
+            kind: steps.time(pair, plan.stride if kind == "probed" else None)
             for kind in (*kinds[turn:], *kinds[:turn])
         }
         probed_ratios.append(seconds["probed"] / seconds["bare"])
@@ -67,7 +88,7 @@ def measure(batch_size: int, hidden_size: int, timesteps: int, pairs: int) -> No
         plan.judge(seconds["bare"], seconds["probed"])
         strides.add(plan.stride)
         if pair % PROFILED_EVERY == 0:
-            profiled_ratios.append(profiled(timer, pair) / timed(timer, pair, None))
+            profiled_ratios.append(steps.time_profiled(pair) / steps.time(pair))
     print(f"LSTM cell, batch {batch_size}, hidden {hidden_size}, T {timesteps}")
     print(f"  seqprof, strides {sorted(strides)}, {mark_s * 1e6:.1f} µs a mark: ", end="")
     print(described(probed_ratios))
@@ -75,22 +96,21 @@ def measure(batch_size: int, hidden_size: int, timesteps: int, pairs: int) -> No
     print(f"  torch.profiler: {described(profiled_ratios)}")
 
 
-def described(ratios: Sequence[float]) -> str:
-    ratio = estimate_median(ratios, unit="1", method="median of paired ratios", absent="no pair")
-    return f"{ratio.value:.3f} (95 %: {ratio.low:.3f} to {ratio.high:.3f}, n = {ratio.n})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--lengths", type=int, nargs="+", default=[256], help="T")
+    add_device(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # below, it writes two lines a profiled step
-    print(f"torch {torch.__version__}, {options.threads} threads, {options.pairs} pairs")
-    for case in CASES:
+    print(f"torch {torch.__version__}, {describe_device(options.device).name}, ", end="")
+    print(f"{options.threads} threads, {options.pairs} pairs")
+    for case in product(CASES, options.lengths):
+        (batch_size, hidden_size), timesteps = case
         with settled_garbage():
-            measure(*case, options.pairs)
+            measure(batch_size, hidden_size, timesteps, options.pairs, options.device)
 
 
 if __name__ == "__main__":

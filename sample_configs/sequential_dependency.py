@@ -3,7 +3,7 @@
 Both predict from the mean of all features up to t. `build` carries the sum from timestep to
 timestep in a Python loop; `build_rewritten` asks for all sums at once (cumsum). `seqprof depth`
 tells them apart without running either on data:
-    seqprof depth sample_configs/sequential_dependency.yaml
+    seqprof depth @sequential_dependency
 """
 
 import torch

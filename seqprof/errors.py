@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
 #: Exit codes of the command line.
 EXIT_CANNOT_MEASURE = 1
 EXIT_BAD_INPUT = 2
 EXIT_SLOWER = 3
+#: Of a command that measures: the accelerator reported an error that stays.
+EXIT_DEVICE_FAILED = 3
 EXIT_NOT_LOGGED = 4
+EXIT_INCONCLUSIVE = 5
 EXIT_INTERRUPTED = 130
 
 
@@ -26,3 +31,16 @@ class SeqprofError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+class EndedError(KeyboardInterrupt):
+    """A signal asked for the end: what Ctrl-C is to a terminal, SIGTERM is to a scheduler."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def exit_code_of(end: KeyboardInterrupt) -> int:
+    """Return what a shell makes of an end by a signal: 130 after Ctrl-C, 143 after SIGTERM."""
+    return 128 + end.number if isinstance(end, EndedError) else EXIT_INTERRUPTED

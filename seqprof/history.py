@@ -8,7 +8,6 @@ own, and a reader reports the torn one by its number and goes on.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from seqprof.document_door import find_excess, read_document
 from seqprof.errors import SeqprofError
+from seqprof.file_kinds import better_use
 from seqprof.store import STDOUT, dumps
 
 #: Raised whenever a line changes shape.
@@ -111,13 +112,17 @@ def check_appendable(path: str | Path) -> None:
     """Refuse a path that :func:`append` could not write, before anything is measured.
 
     Raises:
-        SeqprofError: it is a folder, there is no such folder, or it is not ours to write in.
+        SeqprofError: it is a folder, there is no such folder, it is not ours to write in, or it is
+            a file of another kind.
     """
     from seqprof.store import check_writable
 
     if str(path) == STDOUT:
         raise SeqprofError("--append needs a file", "as in --append history.jsonl")
     check_writable(path)
+    other = better_use(path, "history")
+    if other is not None:
+        raise SeqprofError(f"--append {path}: it is not a history", f"{other}; name a new file")
 
 
 class Damaged(msgspec.Struct, frozen=True):
@@ -131,15 +136,9 @@ def read(path: str | Path) -> tuple[tuple[HistoryLine, ...], tuple[Damaged, ...]
     """Read a history; what is damaged is told, and the rest is read all the same.
 
     Raises:
-        SeqprofError: the file cannot be read.
+        SeqprofError: the file cannot be read, or is something else than a history.
     """
-    try:
-        data = sys.stdin.buffer.read() if str(path) == STDOUT else Path(path).read_bytes()
-    except OSError as error:
-        raise SeqprofError(
-            f"cannot read {path}: {error.strerror or error}",
-            "`seqprof run CONFIG --append history.jsonl` writes histories",
-        ) from error
+    data = read_document(path, "`seqprof run --append history.jsonl` writes histories")
     lines, damaged = [], []
     for number, text in enumerate(data.split(b"\n"), 1):
         if not text.strip():
@@ -148,7 +147,23 @@ def read(path: str | Path) -> tuple[tuple[HistoryLine, ...], tuple[Damaged, ...]
             lines.append(_decode(text))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             damaged.append(Damaged(number, _told(error)))
+    if damaged and not lines:
+        _check_is_history(path, data)
     return tuple(lines), tuple(damaged)
+
+
+def _check_is_history(path: str | Path, data: bytes) -> None:
+    """Refuse a file of which no line could be read and that is no damaged history either.
+
+    Raises:
+        SeqprofError: it is something else.
+    """
+    other = better_use(path, "history")
+    torn = data.strip()  # perhaps in its first letters
+    begun = b'"history_version"' in data or b'{"history_version"'.startswith(torn)
+    if other is not None or not begun:
+        hint = other or "`seqprof run --append history.jsonl` writes histories"
+        raise SeqprofError(f"{path} is not a history that --append wrote", hint)
 
 
 def _decode(text: bytes) -> HistoryLine:
@@ -157,6 +172,9 @@ def _decode(text: bytes) -> HistoryLine:
         raise msgspec.ValidationError(
             f"written by a newer seqprof (history {line.history_version})"
         )
+    excess = find_excess(line)
+    if excess is not None:
+        raise msgspec.ValidationError(excess)
     return line
 
 

@@ -22,7 +22,8 @@ def migrate(recording: Plain, version: int, target: int) -> Plain:
         KeyError, TypeError, AttributeError, IndexError: it does not have the shape of its schema.
     """
     for step in range(version, target):
-        recording = MIGRATIONS[step](recording)
+        if step in MIGRATIONS:
+            recording = MIGRATIONS[step](recording)
     return recording
 
 
@@ -39,4 +40,38 @@ def _trial_from_first(trial: Plain) -> Plain:
     return {**trial, "latencies": latencies, "cpu_clock": "process"}
 
 
-MIGRATIONS: dict[int, Callable[[Plain], Plain]] = {1: _from_first}
+def _from_second(recording: Plain) -> Plain:
+    """2 → 3: the bare steps of schema 2 had their phases bounded, and CPU clocks read in them.
+
+    What a trial ran stood with its candidate, so that a `run` could not have it.
+    """
+    trials = [_trial_from_second(trial) for trial in recording["trials"]]
+    candidates = [dict(candidate) for candidate in recording.get("candidates", ())]
+    for candidate, trial in zip(candidates, trials, strict=False):
+        for key in ("operations", "unflattened"):
+            if key in candidate:
+                trial[key] = candidate.pop(key)
+    return {
+        **recording,
+        "environment": _environment_from_second(recording["environment"]),
+        "trials": trials,
+        "candidates": candidates,
+    }
+
+
+def _environment_from_second(environment: Plain) -> Plain:
+    """The library that watched the device was NVML, whose version had a field of its own."""
+    version = environment.get("nvml")
+    rest = {key: value for key, value in environment.items() if key != "nvml"}
+    return rest if version is None else {**rest, "monitor": f"NVML {version}"}
+
+
+def _trial_from_second(trial: Plain) -> Plain:
+    return {**trial, "steps": [_step_from_second(step) for step in trial["steps"]]}
+
+
+def _step_from_second(step: Plain) -> Plain:
+    return {**step, "kind": "bounded"} if step["kind"] == "bare" else step
+
+
+MIGRATIONS: dict[int, Callable[[Plain], Plain]] = {1: _from_first, 2: _from_second}

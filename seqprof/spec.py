@@ -97,6 +97,9 @@ class ModelSpec(_Part):
         default=None,
         description="transformers only: `model_type` and what else its configuration class takes",
     )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="options that a family from another package brings"
+    )
     head: Literal["auto", "language_model", "classification", "regression"] = Field(
         default="auto", description="what is predicted (default: what suits the data and the model)"
     )
@@ -133,6 +136,11 @@ class DataSpec(_Part):
         description="your own iterable of (inputs, targets) batches: package.module:function",
     )
     kwargs: dict[str, Any] = Field(default_factory=dict, description="arguments for the target")
+    time_dim: Annotated[int, Field(ge=0, le=4)] | None = Field(
+        default=None,
+        description="own data: dimension of T in the inputs; 1 for [B, T], 0 for [T, B], 2 for "
+        "[B, C, T] (default: read from lengths, the model's layers and its output)",
+    )
     path: str | None = Field(
         default=None,
         description="text: a file or folder (default: Python's standard library); csv: a file. "
@@ -148,6 +156,27 @@ class DataSpec(_Part):
         examples=[["temp_max", "wind"]],
     )
     horizon: Positive | None = Field(default=None, description="csv: timesteps ahead (default: 1)")
+    missing: Literal["error", "fill", "drop", "interpolate"] | None = Field(
+        default=None,
+        description="csv: what becomes of gaps (empty, ?, NaN, NA …): error: refused; fill: the "
+        "value before; interpolate: between its neighbours; drop: the row (default: error)",
+    )
+    group: str | None = Field(
+        default=None,
+        description="csv: column that names the series of a row, where several are stacked; no "
+        "window goes from one to the next",
+    )
+    decimal: Literal[".", ","] | None = Field(
+        default=None, description="csv: decimal mark of its numbers (default: found)"
+    )
+    header: bool | None = Field(
+        default=None, description="csv: whether the first line names the columns (default: found)"
+    )
+    encoding: str | None = Field(
+        default=None,
+        description="csv and text: utf-8, latin-1, cp1252, utf-16 … (default: found)",
+        examples=["latin-1"],
+    )
     task: Literal["copy", "random"] | None = Field(
         default=None, description="synthetic (default: copy)"
     )
@@ -163,6 +192,15 @@ class BpttSpec(_Part):
     truncate: Positive | None = Field(
         default=None,
         description="backpropagate over chunks of this many timesteps, state carried on",
+    )
+    update: Literal["chunk", "sequence"] | None = Field(
+        default=None,
+        description="update after each chunk, or once after the whole sequence (default: sequence)",
+    )
+    carry: bool | None = Field(
+        default=None,
+        description="whether the state goes on from batch to batch too, as in a stream of text "
+        "(default: false)",
     )
 
 
@@ -184,7 +222,13 @@ class TrainSpec(_Part):
     )
     loss: Literal["auto", "cross_entropy", "mse"] | Target = Field(
         default="auto",
-        description="auto, cross_entropy, mse, or package.module:function(output, target)",
+        description="auto (also the model's own), cross_entropy, mse, or package.module:function("
+        "output, targets)",
+    )
+    step: Target | None = Field(
+        default=None,
+        description="your own training step, package.module:function(model, batch) -> loss or "
+        "{'loss': …}; seqprof calls backward and the optimizer",
     )
     bptt: BpttSpec = Field(default=BpttSpec(), description="backpropagation through time")
     checkpoint: bool = Field(
@@ -203,8 +247,10 @@ class TimestepsSpec(_Part):
     """Which timesteps are marked."""
 
     enabled: bool = Field(default=True, description="false: bare steps only")
-    module: str | None = Field(
-        default=None, description="path of the submodule called once per timestep (default: found)"
+    module: str | Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None,
+        description="path of the submodule that is called along the sequence, or a list of several "
+        "(default: found)",
     )
     budget: float = Field(default=0.01, gt=0, le=1, description="how much marks may slow a step")
     stride: Literal["auto"] | Positive = Field(
@@ -221,8 +267,10 @@ class MeasureSpec(_Part):
         description="auto, cpu, cuda, cuda:1 …",
         examples=["auto", "cpu", "cuda:1"],
     )
-    threads: Positive | None = Field(
-        default=None, description="torch threads (default: torch's own)"
+    threads: Positive | Literal["free"] | None = Field(
+        default=None,
+        description="torch threads (default: torch's own); free: as many as there are processors "
+        "that no other program uses when the measuring begins",
     )
     warmup: Positive = Field(default=3, description="steps before anything is recorded")
     pairs: Positive = Field(default=20, description="pairs of one bare and one probed step")

@@ -8,14 +8,13 @@ little sense. It sees only a spec whose single values are valid, and gives one
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
-from seqprof.spec import DEFAULT_HEADS, ModelSpec, Spec
+from seqprof.conflicts import Conflict
+from seqprof.spec import Spec
 from seqprof.suggest import did_you_mean
-from seqprof.workloads.registry import Family, families
-
-Head = Literal["language_model", "classification", "regression"]
+from seqprof.workloads.family import Family
+from seqprof.workloads.prediction import Head, data_name, effective_head, sees_future
+from seqprof.workloads.registry import families
 
 _HEADS_FOR_TEXT: tuple[Head, ...] = ("language_model", "classification")
 _OWN_MODEL_KEYS = frozenset({"name", "target", "kwargs", "head"})
@@ -24,27 +23,7 @@ _OPTIONS = (
     "execution", "bidirectional", "nonlinearity", "heads", "projection", "state_size",
     "transition", "chunk", "kernel_size", "config",
 )  # fmt: skip
-#: Keys of the model that a Hugging Face configuration says in its own words.
-_LIBRARY_SIZES = frozenset({"input_size", "hidden_size", "layers", "dropout"})
-#: Families that turn pairs of features by their position, and those that only split them.
-_ROTARY = ("attention", "encoder", "retention")
-_HEADED = ("linear-attention", "mlstm", "slstm")
-_OWN_DATA_KEYS = frozenset({"target", "kwargs"})
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Two or more keys that cannot be together.
-
-    Attributes:
-        at: the key to change, dotted.
-        message: what is wrong and what would be right.
-        involves: the other keys it depends on, dotted.
-    """
-
-    at: str
-    message: str
-    involves: tuple[str, ...] = ()
+_OWN_DATA_KEYS = frozenset({"target", "kwargs", "time_dim"})
 
 
 Check = Callable[[Spec, Family | None], Iterator[Conflict]]
@@ -55,38 +34,6 @@ def conflicts(spec: Spec) -> Iterator[Conflict]:
     family = families().get(spec.model.name) if spec.model.name else None
     for check in CHECKS:
         yield from check(spec, family)
-
-
-def effective_head(spec: Spec) -> Head | None:
-    """Return what is predicted, ``auto`` resolved; None where only the user's own data knows.
-
-    Windows of a csv file are forecast. Tokens are predicted one by one; but text is classified by a
-    model that has seen the next one already.
-    """
-    if spec.model.head != "auto":
-        return spec.model.head
-    if spec.data.target is not None:
-        return None
-    if spec.data.kind == "csv":
-        return "regression"
-    family = families().get(spec.model.name) if spec.model.name else None
-    leaks = _data_name(spec) == "text" and _sees_future(spec.model, family) is not None
-    return "classification" if leaks else "language_model"
-
-
-def _data_name(spec: Spec) -> str:
-    """Return ``text``, ``csv``, ``copy`` or ``random``: built-in data, defaults filled in."""
-    kind = spec.data.kind or "text"
-    return spec.data.task or "copy" if kind == "synthetic" else kind
-
-
-def _sees_future(model: ModelSpec, family: Family | None) -> str | None:
-    """Return the key that lets the output at t depend on inputs after t, if any does."""
-    if family is None:
-        return None
-    if not family.causal:
-        return "model.name"
-    return "model.bidirectional" if model.bidirectional else None
 
 
 def _model_is_chosen(spec: Spec, family: Family | None) -> Iterator[Conflict]:
@@ -118,68 +65,26 @@ def _options_of_family(spec: Spec, family: Family | None) -> Iterator[Conflict]:
         yield Conflict("model.execution", message, ("model.name",))
 
 
-def _heads_divide(spec: Spec, family: Family | None) -> Iterator[Conflict]:
-    if family is None or "heads" not in family.options:
-        return
-    heads, size = spec.model.heads or DEFAULT_HEADS, spec.model.hidden_size
-    even = family.name in _ROTARY
-    scalar = family.name == "mamba" and spec.model.transition == "scalar"
-    if not (even or scalar or family.name in _HEADED):
-        return
-    inner = 2 * size if scalar else size
-    if inner % (2 * heads if even else heads):
-        at, other = "model.heads", "model.hidden_size"
-        if spec.model.heads is None:
-            at, other = other, at
-        why = " of an even size (rotary positions turn pairs of features)" if even else ""
-        message = (
-            f"{'twice ' if scalar else ''}hidden_size {size} does not split into {heads} heads"
-            f"{why}; use a multiple of {2 * heads if even else heads}"
-        )
-        yield Conflict(at, message, (other, "model.name", "model.transition"))
-
-
-def _projection(spec: Spec, family: Family | None) -> Iterator[Conflict]:
-    model = spec.model
-    if model.projection is not None and model.projection >= model.hidden_size:
-        message = f"`projection` {model.projection} must be below hidden_size {model.hidden_size}"
-        yield Conflict("model.projection", message, ("model.hidden_size",))
-
-
-def _forms(spec: Spec, family: Family | None) -> Iterator[Conflict]:
-    model = spec.model
+def _own_options_of_family(spec: Spec, family: Family | None) -> Iterator[Conflict]:
     if family is None:
         return
-    if model.chunk is not None and "chunk" in family.options and model.execution != "chunked":
-        message = "`chunk` is for `execution: chunked`"
-        yield Conflict("model.chunk", message, ("model.execution", "model.name"))
-    if family.name != "mamba":
-        return
-    scalar = model.transition == "scalar"
-    if model.heads is not None and not scalar:
-        message = "`heads` is for `transition: scalar`; full has a decay per feature"
-        yield Conflict("model.heads", message, ("model.transition", "model.name"))
-    if model.execution == "chunked" and not scalar:
-        message = "chunked is for `transition: scalar`; full runs as parallel or sequential"
-        yield Conflict("model.execution", message, ("model.transition", "model.name"))
-    if model.execution == "sequential" and scalar:
-        message = "sequential is for `transition: full`; scalar runs as parallel or chunked"
-        yield Conflict("model.execution", message, ("model.transition", "model.name"))
+    known = {option.name: option for option in family.own_options}
+    for name, value in spec.model.options.items():
+        if name not in known:
+            has = ", ".join(known) or "none"
+            message = (
+                f"{family.name} has no option '{name}'{did_you_mean(name, known)}; it has {has}"
+            )
+            yield Conflict("model.options", message, ("model.name",))
+        elif (problem := known[name].problem(value)) is not None:
+            yield Conflict("model.options", problem, ("model.name",))
 
 
-def _library_model(spec: Spec, family: Family | None) -> Iterator[Conflict]:
-    """A Hugging Face model has all its sizes in ``config``."""
-    if family is None or "config" not in family.options:
-        return
-    config = spec.model.config
-    if config is None or not isinstance(config.get("model_type"), str):
-        message = f"{family.name} needs `config` with a `model_type`, for example gpt2"
-        at = "model.name" if config is None else "model.config"
-        yield Conflict(at, message, ("model.config", "model.name"))
-    for key in sorted(spec.model.model_fields_set & _LIBRARY_SIZES):
-        if getattr(spec.model, key) is not None:
-            message = f"`{key}` has no meaning for {family.name}; its own names go into `config`"
-            yield Conflict(f"model.{key}", message, ("model.name",))
+def _checks_of_family(spec: Spec, family: Family | None) -> Iterator[Conflict]:
+    """What the family itself refuses."""
+    if family is not None:
+        for check in family.checks:
+            yield from check(spec.model)
 
 
 def _own_model(spec: Spec, family: Family | None) -> Iterator[Conflict]:
@@ -193,7 +98,10 @@ def _own_model(spec: Spec, family: Family | None) -> Iterator[Conflict]:
         return
     for key in sorted(model.model_fields_set - _OWN_MODEL_KEYS):
         if getattr(model, key) is not None:
-            message = f"`{key}` is for built-in models; your own takes its arguments from `kwargs`"
+            message = (
+                f"`{key}` is for built-in models; your own takes its arguments from `kwargs`, as "
+                f"in --set model.kwargs.{key}={getattr(model, key)}"
+            )
             yield Conflict(f"model.{key}", message, ("model.target",))
 
 
@@ -215,10 +123,18 @@ def _keys_of_data_kind(spec: Spec, family: Family | None) -> Iterator[Conflict]:
     if data.target is not None:
         return
     kind = data.kind or "text"
+    if data.time_dim is not None:
+        message = f"`time_dim` is for batches of your own; {kind} data are [B, T]"
+        yield Conflict("data.time_dim", message, ("data.target",))
     kinds_with = {
         "path": ("text", "csv"),
         "columns": ("csv",),
         "horizon": ("csv",),
+        "missing": ("csv",),
+        "group": ("csv",),
+        "decimal": ("csv",),
+        "header": ("csv",),
+        "encoding": ("text", "csv"),
         "task": ("synthetic",),
         "vocabulary": ("synthetic",),
     }
@@ -226,9 +142,23 @@ def _keys_of_data_kind(spec: Spec, family: Family | None) -> Iterator[Conflict]:
         if getattr(data, key) is not None and kind not in kinds:
             message = f"`{key}` is for {' and '.join(kinds)} data, and this is {kind}"
             yield Conflict(f"data.{key}", message, ("data.kind", "data.target"))
+    if data.encoding is not None and not _is_encoding(data.encoding):
+        message = f"unknown encoding '{data.encoding}'; such as utf-8, latin-1, cp1252, utf-16"
+        yield Conflict("data.encoding", message)
+    if data.group is not None and data.group in (data.columns or []):
+        message = f"`group` {data.group} names the series; it is no column to forecast"
+        yield Conflict("data.group", message, ("data.columns",))
     if kind == "csv" and data.path is None:
         message = "csv data needs a `path` to the file"
         yield Conflict("data.kind", message, ("data.path", "data.target"))
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        "".encode(name)
+    except LookupError:
+        return False
+    return True
 
 
 def _lengths(spec: Spec, family: Family | None) -> Iterator[Conflict]:
@@ -299,11 +229,46 @@ def _truncated_bptt(spec: Spec, family: Family | None) -> Iterator[Conflict]:
         yield Conflict(at, message, ("model.head",))
 
 
+def _stateful(spec: Spec, family: Family | None) -> Iterator[Conflict]:
+    bptt, kind = spec.train.bptt, spec.data.kind or "text"
+    if bptt.update == "chunk" and bptt.truncate is None:
+        message = "`update: chunk` needs chunks: set `truncate`"
+        yield Conflict("train.bptt.update", message, ("train.bptt.truncate",))
+    if bptt.update == "chunk" and spec.train.accumulate > 1:
+        message = f"`update: chunk` leaves nothing to accumulate over {spec.train.accumulate}"
+        yield Conflict("train.bptt.update", message, ("train.accumulate",))
+    if not bptt.carry:
+        return
+    if spec.data.target is None and kind != "text":
+        message = f"{kind} data have no next batch that goes on with the last; text has"
+        yield Conflict("train.bptt.carry", message, ("data.kind", "data.target"))
+    elif spec.data.target is None and spec.data.lengths.distribution != "fixed":
+        message = "sequences of a stream have one length: `distribution: fixed`"
+        yield Conflict("train.bptt.carry", message, ("data.lengths.distribution", "data.target"))
+    if family is not None and (family.parallel_over_time is not False or spec.model.bidirectional):
+        message = f"{family.name} is built for whole sequences: it has no state to carry on"
+        involved = ("model.name", "model.bidirectional", "train.bptt.truncate")
+        yield Conflict("train.bptt.carry", message, involved)
+
+
+def _own_step(spec: Spec, family: Family | None) -> Iterator[Conflict]:
+    train = spec.train
+    if train.step is None:
+        return
+    if train.loss != "auto":
+        message = "`step` returns the loss itself; leave `loss` out"
+        yield Conflict("train.loss", message, ("train.step",))
+    for key in ("truncate", "update", "carry"):
+        if getattr(train.bptt, key):
+            message = f"`step` sees whole batches; leave `{key}` out, or `step`"
+            yield Conflict(f"train.bptt.{key}", message, ("train.step",))
+
+
 def _head_fits_data(spec: Spec, family: Family | None) -> Iterator[Conflict]:
     head = spec.model.head
     if head == "auto" or spec.data.target is not None:
         return
-    data = _data_name(spec)
+    data = data_name(spec)
     possible: dict[str, tuple[Head, ...]] = {
         "text": _HEADS_FOR_TEXT,
         "random": _HEADS_FOR_TEXT,
@@ -315,7 +280,7 @@ def _head_fits_data(spec: Spec, family: Family | None) -> Iterator[Conflict]:
         yield Conflict("model.head", message, ("data.kind", "data.task", "data.target"))
     elif head == "language_model" and data == "text":
         # Made-up tokens are no matter: the copy task asks for earlier ones, random ones for none.
-        at = _sees_future(spec.model, family)
+        at = sees_future(spec.model, family)
         if at is not None:
             message = (
                 "this model sees the tokens that a language model is to predict; "
@@ -360,10 +325,8 @@ def _stride(spec: Spec, family: Family | None) -> Iterator[Conflict]:
 CHECKS: tuple[Check, ...] = (
     _model_is_chosen,
     _options_of_family,
-    _heads_divide,
-    _projection,
-    _forms,
-    _library_model,
+    _own_options_of_family,
+    _checks_of_family,
     _own_model,
     _own_data,
     _keys_of_data_kind,
@@ -371,6 +334,8 @@ CHECKS: tuple[Check, ...] = (
     _packed,
     _padded_both_ways,
     _truncated_bptt,
+    _stateful,
+    _own_step,
     _head_fits_data,
     _loss_fits_head,
     _momentum,

@@ -13,12 +13,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from seqprof.errors import SeqprofError
+from seqprof.file_kinds import better_use
 from seqprof.spec import Spec
 from seqprof.spec_checks import conflicts
 from seqprof.spec_problems import describe, expectation, report
 from seqprof.spec_yaml import Path as KeyPath
-from seqprof.spec_yaml import Place, Problem, Source, Tree, YamlError, parse
-from seqprof.suggest import nearest
+from seqprof.spec_yaml import Position, Problem, Tree, YamlError, YamlSource, parse
+from seqprof.suggest import nearest, nearest_file
 
 #: A spec is a page of text. More than this is some other file.
 MAX_BYTES = 256 * 1024
@@ -54,6 +55,9 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> LoadedSpec:
             message, as ``file:line:column: …`` or ``--set a.b=value: …``.
     """
     path = Path(path)
+    other = better_use(path, "spec")
+    if other is not None:
+        raise SeqprofError(f"{path} is not a spec", other)
     return _load(path, _read(path), overrides)
 
 
@@ -63,10 +67,10 @@ def load_spec_text(text: str, name: str, overrides: Sequence[str] = ()) -> Loade
     Raises:
         SeqprofError: as :func:`load_spec`.
     """
-    return _load(Path(name), Source(name, text, is_file=False), overrides)
+    return _load(Path(name), YamlSource(name, text, is_file=False), overrides)
 
 
-def _load(path: Path, source: Source, overrides: Sequence[str]) -> LoadedSpec:
+def _load(path: Path, source: YamlSource, overrides: Sequence[str]) -> LoadedSpec:
     name = str(path)
     try:
         tree = parse(source)
@@ -87,7 +91,7 @@ def _load(path: Path, source: Source, overrides: Sequence[str]) -> LoadedSpec:
 # Reading the file.
 
 
-def _read(path: Path) -> Source:
+def _read(path: Path) -> YamlSource:
     """Return the text of ``path``, without a byte order mark."""
     try:
         with path.open("rb") as file:
@@ -104,9 +108,9 @@ def _read(path: Path) -> Source:
         raise SeqprofError(f"{path} is larger than {MAX_BYTES // 1024} KiB; it cannot be a spec")
     raw = raw.removeprefix(b"\xef\xbb\xbf")
     try:
-        return Source(str(path), raw.decode())
+        return YamlSource(str(path), raw.decode())
     except UnicodeDecodeError as error:
-        source = Source(str(path), raw.decode(errors="replace"))
+        source = YamlSource(str(path), raw.decode(errors="replace"))
         start = len(raw[: error.start].decode(errors="replace"))
         message = f"the byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
         if raw.startswith(_OTHER_ENCODINGS):
@@ -122,9 +126,9 @@ def _no_such_file(path: Path) -> SeqprofError:
     names = _names_in(folder)
     # `lstm` for `lstm.yaml` is what is meant most often, so whole stems are tried first.
     stems = [n for n in names if n in (f"{path.name}.yaml", f"{path.name}.yml")]
-    near = stems[0] if stems else nearest(path.name, names)
-    hint = f"did you mean {folder / near}?" if near else _specs_in(folder)
-    return SeqprofError(f"there is no file {path}", hint)
+    near = folder / stems[0] if stems else nearest_file(path, ".yaml", ".yml")
+    hint = f"did you mean {near}?" if near else _specs_in(folder)
+    return SeqprofError(f"there is no file {path}", hint or f"`seqprof init -o {path}` writes one")
 
 
 def _specs_in(folder: Path) -> str | None:
@@ -155,10 +159,10 @@ def _override(tree: Tree, text: str) -> None:
     """Put one ``a.b=value`` into ``tree``, where its places are this override's."""
     key, equals, value = text.partition("=")
     path: KeyPath = tuple(part.strip() for part in key.split("."))
-    source = Source(f"--set {text}", value, is_file=False)
+    source = YamlSource(f"--set {text}", value, is_file=False)
     if not equals or not all(path):
         message = "expected key=value, such as data.seq_len=128"
-        tree.problems.append(Problem(Place(source), message))
+        tree.problems.append(Problem(Position(source), message))
         return
     try:
         new = parse(source, path)
@@ -170,14 +174,14 @@ def _override(tree: Tree, text: str) -> None:
     for depth, part in enumerate(path[:-1], start=1):
         if not isinstance(data.get(part), dict):
             data[part] = {}
-            tree.keys[path[:depth]] = tree.values[path[:depth]] = Place(source)
+            tree.keys[path[:depth]] = tree.values[path[:depth]] = Position(source)
         data = data[part]
     if new.data is None:
         data.pop(path[-1], None)
         tree.problems += new.problems
         return
     data[path[-1]] = new.data
-    tree.keys[path] = Place(source)
+    tree.keys[path] = Position(source)
     tree.keys |= new.keys
     tree.values |= new.values
     tree.problems += new.problems
@@ -223,11 +227,11 @@ def _keep_known(tree: Tree, data: dict[Any, Any], part: type[BaseModel], path: K
             tree.problems.append(_unknown_key(tree, (*path, key), part))
             continue
         section = _section(part, key)
-        if data[key] is None and (section or key == "kwargs"):
+        if data[key] is None and (section or key in ("kwargs", "options")):
             del data[key]
         elif section and isinstance(data[key], dict):
             _keep_known(tree, data[key], section, (*path, key))
-        elif key == "kwargs" and isinstance(data[key], dict):
+        elif key in ("kwargs", "options") and isinstance(data[key], dict):
             _keep_named(tree, data[key], (*path, key))
 
 
@@ -311,7 +315,7 @@ def _within(path: KeyPath, outer: KeyPath) -> bool:
     return bool(outer) and path[: len(outer)] == outer
 
 
-def _place(tree: Tree, places: dict[KeyPath, Place], path: KeyPath) -> Place:
+def _place(tree: Tree, places: dict[KeyPath, Position], path: KeyPath) -> Position:
     """Return the place of ``path``, or of the innermost thing around it that stands somewhere."""
     for length in range(len(path), 0, -1):
         place = places.get(path[:length])

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqprof.spec import LARGEST, json_schema
-from seqprof.spec_yaml import Path, Place, Problem
+from seqprof.spec_yaml import Path, Position, Problem
 from seqprof.suggest import nearest
 
 WIDTH = 80
@@ -153,7 +153,7 @@ def _wrapped(where: str, message: str) -> str:
     return "\n".join(lines).replace(chr(0), " ")
 
 
-def _excerpt(place: Place) -> list[str]:
+def _excerpt(place: Position) -> list[str]:
     lines = place.source.lines
     if place.line >= len(lines):  # the end of the file
         return []

@@ -48,7 +48,7 @@ Path = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class YamlSource:
     """A piece of YAML: a file's text, or the value of one ``--set``."""
 
     name: str
@@ -59,17 +59,17 @@ class Source:
     def lines(self) -> list[str]:
         return _LINE_BREAK.split(self.text)
 
-    def place(self, index: int) -> Place:
+    def place(self, index: int) -> Position:
         """Return the place of the character at ``index``."""
         before = _LINE_BREAK.split(self.text[:index])
-        return Place(self, len(before) - 1, len(before[-1]))
+        return Position(self, len(before) - 1, len(before[-1]))
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Where something stands; line and column count from 0."""
 
-    source: Source
+    source: YamlSource
     line: int = 0
     column: int = 0
 
@@ -78,7 +78,7 @@ class Place:
 class Problem:
     """One thing that is wrong: where, what, and at which path of the spec."""
 
-    place: Place
+    place: Position
     message: str
     path: Path = ()
 
@@ -96,8 +96,8 @@ class Tree:
     """Plain data with the places of its keys and values, and what was wrong in it."""
 
     data: Any = None
-    keys: dict[Path, Place] = field(default_factory=dict)
-    values: dict[Path, Place] = field(default_factory=dict)
+    keys: dict[Path, Position] = field(default_factory=dict)
+    values: dict[Path, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -133,7 +133,7 @@ for _name, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_pattern})\\Z"), _first)
 
 
-def parse(source: Source, prefix: Path = ()) -> Tree:
+def parse(source: YamlSource, prefix: Path = ()) -> Tree:
     """Read ``source``; its paths begin with ``prefix``. Empty text gives ``None``.
 
     Raises:
@@ -148,11 +148,11 @@ def parse(source: Source, prefix: Path = ()) -> Tree:
     node = _compose(source, prefix)
     if node is not None:
         reader.tree.data = reader.read(node, prefix)
-    reader.tree.values.setdefault(prefix, Place(source))
+    reader.tree.values.setdefault(prefix, Position(source))
     return reader.tree
 
 
-def _compose(source: Source, prefix: Path) -> Node | None:
+def _compose(source: YamlSource, prefix: Path) -> Node | None:
     loader = _Loader(source.text)
     try:
         return loader.get_single_node()
@@ -161,7 +161,7 @@ def _compose(source: Source, prefix: Path) -> Node | None:
         message = f"not valid YAML: {_in_plain_words(error)}"
     except (ValueError, OverflowError):  # escapes and directives with absurd numbers
         mark, message = loader.get_mark(), "not valid YAML: a number here is out of range"
-    raise YamlError(Problem(Place(source, mark.line, mark.column), message, prefix))
+    raise YamlError(Problem(Position(source, mark.line, mark.column), message, prefix))
 
 
 def _in_plain_words(error: yaml.MarkedYAMLError) -> str:
@@ -176,7 +176,7 @@ def _in_plain_words(error: yaml.MarkedYAMLError) -> str:
 class _Reader:
     """Turns nodes into data. Aliases become copies, so that ``--set`` changes one place only."""
 
-    source: Source
+    source: YamlSource
     tree: Tree = field(default_factory=Tree)
     open_nodes: set[int] = field(default_factory=set)
     count: int = 0
@@ -213,7 +213,7 @@ class _Reader:
         for part in reversed(list(self._merged(node, path))):
             data.update(self.read(part, path) or {})
         self.tree.values[path] = self._place(node)
-        first: dict[tuple[type, Hashable], Place] = {}
+        first: dict[tuple[type, Hashable], Position] = {}
         for key_node, value_node in node.value:
             if key_node.tag == _TAG + "merge":
                 continue
@@ -297,8 +297,8 @@ class _Reader:
     def _wrong(self, node: Node, path: Path, message: str) -> None:
         self.tree.problems.append(Problem(self._place(node), message, path))
 
-    def _place(self, node: Node) -> Place:
-        return Place(self.source, node.start_mark.line, node.start_mark.column)
+    def _place(self, node: Node) -> Position:
+        return Position(self.source, node.start_mark.line, node.start_mark.column)
 
 
 def _short(text: str) -> str:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from seqprof.document_door import find_excess, read_document
 from seqprof.errors import SeqprofError
+from seqprof.file_kinds import better_use
 
 if TYPE_CHECKING:  # reading needs it, and imports it then: writing is for traces too
     from seqprof.recording import Recording
@@ -47,9 +49,9 @@ def find_not_finite(value: Any, place: str = "$") -> str | None:
         # Long arrays of numbers: only containers and floats are worth a call.
         if isinstance(part, float) and math.isfinite(part):
             continue
-        found = find_not_finite(part, place + name)
-        if found is not None:
-            return found
+        first = find_not_finite(part, place + name)
+        if first is not None:
+            return first
     return None
 
 
@@ -100,7 +102,14 @@ def check_writable(path: str | Path) -> None:
     """
     if str(path) == STDOUT:
         return
-    target = Path(path)
+    try:
+        _check_place(path, Path(path))
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, a loop of links
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SeqprofError(f"cannot write {path}: {reason}", "choose another name") from error
+
+
+def _check_place(path: str | Path, target: Path) -> None:
     folder = target.resolve().parent
     if target.is_dir():
         raise SeqprofError(f"cannot write {path}: it is a folder", "name a file, as in run.json")
@@ -143,6 +152,7 @@ class _Stored(msgspec.Struct):
     """The part of a stored document that is read back; the rest is derived anew."""
 
     schema_version: int
+    kind: str | None = None
     recording: msgspec.Raw = msgspec.Raw()
 
 
@@ -152,13 +162,7 @@ def load(path: str | Path) -> Recording:
     Raises:
         SeqprofError: it is missing, not JSON, not a recording, or of a newer seqprof.
     """
-    try:
-        data = sys.stdin.buffer.read() if str(path) == STDOUT else Path(path).read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SeqprofError(
-            f"cannot read {path}: {reason}", "`seqprof run CONFIG -o RUN.json` writes recordings"
-        ) from error
+    data = read_document(path, "`seqprof run -o RUN.json` writes recordings")
     return loads(data, str(path))
 
 
@@ -172,7 +176,7 @@ def loads(data: bytes, name: str = "the recording") -> Recording:
         raise _not_json(name, data) from error
     from seqprof.consistency import find_fault
 
-    fault = find_fault(recording)
+    fault = find_excess(recording) or find_fault(recording)
     if fault is not None:
         raise _wrong_shape(name, fault)
     return recording
@@ -192,6 +196,11 @@ def _decode(data: bytes, name: str) -> Recording:
     if version < 1:
         raise msgspec.ValidationError(f"There is no schema {version} - at `$.schema_version`")
     if not bytes(stored.recording):
+        if stored.kind is not None:
+            raise SeqprofError(
+                f"{name} is a result of `seqprof {stored.kind}`, not a recording",
+                f"`seqprof show {name}` shows it",
+            )
         raise msgspec.ValidationError("Object missing required field `recording` - at `$`")
     if version == SCHEMA_VERSION:
         return msgspec.json.decode(stored.recording, type=Recording)
@@ -218,9 +227,10 @@ def _migrated(plain: Any, version: int) -> Recording:
 def _wrong_shape(name: str, what: str) -> SeqprofError:
     problem, _, place = what.partition(" - at `")
     where = place.rstrip("`") or "$"
+    hint = "give a file that `seqprof run -o` wrote; `seqprof schema recording` describes it"
     return SeqprofError(
         f"{name} is not a seqprof recording: at {where}: {problem}",
-        "give a file that `seqprof run -o` wrote; `seqprof schema recording` describes it",
+        better_use(name, "recording") or hint,
     )
 
 
@@ -230,6 +240,9 @@ def _not_json(name: str, data: bytes) -> SeqprofError:
 
     if not data.strip():
         return SeqprofError(f"{name} is empty", "measure again with `seqprof run -o`")
+    other = better_use(name, "recording")
+    if other is not None:
+        return SeqprofError(f"{name} is not a seqprof recording", other)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from example_recordings import (
     CPU_PHASES,
@@ -17,9 +16,7 @@ from example_recordings import (
     spec,
 )
 
-from seqprof.analysis.summary import summarise
 from seqprof.recording import Phase, Recording
-from seqprof.reports import json as json_report
 
 
 def base() -> Recording:
@@ -83,9 +80,3 @@ def longer() -> Recording:
     return change_trial(
         replace(base(), spec=spec(data__seq_len=128)), workload=replace(work, timesteps=128)
     )
-
-
-def save(recording: Recording, path: Path) -> Path:
-    """Write the recording as `seqprof run -o` does."""
-    json_report.save(recording, summarise(recording), str(path))
-    return path

@@ -18,6 +18,7 @@ from seqprof.recording import (
     HostLoad,
     Incident,
     LoopTiming,
+    OperationCount,
     Phase,
     PhaseAccount,
     PhaseTiming,
@@ -65,7 +66,7 @@ def environment(device: Device = CPU, **changes: Any) -> Environment:
         device=device,
         commit="0123abcd+",
         driver="580.65.06" if device.is_accelerator else None,
-        nvml="13.580.65" if device.is_accelerator else None,
+        monitor="NVML 13.580.65" if device.is_accelerator else None,
         libraries={"numpy": "2.3.1"},
     )
     return replace(made, **changes)
@@ -136,12 +137,12 @@ def pairs(
     device_scale: float | None = None,
     seed: int = 1,
 ) -> tuple[Step, ...]:
-    """Alternating bare and probed steps.
+    """Rounds of steps of each kind; bare, bounded and metered ones of a round take as long.
 
     Args:
         busy: CPU time over wall time of one thread pair.
         perturbation: how much slower a probed step is.
-        stride: None makes bare steps only.
+        stride: None makes no probed steps.
         device_scale: device time over host time; None without an accelerator.
     """
     chance = random.Random(seed)
@@ -153,9 +154,21 @@ def pairs(
             if kind == "probed" and stride is None:
                 continue
             slow = chance.gauss(1.0, noise) * (1.0 + perturbation * (kind == "probed"))
-            steps.append(_step(phases, kind, pair, slow, clock, busy, stride, loops, device_scale))
-            clock += steps[-1].wall_s + 0.001
+            made = _step(phases, kind, pair, slow, clock, busy, stride, loops, device_scale)
+            for step in (made,) if kind == "probed" else _unmarked(made):
+                steps.append(replace(step, started_at_s=clock))
+                clock += step.wall_s + 0.001
     return tuple(steps)
+
+
+def _unmarked(step: Step) -> tuple[Step, ...]:
+    """A step as one of each kind without marks."""
+    bounds = {name: replace(timing, cpu_s=None) for name, timing in step.phases.items()}
+    return (
+        replace(step, kind="bare", phases={}),
+        replace(step, kind="bounded", phases=bounds),
+        replace(step, kind="metered"),
+    )
 
 
 def _step(
@@ -263,6 +276,14 @@ def accounts(method: Literal["allocator", "resident_set"] = "resident_set") -> t
     )
 
 
+def operations(name: str, calls: int = 1) -> tuple[OperationCount, ...]:
+    """What a counted forward launched, and its backward."""
+    return (
+        OperationCount(phase="forward", name=f"aten::{name}", calls=calls),
+        OperationCount(phase="backward", name=f"aten::{name}_backward", calls=calls),
+    )
+
+
 def quiet_host() -> HostLoad:
     """A machine that does nothing else."""
     return HostLoad(
@@ -335,6 +356,7 @@ def cpu_fused() -> Recording:
             steps=pairs(phases, stride=None),
             timesteps_reason="no submodule is called once per timestep: one call handles the "
             "whole sequence",
+            operations=operations("mkldnn_rnn_layer"),
             accounts=accounts(),
             sweep=sweep,
             samples=DeviceSamples(reason="no accelerator"),
@@ -376,6 +398,8 @@ DWELLS: dict[Literal["forward", "backward", "step"], tuple[float, float, float]]
     "backward": (7.2, 9.3, 0.92),
     "step": (9.4, 11.5, 0.61),
 }
+#: Repetitions of each in its 2.1 s; they last a little less than the phases of a whole step.
+REPEATS = {"forward": 305, "backward": 225, "step": 123}
 
 
 def _utilization(at: float) -> float:
@@ -429,7 +453,7 @@ def accelerator() -> Recording:
             accounts=accounts("allocator"),
             sweep_reason="not needed: the timesteps were measured",
             dwells=tuple(
-                Dwell(phase=phase, started_at_s=start, ended_at_s=end, repeats=300)
+                Dwell(phase=phase, started_at_s=start, ended_at_s=end, repeats=REPEATS[phase])
                 for phase, (start, end, _) in DWELLS.items()
             ),
             samples=samples,
@@ -455,7 +479,7 @@ def interrupted() -> Recording:
     made = cpu_cell()
     return change_trial(
         made,
-        steps=made.trials[0].steps[:5],
+        steps=made.trials[0].steps[:11],
         incidents=(Incident(kind="interrupted", detail="Ctrl-C", at_s=4.1),),
     )
 

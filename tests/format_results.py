@@ -16,7 +16,17 @@ from example_recordings import (
     pairs,
     workload,
 )
-from html_results import compared, depth, profiled, scaled, trace
+from html_results import (
+    changes,
+    compared,
+    depth,
+    explanation,
+    history,
+    profiled,
+    ranks,
+    scaled,
+    trace,
+)
 
 from seqprof.recording import Clock, DeviceSamples, Dwell, Incident, Recording, SampleSeries
 from seqprof.reports.formats import Kind, Result, result_of
@@ -87,8 +97,14 @@ def small(kind: Kind, folder: Path) -> Result:
         return result_of(small_run(), "run.json")
     if kind == "trace":
         return trace(folder)
+    if kind == "ranks":
+        return ranks()
     if kind == "depth":
         return depth()
+    if kind == "explain":
+        return explanation()
+    if kind in ("diff", "history"):
+        return changes() if kind == "diff" else history()
     return compared() if kind == "compare" else scaled()
 
 

@@ -8,12 +8,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from example_recordings import ALL, cpu_cell, pairs, recording, spec, workload
-from traces_fixtures import annotation, kernel, launch, write_trace
+from diff_recordings import again, base, slower
+from example_recordings import ALL, change_trial, cpu_cell, pairs, recording, spec, workload
+from explain_results import explained
+from traces_fixtures import annotation, kernel, launch, operator, write_trace
 
-from seqprof.analysis.depth import Cost, Run
-from seqprof.analysis.model_depth import Assumptions, DepthSummary, Point, Recorded, derive
+from seqprof.analysis.depth.graph import Cost, OperationRun
+from seqprof.analysis.depth.model_depth import (
+    Assumptions,
+    DepthPoint,
+    DepthSummary,
+    Recorded,
+    derive,
+)
+from seqprof.analysis.diff.differences import find_differences
+from seqprof.analysis.diff.gate import choose, hold
+from seqprof.analysis.diff.outcome import DiffOutcome
+from seqprof.analysis.history.lines import history_lines
+from seqprof.analysis.history.trend import summarise_history
+from seqprof.analysis.timeline.ranks import Digest, beside
 from seqprof.analysis.timeline.summary import TraceSummary, summarise
+from seqprof.history import Damaged
 from seqprof.recording import (
     ActivityTotal,
     Candidate,
@@ -246,6 +261,16 @@ def scaled(first: str = "lstm", second: str = "attention") -> Result:
     return result_of(_several("scale", cases), "scale.json")
 
 
+def scaled_over_batches() -> Result:
+    """One candidate over batches: a batch costs a fixed time, and each sequence its own."""
+    cases = []
+    for batch_size in (1, 2, 4, 8, 16, 32):
+        made = _trial(0.004 + 0.001 * batch_size, 64, batch_size)
+        trial = replace(made, workload=replace(made.workload, batch_size=batch_size))
+        cases.append((_candidate("lstm", 64), trial))
+    return result_of(_several("scale", cases), "scale.json")
+
+
 def _several(
     kind: Literal["compare", "scale"],
     cases: Sequence[tuple[Candidate, Trial]],
@@ -276,7 +301,7 @@ def depth(name: str = "lstm") -> Result:
         )
 
     points = tuple(
-        Point(
+        DepthPoint(
             timesteps=t,
             step=cost(15 * t + 8, 35 * t + 4),
             forward=cost(7 * t + 2, 12 * t),
@@ -294,7 +319,7 @@ def depth(name: str = "lstm") -> Result:
         optimizer=None,
         single=None,
         hidden_scans={},
-        path=(Run(repeats=64, names=("addmm", "tanh")),),
+        path=(OperationRun(repeats=64, names=("addmm", "tanh")),),
         notes=(name,),
     )
     assumptions = Assumptions(
@@ -308,14 +333,22 @@ def depth(name: str = "lstm") -> Result:
     return Result(kind="depth", name="seqprof depth lstm", summary=summary, recording=None)
 
 
+def explanation(first: str = "lstm", second: str = "attention") -> Result:
+    """The argument about two candidates, as measured over lengths."""
+    measured = scaled(first, second).recording
+    assert measured is not None
+    return explained(measured, depth(first).summary, first)
+
+
 def trace(folder: Path, name: str = "gemm") -> Result:
-    """Two profiled steps of 40 timesteps, each of two kernels."""
+    """Two profiled steps of 40 timesteps, each a cell of two kernels."""
     events: list[dict[str, Any]] = []
     at = 0.0
     for step in range(2):
         start, begin = at, len(events)
         for timestep in range(40):
             number = 1000 * step + 2 * timestep + 1
+            events.append(operator("aten::lstm_cell", at, 22.0))
             for each, kernel_name in enumerate((name, "tanh")):
                 events.append(launch(at, number + each))
                 events.append(kernel(kernel_name, at + 6.0, 4.0, number + each))
@@ -329,8 +362,68 @@ def trace(folder: Path, name: str = "gemm") -> Result:
     )
 
 
+def ranks(name: str = "rank") -> Result:
+    """Three ranks of a job, the second of which the others wait for."""
+    digests = [
+        Digest(
+            source=f"{name}{rank}.json",
+            rank=rank,
+            process=None,
+            device=0,
+            span_ns=1_000_000,
+            busy_ns=600_000 + 100_000 * (rank == 1),
+            idle_ns=400_000 - 100_000 * (rank == 1),
+            idle_fraction=0.4 - 0.1 * (rank == 1),
+            idle_by_cause_ns={"launch": 400_000 - 100_000 * (rank == 1)},
+            median_step_ns=None,
+            collective_ns=100_000,
+            exposed_ns=50_000,
+            keys=("order 0 all_reduce 1",),
+            starts_ns=(700_000 + 90_000 * (rank == 1) + rank,),
+            ends_ns=(800_000 + rank,),
+        )
+        for rank in range(3)
+    ]
+    summary = beside(name, digests)
+    return Result(kind="ranks", name=name, summary=summary, recording=None)
+
+
 def _summary(path: Path) -> TraceSummary:
     return summarise(read_trace(path))
+
+
+def changes(name: str = "branch.json") -> Result:
+    """A change that made the backward slower, held against 5 %; with ``name`` for every name."""
+    old, new = base(), slower({"backward": 1.5})
+    if name != "branch.json":
+        new = replace(
+            change_trial(
+                new, latencies=tuple(replace(m, loop=name) for m in new.trials[0].latencies)
+            ),
+            created=name,
+            environment=replace(new.environment, torch=name, commit=name),
+        )
+    found = find_differences([old], [new], ("main.json", name))
+    outcome = DiffOutcome(differences=found, gate=hold(found, 0.05, choose(found, ["step_time"])))
+    return Result(kind="diff", name=name, summary=outcome, recording=None)
+
+
+def history(name: str = "history.jsonl") -> Result:
+    """Twelve runs, slower from the seventh on, and a damaged line."""
+    lines = [
+        line
+        for day in range(1, 13)
+        for made in [again() if day <= 6 else slower({"backward": 1.5})]
+        for line in history_lines(
+            replace(
+                made,
+                created=f"2026-11-{day:02d}T00:00:00+00:00",
+                environment=replace(made.environment, commit=name),
+            )
+        )
+    ]
+    summary = summarise_history(name, lines, [Damaged(3, name)])
+    return Result(kind="history", name=name, summary=summary, recording=None)
 
 
 def every_kind(folder: Path, name: str | None = None) -> dict[str, Result]:
@@ -341,12 +434,20 @@ def every_kind(folder: Path, name: str | None = None) -> dict[str, Result]:
             "compare": compared(),
             "scale": scaled(),
             "depth": depth(),
+            "explain": explanation(),
             "trace": trace(folder),
+            "ranks": ranks(),
+            "diff": changes(),
+            "history": history(),
         }
     return {
         "run": hostile_run(),
         "compare": compared(name, f"{name}2"),
         "scale": scaled(name, f"{name}2"),
         "depth": depth(name),
+        "explain": explanation(name, f"{name}2"),
         "trace": trace(folder, name),
+        "ranks": ranks(name),
+        "diff": changes(name),
+        "history": history(name),
     }

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from example_recordings import accelerator, cpu_cell, nothing_measured, spec
 
-from seqprof.analysis.history_lines import history_lines, spec_digest
-from seqprof.analysis.history_trend import summarise_history
+from seqprof.analysis.history.lines import history_lines, spec_digest
+from seqprof.analysis.history.trend import summarise_history
 from seqprof.errors import SeqprofError
 from seqprof.history import append, check_appendable, read
 
@@ -120,7 +120,7 @@ def test_a_full_disk_leaves_the_history_as_it_was(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys\n"
         "from example_recordings import cpu_cell\n"
-        "from seqprof.analysis.history_lines import history_lines\n"
+        "from seqprof.analysis.history.lines import history_lines\n"
         "from seqprof.errors import SeqprofError\n"
         "from seqprof.history import append\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from terminal import shown
 
 from seqprof import store
-from seqprof.analysis.summary import summarise
+from seqprof.analysis.run.summary import summarise
 from seqprof.errors import SeqprofError
 from seqprof.migrations import MIGRATIONS, migrate
 from seqprof.recording import SCHEMA_VERSION
-from seqprof.reports.console import print_report
 
 KEPT = Path(__file__).parent / "data" / "recordings"
 FILES = sorted(KEPT.glob("schema_*.json"))
@@ -24,13 +24,26 @@ def test_each_schema_has_a_kept_file_and_a_migration() -> None:
     assert set(MIGRATIONS) >= set(older)
 
 
+def test_a_schema_that_only_gained_fields_with_defaults_needs_no_function(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = {"kind": "run", "trials": []}
+    monkeypatch.setattr("seqprof.recording.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    assert migrate(plain, SCHEMA_VERSION, SCHEMA_VERSION + 1) == plain
+    now = msgspec.json.decode((KEPT.parent / "lstm.json").read_bytes())
+    older = {
+        "schema_version": SCHEMA_VERSION,
+        "recording": msgspec.to_builtins(store.loads(msgspec.json.encode(now))),
+    }
+    assert store.loads(msgspec.json.encode(older)).trials
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_kept_recording_is_read_and_shown(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recording = store.load(path)
     summary = summarise(recording)
     assert summary.step.value == pytest.approx(plain_step_time(path))
-    print_report(summary)
-    assert "step" in capsys.readouterr().out
+    assert "step" in shown(recording)
 
 
 def plain_step_time(path: Path) -> float:
@@ -71,3 +84,12 @@ def test_an_older_file_of_the_wrong_shape_is_an_error_for_users(broken: bytes) -
 def test_there_is_no_schema_before_the_first(version: int) -> None:
     with pytest.raises(SeqprofError, match=f"There is no schema {version}"):
         store.loads(b'{"schema_version":%d,"recording":{}}' % version)
+
+
+def test_the_library_that_watched_the_device_keeps_its_version() -> None:
+    """Schema 2 had a field for NVML's alone."""
+    plain = msgspec.json.decode((KEPT.parent / "schema_2" / "accelerator.json").read_bytes())
+    version = plain["recording"]["environment"]["nvml"]
+    assert store.load(KEPT.parent / "schema_2" / "accelerator.json").environment.monitor == (
+        f"NVML {version}"
+    )

@@ -114,6 +114,38 @@ def test_launches_return_at_once_streams_overlap_and_events_carry_stream_time(
     assert two_sum > 1.5 * two_union
 
 
+QUEUE = """
+    import json, time
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    x = torch.zeros(4, device="sim")
+    torch.accelerator.synchronize()
+
+    def launches(count):
+        start = time.monotonic_ns()
+        for _ in range(count):
+            x.add_(1)
+        return (time.monotonic_ns() - start) / 1e6
+
+    seen = {"short": launches(8)}
+    torch.accelerator.synchronize()
+    seen["long"] = launches(108)
+    torch.accelerator.synchronize()
+    torch.sim.set_min_kernel_us(0)
+    bare = launches(50)
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.PrivateUse1], acc_events=True):
+        seen["slower"] = launches(50) - bare
+    print(json.dumps(seen))
+"""
+
+
+def test_a_full_queue_and_a_profiler_hold_the_host_up(sim_env: SimEnvironment) -> None:
+    seen = run(QUEUE, sim_env(SIM_MIN_KERNEL_US=2000, SIM_QUEUE=10, SIM_PROFILER_US=300))
+    assert seen["long"] >= 90 * 2.0 > 4 * seen["short"]  # 98 of 108 kernels of 2 ms were waited for
+    assert seen["slower"] >= 50 * 0.3
+
+
 GRADIENTS = """
     import copy, json
     import torch

@@ -13,11 +13,13 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from seqprof.conflicts import Conflict
 from seqprof.spec import Spec, json_schema
-from seqprof.spec_checks import Conflict, conflicts, effective_head
+from seqprof.spec_checks import conflicts
 from seqprof.spec_file import load_spec
 from seqprof.spec_problems import wanted
-from seqprof.spec_yaml import Source, parse
+from seqprof.spec_yaml import YamlSource, parse
+from seqprof.workloads.prediction import effective_head
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = sorted((ROOT / "sample_configs").glob("*.yaml"))
@@ -347,7 +349,7 @@ def test_samples_are_valid_short_and_name_the_schema(path: Path) -> None:
     assert text.startswith("# yaml-language-server: $schema=spec.schema.json\n")
     assert len(text.splitlines()) <= 25
     assert max(map(len, text.splitlines())) <= 100
-    data = parse(Source(path.name, text)).data
+    data = parse(YamlSource(path.name, text)).data
     jsonschema.validate(data, json_schema())
     if loaded.spec.data.path:
         assert (loaded.folder / loaded.spec.data.path).is_file()

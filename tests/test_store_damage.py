@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stored_results import document_of
 
 from seqprof import store
-from seqprof.analysis.history_lines import history_lines
-from seqprof.analysis.summary import summarise
+from seqprof.analysis.history.lines import history_lines
+from seqprof.analysis.run.summary import summarise
 from seqprof.errors import SeqprofError
 from seqprof.recording import Recording
-from seqprof.reports import json as json_report
 
 KEPT = Path(__file__).parent / "data"
 
@@ -28,7 +28,7 @@ KEPT = Path(__file__).parent / "data"
 def document(name: str) -> bytes:
     """A real recording as this seqprof writes it."""
     recording = store.load(KEPT / name)
-    return json_report.dumps(recording, summarise(recording))
+    return document_of(recording)
 
 
 REAL = st.sampled_from(["lstm_fused.json", "recordings/schema_1.json", "variable_length.json"])

@@ -18,6 +18,8 @@ def join_loads(loads: Sequence[HostLoad]) -> HostLoad | None:
         steal_s=_total([load.steal_s for load in loads]),
         involuntary_switches=_whole(_total([load.involuntary_switches for load in loads])),
         load_average_1m=loads[-1].load_average_1m,
+        run_delay_s=_total([load.run_delay_s for load in loads]),
+        children_cpu_s=_total([load.children_cpu_s for load in loads]),
     )
 
 

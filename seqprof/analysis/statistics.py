@@ -14,8 +14,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from seqprof.analysis.dependence import inefficiency, widening
+
 #: Fewest values for which the smallest and the largest bound the median with 95 % confidence.
 SMALLEST_INTERVAL = 6
+#: An interval ends at most this many times as far from the median as the furthest value.
+MOST_BEYOND = 2.0
 #: Most significant digits that any time or ratio is shown with.
 MOST_DIGITS = 4
 
@@ -30,6 +34,13 @@ class Estimate:
     low: Annotated[float | None, Meta(description="95 % interval; null where none is known")] = None
     high: float | None = None
     n: Annotated[int, Meta(description="measurements behind the value")] = 0
+    independent: Annotated[
+        float | None,
+        Meta(
+            description="independent measurements that tell as much as these n, which resemble "
+            "their neighbours; null where that was not looked at"
+        ),
+    ] = None
     reason: Annotated[str | None, Meta(description="why the value is null")] = None
 
 
@@ -51,7 +62,7 @@ def quantile(values: Iterable[float], q: float) -> float:
     below = math.floor(position)
     above = min(below + 1, len(ordered) - 1)
     fraction = position - below
-    if fraction == 0.0:
+    if fraction == 0.0 or ordered[below] == ordered[above]:  # to the last digit
         return ordered[below]
     return ordered[below] * (1.0 - fraction) + ordered[above] * fraction
 
@@ -78,24 +89,54 @@ def _rank(n: int) -> int:
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % interval of the median by order statistics; None below six values.
+    """Return the 95 % interval of the median of ``values``, in order of time; None below six.
 
-    It assumes nothing about the distribution (Conover, Practical Nonparametric Statistics, 3.2).
+    By order statistics, which assume nothing about the distribution (Conover, Practical
+    Nonparametric Statistics, 3.2), as many ranks wider as the values' dependence needs
+    (:mod:`seqprof.analysis.dependence`). Where that is beyond the smallest and the largest value,
+    their distances from the median grow in proportion, to ``MOST_BEYOND`` at most.
     """
     rank = _rank(len(values))
     if rank == 0:
         return None
-    ordered = sorted(values)
-    return ordered[rank - 1], ordered[len(values) - rank]
+    return _stretched(values, rank, inefficiency(values, of_median=True))
+
+
+def _stretched(values: Sequence[float], rank: int, tau: float) -> tuple[float, float]:
+    n, ordered = len(values), sorted(values)
+    reach = ((n + 1) / 2 - rank) * widening(n, tau)
+    beyond = min(reach / ((n - 1) / 2), MOST_BEYOND)
+    if beyond <= 1.0:
+        below = math.floor((n + 1) / 2 - reach + 1e-9)
+        return ordered[below - 1], ordered[n - below]
+    centre, low, high = median(ordered), ordered[0], ordered[-1]
+    # What is positive cannot lie below 0, however far the interval has to reach.
+    below_centre = (
+        centre * (low / centre) ** beyond if low > 0.0 else low * beyond - centre * (beyond - 1)
+    )
+    return below_centre, centre + (high - centre) * beyond
 
 
 def estimate_median(values: Sequence[float], *, unit: str, method: str, absent: str) -> Estimate:
-    """Return the median of ``values`` with its interval, or null with the reason ``absent``."""
+    """Return the median of ``values``, in order of time, with its interval.
+
+    Without a value it is null, for the reason ``absent``.
+    """
     if not values:
         return missing(unit, method, absent)
-    low, high = median_interval(values) or (None, None)
+    rank = _rank(len(values))
+    if rank == 0:
+        return Estimate(value=median(values), unit=unit, method=method, n=len(values))
+    tau = inefficiency(values, of_median=True)
+    low, high = _stretched(values, rank, tau)
     return Estimate(
-        value=median(values), low=low, high=high, unit=unit, method=method, n=len(values)
+        value=median(values),
+        low=low,
+        high=high,
+        unit=unit,
+        method=method,
+        n=len(values),
+        independent=round(len(values) / tau, 1),
     )
 
 

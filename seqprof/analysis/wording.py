@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from seqprof.analysis.statistics import MOST_DIGITS, Estimate, supported_digits
 
+if TYPE_CHECKING:  # a trace needs no recording
+    from seqprof.recording import Workload
+
 #: Digits of a single time whose spread is not known.
 PLAIN_DIGITS = 3
+
+#: Digits that write any number to all that matters of it.
+_EXACT = 7
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
@@ -19,10 +26,16 @@ def decimals(value: float, digits: int) -> int:
     return max(0, digits - 1 - math.floor(math.log10(abs(value))))
 
 
+def fixed(value: float, places: int) -> str:
+    """Write ``value`` with so many decimals; what rounds to zero has no sign."""
+    text = f"{value:,.{places}f}"
+    return text if any(digit in text for digit in "123456789") else text.lstrip("-")
+
+
 def rounded(value: float, digits: int) -> str:
     """Write ``value`` with ``digits`` significant digits, never with an exponent."""
     shown = float(f"{value:.{digits}g}")
-    return f"{shown:,.{decimals(shown, digits)}f}"
+    return fixed(shown, decimals(shown, digits))
 
 
 def time_unit(seconds: float, digits: int) -> tuple[float, str]:
@@ -40,8 +53,16 @@ def seconds_in_words(value: float, digits: int = PLAIN_DIGITS) -> str:
 
 
 def digits_of(estimate: Estimate) -> int:
-    """Return the significant digits that an estimate's interval supports."""
-    return supported_digits(estimate.value or 0.0, estimate.low, estimate.high)
+    """Return the significant digits that an estimate's interval supports.
+
+    More where so few would put the value outside the interval: 230 (212–1,608) is not 200.
+    """
+    value, low, high = estimate.value or 0.0, estimate.low, estimate.high
+    digits = supported_digits(value, low, high)
+    if low is None or high is None or not low <= value <= high:
+        return digits
+    enough = (d for d in range(digits, _EXACT) if low <= float(f"{value:.{d}g}") <= high)
+    return next(enough, _EXACT)
 
 
 def span(low: float, high: float) -> str:
@@ -51,12 +72,36 @@ def span(low: float, high: float) -> str:
 
     def end(value: float) -> str:
         places = decimals(value, MOST_DIGITS if half == 0.0 else 2)
-        return f"{value:,.{max(places, decimals(half, 1))}f}"
+        return fixed(value, max(places, decimals(half, 1)))
 
     return f"{end(low)}{dash}{end(high)}"
 
 
 def seconds_span(estimate: Estimate) -> str:
-    """Write the interval of a time in the unit of its value; the estimate must have one."""
-    scale, unit = time_unit(estimate.value or estimate.high or 1.0, digits_of(estimate))
-    return f"{span((estimate.low or 0.0) / scale, (estimate.high or 0.0) / scale)} {unit}"
+    """Write the interval of a time, in the unit and with the decimals of its value.
+
+    The estimate must have one. Where the value is zero, the unit is that of the interval.
+    """
+    digits = digits_of(estimate)
+    low, high = estimate.low or 0.0, estimate.high or 0.0
+    size = estimate.value or max(abs(low), abs(high)) or 1.0
+    scale, unit = time_unit(size, digits)
+    places = decimals(size / scale, digits if estimate.value else 2)
+    dash = "–" if low >= 0.0 else " to "
+    return f"{fixed(low / scale, places)}{dash}{fixed(high / scale, places)} {unit}"
+
+
+def count_in_words(count: int | None) -> str:
+    """``1,234``, or a dash where it is not known."""
+    return "–" if count is None else f"{count:,}"
+
+
+def parameters_in_words(workload: Workload) -> str:
+    """``1,234 parameters``."""
+    return f"{count_in_words(workload.parameters)} parameters"
+
+
+def ordinal(number: int) -> str:
+    """``1st``, ``2nd``, ``3rd``, ``11th``, ``22nd``."""
+    ending = "th" if 10 < number % 100 < 14 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

@@ -1,16 +1,17 @@
-"""The Typer application, and the one place where errors meant for the user are caught."""
+"""The Typer application."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Annotated, NamedTuple
 
 import typer
 
-from seqprof.errors import EXIT_INTERRUPTED, SeqprofError
+from seqprof.cli.guard import guarded
+from seqprof.errors import SeqprofError
 
 
 class _Command(NamedTuple):
@@ -24,24 +25,36 @@ class _Command(NamedTuple):
 #: In the order of the help. The attribute is a function, or an application of subcommands.
 _COMMANDS = {
     "run": _Command("run", "run", "Profile one model's training, end to end."),
-    "compare": _Command(
-        "compare", "compare", "Tell which architecture is faster here, and how sure."
-    ),
+    "exec": _Command("exec", "exec_", "Run your own script and measure the training loop in it."),
+    "compare": _Command("compare", "compare", "Find out which model trains faster here."),
     "scale": _Command("scale", "scale", "Measure how cost grows with sequence length and batch."),
     "depth": _Command(
         "depth", "depth", "Count the longest chain of operations; needs no hardware."
     ),
-    "trace": _Command(
-        "trace", "trace", "Tell exact idle time, and why, from a torch.profiler trace."
+    "explain": _Command(
+        "explain", "explain", "Test the argument about recurrence here, claim by claim."
     ),
+    "trace": _Command("trace", "trace", "Show the exact idle time in a trace, and its causes."),
     "show": _Command("show", "show", "Print stored results again, or in another format."),
-    "diff": _Command("diff", "diff", "Tell what changed between two runs; can fail a build."),
+    "diff": _Command("diff", "diff", "Show what changed between two runs; can fail a build."),
     "history": _Command("history", "history", "Show how metrics went from run to run."),
-    "list": _Command("listing", "list_names", "List the model families or the report formats."),
-    "doctor": _Command("doctor", "doctor", "Tell whether one can measure here, and how finely."),
+    "init": _Command("init", "init", "Write a commented spec to start from."),
+    "list": _Command("listing", "list_names", "List model families, formats or sample configs."),
+    "doctor": _Command(
+        "doctor", "doctor", "Check this machine: can it measure, and how precisely?"
+    ),
     "dashboard": _Command("dashboard", "app", "Write ready dashboards for Grafana."),
     "schema": _Command("schema", "app", "Print the JSON Schema of a spec or of a result."),
 }
+
+
+def command_names() -> list[str]:
+    """Return the names of all commands, in the order of the help."""
+    return list(_COMMANDS)
+
+
+#: What follows the command of `exec` is that command's, whether or not it looks like an option.
+_SETTINGS = {"exec": {"allow_interspersed_args": False}}
 
 
 def command_line(words: Sequence[str] = ()) -> typer.Typer:
@@ -64,11 +77,16 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
     named = [word for word in words[:1] if word in _COMMANDS]
     for name in named or _COMMANDS:
         module, attribute, line = _COMMANDS[name]
-        command = getattr(import_module(f"seqprof.cli.{module}"), attribute)
+        command = getattr(import_module(f"seqprof.cli.commands.{module}"), attribute)
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, short_help=line)
         else:
-            app.command(name, short_help=line)(command)
+            app.command(
+                name,
+                cls=getattr(command, "parser", None),
+                short_help=line,
+                context_settings=_SETTINGS.get(name),
+            )(command)
     return app
 
 
@@ -95,24 +113,36 @@ def options(
     """Hold the options that stand before a command."""
 
 
-def report_error(error: SeqprofError) -> None:
-    """Print ``error`` to stderr, plain: it must survive a pipe and a log."""
-    print(f"seqprof: {error.message}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+def _check_command(words: Sequence[str]) -> None:
+    """Refuse a first word that is no command; a model's or a file's name is met with the command.
+
+    Raises:
+        SeqprofError: it is none.
+    """
+    if not words or words[0].startswith("-") or words[0] in _COMMANDS:
+        return
+    from seqprof.file_kinds import better_use
+    from seqprof.measure.names import look_up
+    from seqprof.suggest import nearest
+
+    word = words[0]
+    hint = better_use(word)
+    if hint is None:
+        with suppress(SeqprofError):
+            hint = f"`seqprof run {look_up(word).word}` profiles it"
+    near = None if hint else nearest(word, _COMMANDS)
+    advice = f"; did you mean '{near}'?" if near else ""
+    raise SeqprofError(
+        f"no command is called '{word}'{advice}", hint or "`seqprof --help` lists the commands"
+    )
 
 
 def main() -> None:
     """Run the command line; the console script and ``python -m seqprof`` come here."""
-    try:
-        command_line(sys.argv[1:])()
-    except SeqprofError as error:
-        report_error(error)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("seqprof: interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader went away (`| head`). Nothing is wrong; keep the interpreter's own flush quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    sys.exit(guarded(_command))
+
+
+def _command() -> object:
+    words = sys.argv[1:]
+    _check_command(words)
+    return command_line(words)(standalone_mode=False)

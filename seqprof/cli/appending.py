@@ -26,7 +26,7 @@ def append_history(recording: Recording, path: Path | None, quiet: bool) -> None
     """
     if path is None:
         return
-    from seqprof.analysis.history_lines import history_lines
+    from seqprof.analysis.history.lines import history_lines
     from seqprof.history import append
 
     append(history_lines(recording), path)

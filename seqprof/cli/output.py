@@ -10,8 +10,10 @@ from pathlib import Path
 from seqprof import store
 from seqprof.errors import SeqprofError
 from seqprof.reports import formats
+from seqprof.reports.document import View
+from seqprof.reports.documents import document_of
 from seqprof.reports.formats import Format, Kind, Result
-from seqprof.reports.tables import MOST_KERNELS, print_result, title
+from seqprof.reports.renderers import title
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,16 +22,20 @@ class Destinations:
 
     Attributes:
         files: path and format; files first, standard output (``-``) last.
+        folders: where each plot becomes a file.
+        full: the tables are all of them (`-f table`).
         tables: whether standard output is left for the tables.
     """
 
     files: tuple[tuple[str, Format], ...]
     tables: bool
+    folders: tuple[Path, ...] = ()
+    full: bool = False
 
 
 def destinations(
     kinds: Sequence[Kind],
-    outputs: Sequence[Path] | None,
+    outputs: Sequence[str | Path] | None,
     format_name: str | None,
     as_json: bool = False,
     *,
@@ -44,7 +50,9 @@ def destinations(
     if as_json and format_name not in (None, "json"):
         raise SeqprofError(f"--json and --format {format_name} contradict", "give one of them")
     asked = None if format_name is None else formats.load(format_name)
-    wanted = [(str(path), asked or formats.for_path(str(path))) for path in outputs or ()]
+    folders = [] if asked else [path for path in outputs or () if _is_folder(str(path))]
+    named = [str(path) for path in outputs or () if path not in folders]
+    wanted = [(path, asked or formats.for_path(path)) for path in named]
     if as_json or (asked is not None and not wanted and asked.name != "table"):
         wanted.append((store.STDOUT, formats.load("json") if as_json else asked or wanted[0][1]))
     wanted = _once(wanted)
@@ -56,8 +64,15 @@ def destinations(
     on_stdout = any(path == store.STDOUT for path, _ in wanted)
     return Destinations(
         files=tuple(sorted(wanted, key=lambda pair: pair[0] == store.STDOUT)),
-        tables=not on_stdout and (tables_beside_files or not wanted),
+        tables=not on_stdout and (tables_beside_files or not (wanted or folders)),
+        folders=tuple(map(Path, folders)),
+        full=asked is not None and asked.name == "table",
     )
+
+
+def _is_folder(path: str) -> bool:
+    """Whether ``path`` is to be a folder of plots: it ends in a slash, or is a folder."""
+    return path.endswith("/") or (path != store.STDOUT and Path(path).is_dir())
 
 
 def _once(wanted: Sequence[tuple[str, Format]]) -> list[tuple[str, Format]]:
@@ -79,17 +94,17 @@ def hand_over(
     where: Destinations,
     *,
     quiet: bool = False,
-    path: bool = False,
-    kernels: int = MOST_KERNELS,
+    full: bool = False,
+    view: View | None = None,
 ) -> None:
     """Write the files, then standard output: what was measured must survive a closed terminal.
 
     One file that fails does not keep the others from being written.
 
     Args:
-        quiet: the essential lines only, and no word about files.
-        path: list the longest chain too (depth).
-        kernels: how many are listed at most (trace).
+        quiet: one line of each, and no word about files.
+        full: everything; else what fits on one screen.
+        view: what else of the results was asked for.
 
     Raises:
         SeqprofError: the first file that failed, after all others are written.
@@ -103,10 +118,41 @@ def hand_over(
             continue
         if place != store.STDOUT and not quiet:
             print(f"written: {place}", file=sys.stderr)
+    for folder in where.folders:
+        try:
+            _draw(results, folder)
+        except (OSError, SeqprofError) as error:
+            failed.append(_unwritten(folder, error))
+            continue
+        if not quiet:
+            print(f"written: {folder}/", file=sys.stderr)
     if where.tables:
-        for index, result in enumerate(results):
-            if len(results) > 1 and result.kind != "trace":  # whose tables begin with their file
-                sys.stdout.write(title(result, index))
-            print_result(result, quiet=quiet, path=path, kernels=kernels)
+        _print(results, quiet=quiet, full=full or where.full, view=view)
     if failed:
         raise failed[0]
+
+
+def _draw(results: Sequence[Result], folder: Path) -> None:
+    """Write each plot as an SVG file into ``folder``, which is made where it is missing."""
+    from seqprof.reports.renderers.svg import plots_of
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, result in enumerate(results, 1):
+        prefix = f"{index}-" if len(results) > 1 else ""
+        for name, content in plots_of(document_of(result)):
+            store.write(content, folder / f"{prefix}{name}")
+
+
+def _unwritten(folder: Path, error: Exception) -> SeqprofError:
+    if isinstance(error, SeqprofError):
+        return error
+    return SeqprofError(f"cannot write plots into {folder}: {error}", "name another folder")
+
+
+def _print(results: Sequence[Result], *, quiet: bool, full: bool, view: View | None) -> None:
+    from seqprof.reports.renderers.console import print_document
+
+    for index, result in enumerate(results):
+        if len(results) > 1 and not quiet:
+            sys.stdout.write(title(result, index))
+        print_document(document_of(result, view or View(full=full)), full=full, quiet=quiet)

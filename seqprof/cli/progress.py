@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
+from seqprof.measure.outcome import NoProgress
+from seqprof.recording import Recording
 
 
 class StageProgress:
@@ -27,20 +30,15 @@ class StageProgress:
         self._bar.update(self._task, completed=done)
         self._bar.refresh()
 
-
-class _NoProgress:
-    def stage(self, name: str, total: float | None) -> None:
-        pass
-
-    def advance(self, done: float) -> None:
-        pass
+    def keep(self, recording: Callable[[], Recording | None]) -> None:
+        """Nothing to show of it."""
 
 
 @contextmanager
-def stage_progress(enabled: bool) -> Iterator[StageProgress | _NoProgress]:
+def stage_progress(enabled: bool) -> Iterator[StageProgress | NoProgress]:
     """A bar on stderr while in the block; nothing when stderr is no terminal."""
     if not (enabled and sys.stderr.isatty()):
-        yield _NoProgress()
+        yield NoProgress()
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(

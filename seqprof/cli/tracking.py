@@ -25,10 +25,10 @@ def log_result(result: Result, destinations: Sequence[Destination], quiet: bool)
     from seqprof.integrations.trackers.destinations import send
     from seqprof.integrations.trackers.entries import entries
 
-    found, code = entries(result), 0
+    logged, code = entries(result), 0
     for destination in destinations:
         try:
-            place = send(found, destination)
+            place = send(logged, destination)
         except Exception as error:  # whatever a tracker's package and its server come up with
             reason = str(error).strip().splitlines() or [type(error).__name__]
             print(

@@ -13,6 +13,9 @@ from typing import Literal
 
 import torch
 
+from seqprof.instruments.torch_bridge import make_event
+from seqprof.instruments.torch_bridge import synchronize as wait_for
+
 NS = 1e-9
 
 #: Host clock of every mark, nanoseconds, monotonic (CLOCK_MONOTONIC on Linux: the same in every
@@ -93,7 +96,7 @@ class EventPool:
     def record(self) -> torch.Event:
         """Queue a time stamp on the calling thread's current stream; returns its event."""
         if self._used == len(self._events):
-            self._events.append(torch.Event(self.device, enable_timing=True))
+            self._events.append(make_event(self.device, timed=True))
         event = self._events[self._used]
         self._used += 1
         event.record()
@@ -117,7 +120,7 @@ def event_pool(device: torch.device) -> EventPool | None:
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done all that was launched; nothing on the CPU."""
     if device.type != "cpu":
-        torch.accelerator.synchronize(device)
+        wait_for(device)
 
 
 def timer_resolution_s(tries: int = 200) -> float:

@@ -1,120 +1,338 @@
-"""Find the submodules that a model calls once per timestep.
+"""Find the submodules that a model calls as its sequences go on.
 
-One forward is run with enter/exit hooks on every submodule. A submodule is a *timestep module*
-when it is called as often as the sequence is long; of nested ones the outermost counts, and of
-several that take turns (``a b a b …``) the first, because the span from one of its calls to the
-next holds the whole timestep.
+Forwards are run with enter/exit hooks on every submodule. A submodule is a *timestep module* when
+its calls follow the number of timesteps by a rule: once, twice (k times) for each, one less, once
+for every second one. Of nested ones the outermost counts, and of several that take turns (``a b a
+b …``) the first, because the span from one of its calls to the next holds the whole timestep.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from seqprof.errors import SeqprofError
 
+#: A rule with more calls a timestep, more timesteps a call, or more calls less is a coincidence.
+_MOST_CALLS, _MOST_TIMESTEPS, _MOST_LESS = 16, 16, 2
+
 
 @dataclass(frozen=True, slots=True)
-class Loop:
-    """A submodule called once per timestep, or once per timestep of one direction.
+class Rule:
+    """How often a forward over T timesteps calls a module: ``times * T // every + more``."""
+
+    times: int = 1
+    every: int = 1
+    more: int = 0
+    rounds_up: bool = False
+
+    def calls(self, timesteps: int) -> int:
+        """Calls in a forward over so many timesteps."""
+        rest = self.every - 1 if self.rounds_up else 0
+        return (self.times * timesteps + rest) // self.every + self.more
+
+    @property
+    def words(self) -> str:
+        """``2 a timestep``, ``one less than timesteps`` …"""
+        if self.every > 1:
+            return f"one for {self.every} timesteps"
+        if self.more:
+            count = abs(self.more)
+            return f"{count} {'more' if self.more > 0 else 'less'} than timesteps"
+        return f"{self.times} a timestep" if self.times > 1 else "one a timestep"
+
+
+ONCE = Rule()
+
+
+@dataclass(frozen=True, slots=True)
+class TimestepLoop:
+    """A submodule called along the sequence.
 
     Attributes:
-        path: dotted path below the model.
+        path: name of what is repeated: the submodule's dotted path below the model.
         module: the submodule.
-        calls: how often one forward calls it.
-        reverse: whether call i handles timestep ``calls - 1 - i``.
+        rule: how often it is called.
+        reverse: whether it goes from the last timestep to the first in the forward.
+        turns: the other submodules that are called between two of its calls, in order.
+        passes: how often it goes over the whole sequence, one pass after another.
+        number: which of the passes this is.
+        read_from: what told the order of its timesteps: its inputs, or only that of its calls.
     """
 
     path: str
     module: nn.Module = field(repr=False)
-    calls: int
+    rule: Rule = ONCE
     reverse: bool = False
+    turns: tuple[str, ...] = ()
+    passes: int = 1
+    number: int = 0
+    read_from: str = "the order of its calls"
+
+    @property
+    def calls_per_position(self) -> int:
+        """Calls that one span holds."""
+        return 1 if self.passes > 1 else self.rule.times
+
+    def positions(self, timesteps: int) -> int:
+        """How many spans a forward over so many timesteps has in this pass."""
+        return self.rule.calls(timesteps) // (self.passes * self.calls_per_position)
+
+    def timestep(self, position: int, timesteps: int) -> int:
+        """The (first) timestep that a span is of."""
+        if self.reverse:
+            position = self.positions(timesteps) - 1 - position
+        return position * self.rule.every
 
 
 @dataclass(slots=True)
-class _Calls:
-    """When a submodule was entered, and whether a call of it ever lay inside another's."""
+class WatchedCalls:
+    """When a submodule was entered in one forward, inside which others, and with which input.
+
+    ``origins`` are (memory, offset) of the first tensor that each call was given, where that is a
+    view into something larger.
+    """
 
     path: str
     module: nn.Module
     entered: list[int] = field(default_factory=list)
     inside: set[str] = field(default_factory=set)
+    origins: list[tuple[int, int] | None] = field(default_factory=list)
 
 
-def trace_calls(model: nn.Module, forward: Callable[[], object]) -> dict[str, _Calls]:
-    """Run ``forward`` once and return the calls of every submodule, by path."""
-    seen: dict[str, _Calls] = {}
-    stack: list[str] = []
-    order = 0
-    handles = []
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The calls of one forward over ``timesteps``."""
 
-    def watch(path: str, module: nn.Module) -> None:
-        calls = seen.setdefault(path, _Calls(path, module))
-
-        def enter(_module: nn.Module, _args: Any) -> None:
-            nonlocal order
-            calls.entered.append(order)
-            calls.inside.update(stack)
-            order += 1
-            stack.append(path)
-
-        def leave(_module: nn.Module, _args: Any, _output: Any) -> None:
-            stack.pop()
-
-        handles.append(module.register_forward_pre_hook(enter))
-        handles.append(module.register_forward_hook(leave, always_call=True))
-
-    for path, module in model.named_modules():
-        if path:
-            watch(path, module)
-    try:
-        forward()
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {path: calls for path, calls in seen.items() if calls.entered}
+    timesteps: int
+    calls: dict[str, WatchedCalls]
 
 
-def find_loops(
-    model: nn.Module, forward: Callable[[int], object], lengths: list[int]
-) -> list[Loop]:
+class CallWatcher:
+    """Notes the calls of every submodule, forward by forward, while :meth:`watching`.
+
+    Shaped as a listener of forwards: outside of one (backward, recomputation) nothing is noted.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._stack: list[str] = []
+        self._order = 0
+        self._now: dict[str, WatchedCalls] | None = None
+        self.forwards: list[Watched] = []
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch every submodule, and leave them as they were."""
+        with ExitStack() as undo:
+            for path, module in self._model.named_modules():
+                self._watch(path, module, undo)
+            yield
+
+    def _watch(self, path: str, module: nn.Module, undo: ExitStack) -> None:
+        enter = self._enter(path, module)
+        try:
+            undo.callback(module.register_forward_pre_hook(enter).remove)
+            undo.callback(module.register_forward_hook(self._leave, always_call=True).remove)
+        except RuntimeError:  # TorchScript takes no hooks, but a `forward` of the instance's own
+            original = module.forward
+
+            def forward(*args: Any, **kwargs: Any) -> Any:
+                enter(module, args)
+                try:
+                    return original(*args, **kwargs)
+                finally:
+                    self._leave(module, args, None)
+
+            undo.callback(replace_forward(module, forward))
+
+    def begin_forward(self, start: int, stop: int) -> None:
+        self._now, self._order = {}, 0
+        self._stack.clear()
+        self.forwards.append(Watched(stop - start, self._now))
+
+    def end_forward(self) -> None:
+        self._now = None
+
+    def _enter(self, path: str, module: nn.Module) -> Callable[[nn.Module, Any], None]:
+        def enter(_module: nn.Module, args: Any) -> None:
+            if self._now is None:
+                return
+            calls = self._now.setdefault(path, WatchedCalls(path, module))
+            calls.entered.append(self._order)
+            calls.inside.update(self._stack)
+            calls.origins.append(_origin(args))
+            self._order += 1
+            self._stack.append(path)
+
+        return enter
+
+    def _leave(self, _module: nn.Module, _args: Any, _output: Any) -> None:
+        if self._now is not None and self._stack:
+            self._stack.pop()
+
+
+def replace_forward(module: nn.Module, forward: Callable[..., Any]) -> Callable[[], None]:
+    """Give a module a ``forward`` of its own; returns what gives it the old one back."""
+    previous = module.__dict__.get("forward")
+    object.__setattr__(module, "forward", forward)
+
+    def undo() -> None:
+        if previous is None:
+            module.__dict__.pop("forward", None)
+        else:
+            object.__setattr__(module, "forward", previous)
+
+    return undo
+
+
+def _origin(args: Any) -> tuple[int, int] | None:
+    """Where a view lies in what it is a view of."""
+    first = next((value for value in args if isinstance(value, Tensor)), None)
+    if first is None or first._base is None:
+        return None
+    return first.untyped_storage().data_ptr(), int(first.storage_offset())
+
+
+def find_loops(watched: Sequence[Watched]) -> list[TimestepLoop]:
     """Return the timestep modules, in the order in which the forward calls them.
 
     Args:
-        forward: runs the model's forward over that many timesteps.
-        lengths: sequence lengths to try, the full one first. A module must follow each of them;
-            a second length tells a loop over timesteps from a module that is called T times by
-            coincidence.
+        watched: forwards; those over a second length tell a loop over timesteps from a module that
+            is called as often by coincidence.
     """
-    if lengths[0] < 2:
+    if not watched:
         return []
-    traces = [(length, trace_calls(model, partial(forward, length))) for length in lengths]
-    full = traces[0][1]
-    following = {
-        path
-        for path in full
-        if all(path in trace and len(trace[path].entered) == n for n, trace in traces)
-    }
-    outermost = [c for path, c in full.items() if path in following and not c.inside & following]
-    loops: list[Loop] = []
+    full = max(watched, key=lambda forward: forward.timesteps)
+    if full.timesteps < 2:
+        return []
+    rules = {path: rule for path in full.calls if (rule := rule_of(path, watched)) is not None}
+    outermost = [full.calls[p] for p in rules if not full.calls[p].inside & rules.keys()]
+    found: list[TimestepLoop] = []
+    for turn in _turns(outermost):
+        loop = _loop(turn, rules)
+        bounding = next(calls for calls in turn if calls.module is loop.module)
+        found += _passes(loop, bounding)
+    return found
+
+
+def _turns(calls: Sequence[WatchedCalls]) -> list[list[WatchedCalls]]:
+    """Group the modules that take turns; each group in the order of the first calls."""
+    groups: list[list[WatchedCalls]] = []
     last_call = -1
-    for calls in sorted(outermost, key=lambda c: c.entered[0]):
-        if calls.entered[0] > last_call:  # otherwise it takes turns with the one before
-            loops.append(Loop(calls.path, calls.module, lengths[0]))
-            last_call = calls.entered[-1]
-    return loops
+    for found in sorted(calls, key=lambda c: c.entered[0]):
+        if groups and found.entered[0] < last_call:
+            groups[-1].append(found)
+        else:
+            groups.append([found])
+        last_call = max(last_call, found.entered[-1])
+    return groups
 
 
-def named_loop(model: nn.Module, path: str, forward: Callable[[], object]) -> Loop:
-    """Return the loop over the submodule that the user named.
+def _loop(turn: Sequence[WatchedCalls], rules: dict[str, Rule]) -> TimestepLoop:
+    """The loop of a group: bounded by the first module of every timestep, named by all."""
+    regular = (c for c in turn if rules[c.path].every == 1 and not rules[c.path].more)
+    chosen = next(regular, turn[0])
+    others = tuple(calls.path for calls in turn if calls is not chosen)
+    return TimestepLoop(_name(chosen.path, others), chosen.module, rules[chosen.path], turns=others)
+
+
+def _name(first: str, others: Sequence[str]) -> str:
+    """Name what is repeated."""
+    name = first or "the model"
+    if len(others) > 1:
+        return f"{name} + {len(others)} more"
+    return f"{name} + {others[0]}" if others else name
+
+
+def rule_of(path: str, watched: Sequence[Watched]) -> Rule | None:
+    """Return the rule that the calls of a module follow in all forwards; None where there is none.
+
+    With one length only a module that is called once or a few times a timestep, or one time less,
+    is taken for a timestep module: the others could be anything.
+    """
+    seen = {(w.timesteps, len(w.calls[path].entered) if path in w.calls else 0) for w in watched}
+    timesteps, calls = max(seen)
+    if calls < 2:
+        return None
+    several = len({length for length, _ in seen}) > 1
+    if several and len({count for _, count in seen}) == 1:  # as often at every length
+        return None
+    return next((r for r in _rules(timesteps, calls, several) if _holds(r, seen)), None)
+
+
+def _holds(rule: Rule, seen: set[tuple[int, int]]) -> bool:
+    return all(rule.calls(timesteps) == calls for timesteps, calls in seen)
+
+
+def _rules(timesteps: int, calls: int, several: bool) -> Iterator[Rule]:
+    """Yield what ``calls`` can mean, the plainest first."""
+    times, rest = divmod(calls, timesteps)
+    if not rest and 1 <= times <= _MOST_CALLS:
+        yield Rule(times=times)
+    more = calls - timesteps
+    if more and abs(more) <= (_MOST_LESS if several else 1):
+        yield Rule(more=more)
+    if several:
+        for every in range(2, _MOST_TIMESTEPS + 1):
+            yield Rule(every=every)
+            yield Rule(every=every, rounds_up=True)
+
+
+def _passes(loop: TimestepLoop, calls: WatchedCalls) -> list[TimestepLoop]:
+    """Split the calls into passes over the sequence, where their inputs show such.
+
+    A cell that two directions or layers share goes over the whole sequence several times; one that
+    is called twice in each timestep does not.
+    """
+    times = loop.rule.times
+    count = len(calls.entered) // times
+    directions = [_direction(calls.origins[p * count : (p + 1) * count]) for p in range(times)]
+    if times == 1:
+        reverse = directions[0] == -1
+        told = "where its inputs lie" if directions[0] else loop.read_from
+        return [replace(loop, reverse=reverse, read_from=told)]
+    if directions[0] is None or loop.turns:
+        return [loop]
+    return [
+        replace(
+            loop,
+            path=f"{loop.path} (pass {number + 1} of {times})",
+            passes=times,
+            number=number,
+            reverse=direction == -1,
+            read_from="where its inputs lie" if direction else "the order of its calls",
+        )
+        for number, direction in enumerate(directions)
+    ]
+
+
+def _direction(origins: Sequence[tuple[int, int] | None]) -> int | None:
+    """1 or -1 where inputs go through one tensor in order, forwards or backwards; else None."""
+    if len(origins) < 2 or any(origin is None for origin in origins):
+        return None
+    known = [origin for origin in origins if origin is not None]
+    if len({memory for memory, _ in known}) > 1:
+        return None
+    offsets = [offset for _, offset in known]
+    steps = {after > before for before, after in pairwise(offsets)}
+    if len(steps) > 1 or len(set(offsets)) < len(offsets):
+        return None
+    return 1 if steps == {True} else -1
+
+
+def named_loops(model: nn.Module, path: str, watched: Sequence[Watched]) -> list[TimestepLoop]:
+    """Return the loop over the submodule that the user named; several where it makes passes.
 
     Raises:
-        SeqprofError: there is no such submodule, or one forward calls it less than twice.
+        SeqprofError: there is no such submodule, its calls follow no number of timesteps, or one
+            forward calls it less than twice.
     """
     modules = dict(model.named_modules())
     if path not in modules or not path:
@@ -123,12 +341,23 @@ def named_loop(model: nn.Module, path: str, forward: Callable[[], object]) -> Lo
             f"measure.timesteps.module: the model has no submodule '{path}'",
             hint=f"did you mean {' or '.join(near)}?" if near else None,
         )
-    calls = trace_calls(model, forward).get(path)
+    full = max(watched, key=lambda forward: forward.timesteps)
+    calls = full.calls.get(path)
     count = len(calls.entered) if calls else 0
-    if count < 2:
+    if calls is None or count < 2:
         raise SeqprofError(
             f"measure.timesteps.module: one forward calls '{path}' {count} times, "
             "so it bounds no timesteps",
             hint="name a submodule that is called once per timestep, or leave the key out",
         )
-    return Loop(path, modules[path], count)
+    rule = rule_of(path, watched)
+    if rule is None:
+        seen = ", ".join(
+            f"{len(w.calls[path].entered) if path in w.calls else 0} for T = {w.timesteps}"
+            for w in watched
+        )
+        raise SeqprofError(
+            f"measure.timesteps.module: the calls of '{path}' do not follow the timesteps: {seen}",
+            hint="name a submodule that is called once per timestep, or leave the key out",
+        )
+    return _passes(TimestepLoop(path, modules[path], rule), calls)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
 
+from seqprof.instruments.torch_bridge import (
+    allocated_bytes,
+    empty_cache,
+    peak_memory_bytes,
+    reset_peak_memory,
+)
+
 _STATUS = Path("/proc/self/status")
+_STATM = Path("/proc/self/statm")
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 #: proc(5): writing 5 resets the peak resident set size to the current one.
 _RESET_PEAK = "5"
@@ -38,10 +48,10 @@ class AllocatorPeak:
         self._device = device
 
     def reset(self) -> None:
-        torch.accelerator.reset_peak_memory_stats(self._device)
+        reset_peak_memory(self._device)
 
     def peak_bytes(self) -> int:
-        return int(torch.accelerator.max_memory_allocated(self._device))
+        return peak_memory_bytes(self._device)
 
 
 class ResidentSetPeak:
@@ -71,16 +81,26 @@ def peak_memory(device: torch.device) -> tuple[PeakMemory | None, str | None]:
     try:
         meter.reset()
         meter.peak_bytes()
-    except (OSError, RuntimeError, AttributeError) as error:
+    except (OSError, RuntimeError) as error:  # NotImplementedError is a RuntimeError
         return None, f"peak memory cannot be read here: {error}"
     return meter, None
+
+
+def held_bytes(device: torch.device) -> int | None:
+    """Memory in use now: the allocator's on an accelerator, else the process's resident set."""
+    try:
+        if device.type != "cpu":
+            return allocated_bytes(device)
+        return int(_STATM.read_text().split()[1]) * _PAGE
+    except (OSError, RuntimeError, AttributeError, ValueError, IndexError):
+        return None
 
 
 def release(device: torch.device) -> None:
     """Give memory that nothing uses back to the system, so that no later peak contains it."""
     gc.collect()
     if device.type != "cpu":
-        torch.accelerator.memory.empty_cache()
+        empty_cache(device)
         return
     with suppress(OSError, AttributeError):  # only the GNU C library has it
         ctypes.CDLL(None).malloc_trim(0)

@@ -9,11 +9,14 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 #: These allocate memory and launch nothing.
 _ALLOCATIONS = frozenset(
     {"aten::empty", "aten::empty_strided", "aten::empty_like", "aten::new_empty"}
 )
+#: Operations that compute a layer whose products no formula of torch's counts.
+_HIDING = ("_rnn", "attention", "mkldnn", "onednn")
 #: These return views without saying so in their schema.
 _UNDECLARED_VIEWS = frozenset(
     {
@@ -35,6 +38,36 @@ def launches(operator: torch._ops.OpOverload) -> bool:
     return not views
 
 
+class FlopCount:
+    """FLOPs of matrix products, convolutions and attention, by torch's own formulas.
+
+    Attributes:
+        total: as far as they are known.
+        unknown: operations that hide products and have no formula there, as fused RNNs.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.unknown: set[str] = set()
+
+    def add(
+        self,
+        operator: torch._ops.OpOverload,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Any,
+    ) -> None:
+        """Take in one call."""
+        formula = flop_registry.get(operator._overloadpacket)
+        if formula is not None:
+            try:
+                self.total += int(formula(*args, **kwargs, out_val=result))
+            except (AssertionError, TypeError, ValueError, IndexError):  # a shape it does not know
+                self.unknown.add(operator._schema.name)
+        elif any(word in operator._schema.name for word in _HIDING):
+            self.unknown.add(operator._schema.name)
+
+
 class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts launching operations below autograd, on the thread of the step and of autograd.
 
@@ -45,6 +78,7 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
+        self.flops = FlopCount()
 
     def read(self) -> int:
         """The count so far; has the shape of a clock, so marks can be taken in operations."""
@@ -68,6 +102,7 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if launches(func):
             self.count += 1
             self.note(func, args, result)
+            self.flops.add(func, args, kwargs or {}, result)
         return result
 
 

@@ -8,10 +8,10 @@
                         |-------- t=1 ---------|--------- t=0 ---------|
 
 ``E`` is taken at the entry of a call of the timestep module and ``X`` when the last one returns.
-``G`` is taken when the gradient of a call's output is complete: by a prehook of the autograd node
-that made the output, which runs once all gradients of the node have been summed. ``F`` is taken
-when the last node that call 0 made has run; what follows (embedding, gradient accumulation of what
-came before the loop) belongs to the phase.
+``G`` is taken when the gradient of a call's output is complete: by a hook of the output, which
+runs once all gradients of it have been summed. ``F`` is taken when the last node that call 0 made
+has run; what follows (embedding, gradient accumulation of what came before the loop) belongs to the
+phase. Where a timestep is several calls, ``E`` is taken at its first and ``G`` at its last.
 
 A stamp is whatever ``read()`` returns: host nanoseconds, a pair of nanoseconds and an event, or a
 number of operations. Only marked calls pay for a mark; the others pay for one Python call.
@@ -19,152 +19,160 @@ number of operations. Only marked calls pay for a mark; the others pay for one P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.autograd.graph import Node
 
-from seqprof.instruments.loops import Loop
+from seqprof.instruments.gradient_nodes import first_tensor, last_nodes, sequence_number
+from seqprof.instruments.loops import TimestepLoop, replace_forward
 
-#: What to do at a call, as bits; above them stands the index of the call.
+#: What to do at a call, as bits.
 _ENTRY, _GRADIENT, _FIRST, _LAST, _BEYOND = 1, 2, 4, 8, 16
 _EDGE = _FIRST | _LAST | _BEYOND
-_INDEX_SHIFT = 5
 
 Read = Callable[[], Any]
 
 
-def first_tensor(output: Any) -> Tensor | None:
-    """The first tensor with a gradient in a module's output: h of an LSTM cell's ``(h, c)``."""
-    if isinstance(output, Tensor):
-        return output if output.grad_fn is not None else None
-    if isinstance(output, dict):
-        output = output.values()
-    if isinstance(output, (tuple, list)) or hasattr(output, "__iter__"):
-        return next((found for item in output if (found := first_tensor(item)) is not None), None)
-    return None
+@dataclass(slots=True)
+class SegmentMarks:
+    """The stamps of one loop in one forward.
 
-
-def _sequence_number() -> int:
-    """Autograd's counter on this thread; nodes made from now on have this number or a higher one.
-
-    torch has no public name for it; the nodes' own ``_sequence_nr`` is compared with it.
+    Attributes:
+        start: timesteps of the step before this forward.
+        timesteps: that this forward covers.
+        entries: ``[positions]``, None where not marked; see :meth:`Loop.positions`.
+        gradients: likewise.
+        exit: when the last call returned.
+        end: when the backward of the first position was done.
+        whole: whether the module was called as often as it was to be.
     """
-    return int(torch._C._autograd._get_sequence_nr())
 
+    start: int
+    timesteps: int
+    entries: list[Any]
+    gradients: list[Any]
+    exit: Any = None
+    end: Any = None
+    whole: bool = True
 
-def last_nodes(tensor: Tensor, sequence_number: int) -> list[Node]:
-    """The autograd nodes behind ``tensor``, made since then, of which one is the last to run.
+    @property
+    def positions(self) -> int:
+        """How many spans there are."""
+        return len(self.entries)
 
-    These are the nodes that hand their gradients to older nodes and leaves only.
-    """
-    assert tensor.grad_fn is not None
-    pending, seen, last = [tensor.grad_fn], {tensor.grad_fn}, []
-    while pending:
-        node = pending.pop()
-        inner = [
-            parent
-            for parent, _ in node.next_functions
-            # A leaf's accumulator is the one node that knows a `variable`.
-            if parent is not None
-            and not hasattr(parent, "variable")
-            and parent._sequence_nr() >= sequence_number
-        ]
-        if not inner:
-            last.append(node)
-        pending.extend(parent for parent in inner if parent not in seen)
-        seen.update(inner)
-    return last
+    def forward_span(self, position: int) -> tuple[Any, Any]:
+        """Stamps around a position of the forward; ``None`` where not marked."""
+        last = position + 1 == self.positions
+        return self.entries[position], self.exit if last else self.entries[position + 1]
+
+    def backward_span(self, position: int) -> tuple[Any, Any]:
+        """Stamps around the backward of a position; ``None`` where not marked."""
+        before = self.gradients[position - 1] if position else self.end
+        return self.gradients[position], before
+
+    def forward_whole(self) -> tuple[Any, Any]:
+        """Stamps around the whole loop of the forward."""
+        return self.entries[0], self.exit
+
+    def backward_whole(self) -> tuple[Any, Any]:
+        """Stamps around the whole loop of the backward."""
+        return self.gradients[-1], self.end
 
 
 @dataclass(slots=True)
 class LoopMarks:
-    """The stamps of one loop in one step, by call index over the whole step.
+    """The stamps of one loop in one step, forward by forward.
 
-    With micro-batches or chunks a step has several segments of calls; ``firsts`` and ``lasts`` are
-    the indices at which they begin and end.
+    With micro-batches, or chunks of truncated BPTT, a step has several.
     """
 
-    loop: Loop
-    entries: list[Any]
-    gradients: list[Any]
-    exits: dict[int, Any] = field(default_factory=dict)
-    ends: dict[int, Any] = field(default_factory=dict)
-    firsts: list[int] = field(default_factory=list)
-    lasts: list[int] = field(default_factory=list)
+    loop: TimestepLoop
+    segments: list[SegmentMarks] = field(default_factory=list)
     calls_missing: int = 0
     calls_beyond: int = 0
-
-    def forward_span(self, i: int) -> tuple[Any, Any]:
-        """Stamps around call ``i`` of the forward; ``None`` where not marked."""
-        last = i in self.exits or i + 1 == len(self.entries)
-        return self.entries[i], self.exits.get(i) if last else self.entries[i + 1]
-
-    def backward_span(self, i: int) -> tuple[Any, Any]:
-        """Stamps around the backward of call ``i``; ``None`` where not marked."""
-        return self.gradients[i], self.ends.get(i) if i in self.firsts else self.gradients[i - 1]
-
-    def forward_segments(self) -> list[tuple[Any, Any]]:
-        """Stamps around each whole loop of the forward."""
-        return [
-            (self.entries[a], self.exits.get(b))
-            for a, b in zip(self.firsts, self.lasts, strict=True)
-        ]
-
-    def backward_segments(self) -> list[tuple[Any, Any]]:
-        """Stamps around each whole loop of the backward."""
-        return [
-            (self.gradients[b], self.ends.get(a))
-            for a, b in zip(self.firsts, self.lasts, strict=True)
-        ]
 
 
 class TimestepProbe:
     """Takes the marks of all loops of a model in one step at a time.
 
     Args:
-        loops: the timestep modules.
-        calls: calls of each in one step, all micro-batches and chunks together.
+        loops: the timestep modules; those of one module are its passes over the sequence.
         read: gives a stamp.
     """
 
-    def __init__(self, loops: Sequence[Loop], calls: int, read: Read) -> None:
+    def __init__(self, loops: Sequence[TimestepLoop], read: Read) -> None:
         self._read = read
-        self._calls = calls
+        self._modules: dict[int, list[TimestepLoop]] = {}
+        for loop in loops:
+            self._modules.setdefault(id(loop.module), []).append(loop)
         self._loops = loops
-        self._codes: list[int] = [0] * calls
-        self._attached: list[_Attached] = []
-        self.marks: list[LoopMarks] = []
+        self._stride, self._offset = 1, 0
+        self._patterns: dict[int, list[int]] = {}
+        self._running: list[_Attached] = []
+        self._done: list[_Attached] = []
+        #: Loops whose gradients are not complete in the reverse order of their calls.
+        self._disordered: set[str] = set()
 
-    def begin_step(self, forward: Sequence[bool], backward: Sequence[bool]) -> None:
-        """Start a step in which the calls chosen by the two masks (length ``calls``) are marked.
+    def begin_step(self, stride: int = 1, offset: int = 0, longest: int = 0) -> None:
+        """Start a step in which every ``stride``-th position is marked, from ``offset`` on.
 
-        A span needs the mark that ends it too: that of the next call in the forward, of the
-        previous call in the backward.
+        A span needs the mark that ends it too: that of the next position in the forward, of the
+        previous one in the backward.
+
+        Args:
+            stride: 1 marks all.
+            offset: modulo ``stride``.
+            longest: positions that a forward may have; what is prepared here is not in the step.
         """
-        entry = [f or (i > 0 and forward[i - 1]) for i, f in enumerate(forward)]
-        gradient = [b or any(backward[i + 1 : i + 2]) for i, b in enumerate(backward)]
-        self._codes = [
-            _code(i, e * _ENTRY | g * _GRADIENT)
-            for i, (e, g) in enumerate(zip(entry, gradient, strict=True))
-        ]
-        self.marks = [
-            LoopMarks(loop, [None] * self._calls, [None] * self._calls) for loop in self._loops
-        ]
+        self._stride, self._offset = stride, offset % stride
+        self._done.clear()
+        for width in {loop.calls_per_position for loop in self._loops}:
+            self._patterns[width] = self._pattern(width, longest)
+
+    def _pattern(self, width: int, longest: int) -> list[int]:
+        """What to do at each of ``width`` calls of each position."""
+        stride, offset = self._stride, self._offset
+        codes: list[int] = []
+        for position in range(longest):
+            phase = (position - offset) % stride
+            entry = _ENTRY if phase <= 1 else 0
+            gradient = _GRADIENT if phase in (0, stride - 1) else 0
+            if stride == 1:
+                entry, gradient = _ENTRY, _GRADIENT
+            if width == 1:
+                codes.append(entry | gradient)
+            else:
+                codes += [entry, *[0] * (width - 2), gradient]
+        return codes
 
     def begin_forward(self, start: int, stop: int) -> None:
-        """Mark the calls of the forward that follows; they have indices ``start … stop - 1``."""
-        codes = self._codes[start:stop]
-        codes[0] |= _code(start, _ENTRY | _FIRST)
-        codes[-1] |= _code(stop - 1, _GRADIENT | _LAST)
-        for marks in self.marks:
-            marks.firsts.append(start)
-            marks.lasts.append(stop - 1)
-            self._attached.append(_Attached(marks, codes, self._read))
+        """Mark the calls of the forward that follows, over timesteps ``start … stop - 1``."""
+        timesteps = stop - start
+        for loops in self._modules.values():
+            codes: list[int] = []
+            segments = []
+            for loop in loops:
+                positions = loop.positions(timesteps)
+                codes += self._codes(loop, positions)
+                segment = SegmentMarks(start, timesteps, [None] * positions, [None] * positions)
+                segments.append((loop, segment))
+            attached = _Attached(segments, codes, self._read, self._disordered)
+            self._running.append(attached)
+            self._done.append(attached)
+
+    def _codes(self, loop: TimestepLoop, positions: int) -> list[int]:
+        width = loop.calls_per_position
+        pattern = self._patterns.get(width, [])
+        if len(pattern) < positions * width:  # longer than any forward before
+            pattern = self._patterns[width] = self._pattern(width, positions)
+        codes = pattern[: positions * width]
+        if codes:
+            codes[0] |= _ENTRY | _FIRST
+            codes[-1] |= _GRADIENT | _LAST
+        return codes
 
     def end_forward(self) -> None:
         """Stop marking; a module called again during the backward (checkpointing) is left alone.
@@ -173,34 +181,57 @@ class TimestepProbe:
         inside the timesteps, and one after another they cost less (torch's hook code is then in
         the processor's caches).
         """
-        while self._attached:
-            self._attached.pop().finish()
+        while self._running:
+            self._running.pop().finish()
 
-
-def _code(i: int, bits: int) -> int:
-    return i << _INDEX_SHIFT | bits if bits else 0
+    @property
+    def marks(self) -> list[LoopMarks]:
+        """The stamps of the step that has just ended; loop by loop."""
+        found = {id(loop): LoopMarks(loop) for loop in self._loops}
+        for attached in self._done:
+            for loop, segment in attached.collect():
+                found[id(loop)].segments.append(segment)
+            first = found[id(attached.loops[0])]
+            first.calls_missing += attached.missing
+            first.calls_beyond += attached.beyond
+        self._done.clear()
+        return list(found.values())
 
 
 class _Attached:
     """One module, marking, during one forward.
 
     It replaces the module's ``forward`` by an instance attribute, which costs a tenth of module
-    hooks: those make every call of the module take torch's slow path.
+    hooks: those make every call of the module take torch's slow path. Stamps are kept in the order
+    in which they come; which call each is of is found afterwards, outside the step.
     """
 
-    def __init__(self, marks: LoopMarks, codes: list[int], read: Read) -> None:
-        self._marks = marks
-        self._read = read
-        self._module = marks.loop.module
-        self._previous = self._module.__dict__.get("forward")
+    def __init__(
+        self,
+        segments: list[tuple[TimestepLoop, SegmentMarks]],
+        codes: list[int],
+        read: Read,
+        disordered: set[str],
+    ) -> None:
+        self._segments, self._codes, self._read = segments, codes, read
+        self.loops = [loop for loop, _ in segments]
+        self._disordered = disordered
+        self._module = segments[0][0].module
         self._original = self._module.forward
         self._left = iter(codes)
-        self._outputs: list[tuple[int, Any]] = []
-        self._first_output: tuple[int, Any, int] | None = None
-        object.__setattr__(self._module, "forward", self._marking_forward())
+        self._entries: list[Any] = []
+        self._exits: list[Any] = []
+        self._outputs: list[Any] = []
+        self._firsts: list[tuple[Any, int]] = []
+        self._gradients: list[Any] = []
+        self._by_call: dict[int, Any] = {}
+        self._ends: dict[int, Any] = {}
+        self._hooked: list[int] = []
+        self.missing = self.beyond = 0
+        self._give_back = replace_forward(self._module, self._marking_forward())
 
     def _marking_forward(self) -> Callable[..., Any]:
-        original, read, entries = self._original, self._read, self._marks.entries
+        original, read, entered = self._original, self._read, self._entries.append
         keep, edge = self._outputs.append, self._edge_call
         next_code = chain(self._left, repeat(_BEYOND)).__next__
 
@@ -210,65 +241,122 @@ class _Attached:
                 return original(*args, **kwargs)
             if code & _EDGE:
                 return edge(code, args, kwargs)
-            i = code >> _INDEX_SHIFT
             if code & _ENTRY:
-                entries[i] = read()
+                entered(read())
             output = original(*args, **kwargs)
             if code & _GRADIENT:
-                keep((i, output))
+                keep(output)
             return output
 
         return forward
 
     def _edge_call(self, code: int, args: Any, kwargs: Any) -> Any:
         """The first or last call of a loop, which bounds the loop itself, or one too many."""
-        marks, i = self._marks, code >> _INDEX_SHIFT
         if code & _BEYOND:
-            marks.calls_beyond += 1
+            self.beyond += 1
             return self._original(*args, **kwargs)
-        before = _sequence_number()
+        before = sequence_number()
         if code & _ENTRY:
-            marks.entries[i] = self._read()
+            self._entries.append(self._read())
         output = self._original(*args, **kwargs)
         if code & _LAST:
-            marks.exits[i] = self._read()
+            self._exits.append(self._read())
         if code & _GRADIENT:
-            self._outputs.append((i, output))
+            self._outputs.append(output)
         if code & _FIRST:
-            self._first_output = (i, output, before)
+            self._firsts.append((output, before))
         return output
 
     def finish(self) -> None:
         """Give the module its ``forward`` back and register the hooks that mark the backward."""
-        if self._previous is None:
-            del self._module.__dict__["forward"]
+        self._give_back()
+        self.missing = sum(1 for _ in self._left)
+        # Several passes over one module are in no order that would be known beforehand.
+        if len(self.loops) > 1 or self.loops[0].path in self._disordered:
+            self._mark_by_call()
         else:
-            object.__setattr__(self._module, "forward", self._previous)
-        self._marks.calls_missing += sum(1 for _ in self._left)
-        for i, output in self._outputs:
-            self._mark_gradient(i, output)
-        if self._first_output is not None:
-            self._mark_end(*self._first_output)
+            self._mark_in_order()
+        for number, (output, before) in enumerate(self._firsts):
+            self._mark_end(number, output, before)
+        self._outputs.clear()
+        self._firsts.clear()
 
-    def _mark_gradient(self, i: int, output: Any) -> None:
-        tensor = first_tensor(output)
-        if tensor is None or tensor.grad_fn is None:
-            return
-        gradients, read = self._marks.gradients, self._read
+    def _mark_in_order(self) -> None:
+        """One hook for all: in BPTT the gradient of a later output is complete earlier."""
+        read, stamped = self._read, self._gradients.append
 
-        def complete(_gradients: Any) -> None:
-            gradients[i] = read()
+        def complete(_gradient: Any) -> None:
+            stamped(read())
 
-        tensor.grad_fn.register_prehook(complete)
+        hooks = {0: complete}
+        for call, output in enumerate(self._outputs):
+            tensor = output if isinstance(output, Tensor) else first_tensor(output)
+            if tensor is None or (node := tensor.grad_fn) is None:
+                continue
+            self._hooked.append(call)
+            if tensor._backward_hooks is None:
+                # What Tensor.register_hook does, but for a handle for each, which nobody needs.
+                tensor._backward_hooks = hooks  # type: ignore[assignment]
+                node._register_hook_dict(tensor)
+            else:
+                tensor.register_hook(complete)  # type: ignore[no-untyped-call]
 
-    def _mark_end(self, i: int, output: Any, before: int) -> None:
+    def _mark_by_call(self) -> None:
+        read, stamps = self._read, self._by_call
+        for call, output in enumerate(self._outputs):
+            tensor = first_tensor(output)
+            if tensor is None or tensor.grad_fn is None:
+                continue
+
+            def complete(_gradient: Any, call: int = call) -> None:
+                stamps[call] = read()
+
+            self._hooked.append(call)
+            tensor.register_hook(complete)  # type: ignore[no-untyped-call]
+
+    def _mark_end(self, number: int, output: Any, before: int) -> None:
         tensor = first_tensor(output)
         if tensor is None:
             return
-        ends, read = self._marks.ends, self._read
+        ends, read = self._ends, self._read
 
         def ran(_inputs: Any, _outputs: Any) -> None:
-            ends[i] = read()  # the last of the nodes to run leaves the stamp that stays
+            ends[number] = read()  # the last of the nodes to run leaves the stamp that stays
 
         for node in last_nodes(tensor, before):
             node.register_hook(ran)
+
+    # After the step ------------------------------------------------------------------------
+
+    def collect(self) -> Iterator[tuple[TimestepLoop, SegmentMarks]]:
+        """Yield the segments with their stamps; one whose calls did not come is not whole."""
+        gradients = self._gradients_by_mark()
+        whole = not (self.missing or self.beyond)
+        entries = iter(self._entries)
+        marks, begin = 0, 0
+        for number, (loop, segment) in enumerate(self._segments):
+            width = loop.calls_per_position
+            codes = self._codes[begin : begin + segment.positions * width]
+            begin += len(codes)
+            segment.whole = whole
+            for position in range(segment.positions if whole else 0):
+                own = codes[position * width : (position + 1) * width]
+                if own[0] & _ENTRY:
+                    segment.entries[position] = next(entries, None)
+                if own[-1] & _GRADIENT:
+                    segment.gradients[position] = gradients.get(marks)
+                    marks += 1
+            if whole:
+                segment.exit = self._exits[number] if number < len(self._exits) else None
+                segment.end = self._ends.get(number)
+            yield loop, segment
+
+    def _gradients_by_mark(self) -> dict[int, Any]:
+        """The stamps of the backward by the number of the marked output."""
+        if self._by_call or not self._gradients:
+            return self._by_call
+        if len(self._gradients) == len(self._hooked):
+            return dict(zip(reversed(self._hooked), self._gradients, strict=True))
+        # An output that nothing is made of gets no gradient: from now on each has its own hook.
+        self._disordered.add(self.loops[0].path)
+        return {}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from seqprof.errors import SeqprofError
+from seqprof.measure.names import Named, look_up
 from seqprof.spec import ModelSpec, Spec
 from seqprof.spec_file import LoadedSpec, load_spec, load_spec_text
-from seqprof.suggest import did_you_mean
 from seqprof.workloads.registry import Family, families
 
 #: What a user's own model is not given, since its factory takes `kwargs`.
@@ -18,7 +19,6 @@ _BUILT_IN_KEYS = tuple(
 )
 #: Without a base spec: short enough for an answer while one waits.
 _DEFAULTS = "data: {seq_len: 128}\n"
-_YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ def resolve(
 ) -> tuple[Contender, ...]:
     """Turn words into candidates.
 
-    A word is a registry name (``lstm``: the form that a user would write, fused where there is
-    one), ``name@cell`` (or ``name:cell``), ``package.module:factory`` or a YAML file, which is
-    taken as it is. The others take everything but the model's name from ``base``, or from the
-    defaults.
+    A word is what :func:`~seqprof.measure.names.look_up` takes. A name means the form that a user
+    would write, fused where there is one, unless ``overrides`` say another. A YAML file is taken as
+    it is; the others take everything but the model's name from ``base``, or from the defaults, and
+    of ``overrides`` what means something to them.
 
     Args:
         words: the candidates.
@@ -52,34 +52,52 @@ def resolve(
         overrides: ``a.b=value``, on top of every candidate.
 
     Raises:
-        SeqprofError: a candidate does not exist, is named twice, or its spec is wrong.
+        SeqprofError: a candidate does not exist, or its spec is wrong.
     """
-    doubled = next((word for word in words if words.count(word) > 1), None)
-    labels = list(words)
-    if doubled is not None:  # the same against itself is a fair question
-        seen: dict[str, int] = {}
-        for index, word in enumerate(words):
-            seen[word] = seen.get(word, 0) + 1
-            labels[index] = word if seen[word] == 1 else f"{word}#{seen[word]}"
-    return tuple(
-        _contender(label, word, base, overrides) for label, word in zip(labels, words, strict=True)
-    )
+    seen: dict[str, int] = {}
+    contenders = []
+    for word in words:
+        seen[word] = seen.get(word, 0) + 1  # the same against itself is a fair question
+        label = word if seen[word] == 1 else f"{word}#{seen[word]}"
+        loaded = _candidate(look_up(word), base, overrides)
+        contenders.append(Contender(label, with_free_threads(loaded.spec), loaded.folder))
+    return tuple(contenders)
 
 
-def _contender(label: str, word: str, base: Path | None, overrides: Sequence[str]) -> Contender:
-    if word.endswith(_YAML) or Path(word).is_file():
-        loaded = load_spec(word, overrides)
-    elif ":" in word and not _is_form(word):
-        loaded = _from_target(word, base, overrides)
+def resolve_one(word: str, overrides: Sequence[str] = ()) -> Contender:
+    """Turn one word into what `seqprof run` measures.
+
+    As :func:`resolve`, but a name means the form whose timesteps can be seen, the cells where there
+    are some, and what means nothing to the model is refused.
+
+    Raises:
+        SeqprofError: it stands for nothing, its spec is wrong, or an override contradicts the form
+            that the word names.
+    """
+    named = look_up(word)
+    if named.path is not None:
+        loaded = load_spec(named.path, overrides)
+    elif named.family is None:
+        loaded = load_spec_text(f"model: {{target: '{word}'}}\n{_DEFAULTS}", word, overrides)
     else:
-        loaded = _from_name(word.replace(":", "@"), base, overrides)
-    return Contender(label, loaded.spec, loaded.folder)
+        usual = "cell" if "cell" in named.family.executions else None
+        form = named.form or usual
+        spec = f"model: {{name: {named.family.name}{f', execution: {form}' if form else ''}}}\n"
+        loaded = load_spec_text(spec + _DEFAULTS, word, overrides)
+        if named.form and loaded.spec.model.execution != named.form:
+            raise SeqprofError(
+                f"--set model.execution={loaded.spec.model.execution} contradicts {word}",
+                "give one of them",
+            )
+    return Contender(word, with_free_threads(loaded.spec), loaded.folder)
 
 
-def _is_form(word: str) -> bool:
-    """Whether ``lstm:cell`` stands for ``lstm@cell``: any other ``lstm:…`` is the user's own."""
-    name, _, form = word.partition(":")
-    return name in families() and form in families()[name].executions
+def _candidate(named: Named, base: Path | None, overrides: Sequence[str]) -> LoadedSpec:
+    if named.path is not None:
+        return load_spec(named.path, overrides)
+    if named.family is None:
+        return _from_target(named.word, base, overrides)
+    return _from_family(named, named.family, base, overrides)
 
 
 def _from_target(word: str, base: Path | None, overrides: Sequence[str]) -> LoadedSpec:
@@ -88,31 +106,28 @@ def _from_target(word: str, base: Path | None, overrides: Sequence[str]) -> Load
     return _load(f"model: {{target: '{word}'}}\n{_DEFAULTS}", word, base, [*overrides, *own])
 
 
-def _from_name(word: str, base: Path | None, overrides: Sequence[str]) -> LoadedSpec:
-    name, at, execution = word.partition("@")
-    known = families()
-    if name not in known:
-        raise SeqprofError(
-            f"unknown candidate '{word}'{did_you_mean(name, known)}",
-            "a candidate is a name of `seqprof list`, name@cell, a YAML file or "
-            "package.module:factory",
-        )
-    family = known[name]
-    if at and execution not in family.executions:
-        forms = " or ".join(f"{name}@{form}" for form in family.executions) or name
-        raise SeqprofError(f"unknown candidate '{word}': there is {forms}")
-    own = [f"model.name={name}", "model.target=null", "model.kwargs=null"]
+def _from_family(
+    named: Named, family: Family, base: Path | None, overrides: Sequence[str]
+) -> LoadedSpec:
+    own = [f"model.name={family.name}", "model.target=null", "model.kwargs=null"]
     # What only some families take is left out for the others, so that one base serves all.
-    options = sorted(frozenset[str]().union(*(other.options for other in known.values())))
+    options = sorted(frozenset[str]().union(*(other.options for other in families().values())))
     own += [f"model.{option}=null" for option in options if option not in family.options]
-    if family.executions:
-        own.append(f"model.execution={execution or _usual(family)}")
-    return _load(f"model: {{name: {name}}}\n{_DEFAULTS}", word, base, [*overrides, *own])
+    own += [] if family.own_options else ["model.options=null"]
+    form = named.form or _form_of(family, overrides)
+    if form:
+        own.append(f"model.execution={form}")
+    text = f"model: {{name: {family.name}}}\n{_DEFAULTS}"
+    return _load(text, named.word, base, [*overrides, *own])
 
 
-def _usual(family: Family) -> str:
-    """Return the form that a user would write."""
-    return "fused" if "fused" in family.executions else family.executions[0]
+def _form_of(family: Family, overrides: Sequence[str]) -> str | None:
+    """Return the form that an override wants, else the one that a user would write."""
+    key = "model.execution="
+    wanted = [text.removeprefix(key) for text in overrides if text.startswith(key)]
+    if wanted and wanted[-1] in family.executions:
+        return wanted[-1]
+    return family.default_execution
 
 
 def _load(text: str, name: str, base: Path | None, overrides: Sequence[str]) -> LoadedSpec:
@@ -121,8 +136,37 @@ def _load(text: str, name: str, base: Path | None, overrides: Sequence[str]) -> 
     return load_spec_text(text, name, overrides)
 
 
+def with_free_threads(spec: Spec) -> Spec:
+    """Return the spec with ``measure.threads: free`` replaced by the number that is free now.
+
+    It is counted once: all candidates get the same.
+    """
+    if spec.measure.threads != "free":
+        return spec
+    measure = spec.measure.model_copy(update={"threads": _free_threads()})
+    return spec.model_copy(update={"measure": measure})
+
+
+@cache
+def _free_threads() -> int:
+    from seqprof.samplers.host import free_cores  # psutil, which nothing else here needs
+
+    return free_cores()
+
+
 def at_point(spec: Spec, seq_len: int | None = None, batch_size: int | None = None) -> Spec:
-    """Return ``spec`` with sequences and batches of this size."""
+    """Return ``spec`` with sequences and batches of this size.
+
+    Raises:
+        SeqprofError: its batches are the user's own, and of what size they are.
+    """
+    if spec.data.target is not None and (seq_len, batch_size) != (None, None):
+        raise SeqprofError(
+            f"--seq-len, --batch: the batches of {spec.data.target} are as long and as many as "
+            "they come",
+            "leave --seq-len and --batch out, or give the size to data.kwargs; `seqprof run` tells "
+            "what a timestep costs from prefixes of them",
+        )
     sizes = {"seq_len": seq_len, "batch_size": batch_size}
     data = spec.data.model_copy(update={k: v for k, v in sizes.items() if v is not None})
     return spec.model_copy(update={"data": data})

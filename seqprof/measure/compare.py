@@ -17,10 +17,10 @@ from time import monotonic
 from typing import Literal
 
 from seqprof.errors import SeqprofError
-from seqprof.measure.answers import Failure
 from seqprof.measure.candidates import Contender, at_point, with_width
-from seqprof.measure.field import Entry, Field
+from seqprof.measure.faults import Failure
 from seqprof.measure.outcome import Outcome, Progress
+from seqprof.measure.workers.field import Entry, Field
 from seqprof.spec import DEFAULT_HEADS, Spec
 from seqprof.workloads.registry import families
 
@@ -41,6 +41,7 @@ class Plan:
         lengths: sequence lengths; empty for the specs' own.
         batch_size: None for the specs' own.
         rounds: None for as many as fit.
+        timesteps: whether each timestep is timed too.
     """
 
     contenders: tuple[Contender, ...]
@@ -49,6 +50,7 @@ class Plan:
     batch_size: int | None = None
     rounds: int | None = None
     match: Match | None = None
+    timesteps: bool = False
 
 
 def measure_comparison(plan: Plan, command: str, progress: Progress) -> Outcome:
@@ -60,7 +62,7 @@ def measure_comparison(plan: Plan, command: str, progress: Progress) -> Outcome:
     if plan.match is not None:
         for contender in plan.contenders:
             _refuse_own(contender)
-    with Field(plan.contenders) as field:
+    with Field(plan.contenders, plan.timesteps) as field:
         try:
             progress.stage("starting the candidates", None)
             field.wait_until_ready()
@@ -68,8 +70,8 @@ def measure_comparison(plan: Plan, command: str, progress: Progress) -> Outcome:
             _prepare(field, contenders, plan, progress)
             _take_rounds(field, plan.rounds, progress)
             _take_rest(field, progress)
-        except KeyboardInterrupt:
-            field.interrupt()
+        except KeyboardInterrupt as end:
+            field.interrupt(end)
         recording = field.recording("compare", command, plan.baseline, plan.match)
         return Outcome(recording, field.exit_code)
 
@@ -82,19 +84,7 @@ def _prepare(field: Field, contenders: Sequence[Contender], plan: Plan, progress
     progress.stage("warming up", len(field.entries))
     for done, entry in enumerate(list(field.entries), start=1):
         field.prepare(entry)
-        if done <= len(contenders):  # a model that can be trained at some lengths is a result
-            refuse_broken(entry)
         progress.advance(done)
-
-
-def refuse_broken(entry: Entry) -> None:
-    """Raise for a model that cannot be trained at all; out of memory is a result instead."""
-    broken = [incident for incident in entry.incidents if incident.kind == "step_failed"]
-    if broken:
-        raise SeqprofError(
-            f"{entry.label} cannot be trained: {broken[0].detail}",
-            hint="the same batch and model fail without seqprof too; see the line named",
-        )
 
 
 def _take_rounds(field: Field, wanted: int | None, progress: Progress) -> None:
@@ -116,8 +106,8 @@ def _take_rest(field: Field, progress: Progress) -> None:
     entries = [entry for entry in field.entries if entry.ready]
     progress.stage("deriving the marginal cost", len(entries))
     for done, entry in enumerate(entries, start=1):
-        entry.sweep_reason = _why_no_sweep(entry)
-        if entry.sweep_reason is None:
+        field.take_timesteps(entry)
+        if entry.ready:
             field.take_sweep(entry)
         progress.advance(done)
     if any(entry.on_accelerator for entry in entries):
@@ -128,14 +118,6 @@ def _take_rest(field: Field, progress: Progress) -> None:
             progress.advance(done)
     progress.stage("deriving the sequential depth", None)
     field.take_depths()
-
-
-def _why_no_sweep(entry: Entry) -> str | None:
-    if not entry.spec.measure.sweep:
-        return "switched off (measure.sweep)"
-    if entry.workload is not None and entry.workload.compiled:
-        return "the model is compiled: every length would compile anew"
-    return None
 
 
 # Matching -------------------------------------------------------------------------------------
@@ -180,7 +162,7 @@ def _quantity(field: Field, index: int, spec: Spec, plan: Plan) -> int:
     if isinstance(answer, Failure):
         raise SeqprofError(f"--match {plan.match}: {answer.detail}")
     if plan.match == "params":
-        return answer.parameters
+        return answer.parameters or 0
     if answer.flops_per_step is None:
         raise SeqprofError(
             f"--match flops: the FLOPs of {spec.model.name} are not known: {answer.flops_reason}",

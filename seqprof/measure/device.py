@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from seqprof import __version__
+from seqprof.analysis.run.precision import CONVOLUTION, MATMUL, RECURRENT, TF32
 from seqprof.errors import EXIT_CANNOT_MEASURE, SeqprofError
+from seqprof.instruments import torch_bridge
+from seqprof.measure.machine import cpu_name, git_commit, usable_cores
 from seqprof.recording import Device, Environment
 
 _LIBRARIES = ("torch", "numpy", "nvidia-ml-py", "triton", "transformers", "lightning")
@@ -23,10 +25,10 @@ def choose_device(name: str) -> torch.device:
     Raises:
         SeqprofError: it does not, with those that do.
     """
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    accelerator = torch_bridge.current_accelerator()
     if name == "cpu" or (name == "auto" and accelerator is None):
         return torch.device("cpu")
-    here = f"cpu and {torch.accelerator.device_count()} x {accelerator}" if accelerator else "cpu"
+    here = f"cpu and {torch_bridge.device_count()} x {accelerator}" if accelerator else "cpu"
     missing = f"measure.device: there is no device '{name}' here; torch sees {here}"
     wanted = accelerator if name == "auto" else _parse(name)
     if accelerator is None or wanted is None or wanted.type != accelerator.type:
@@ -35,10 +37,10 @@ def choose_device(name: str) -> torch.device:
             hint="`seqprof doctor` says why; `--set measure.device=auto` takes what is there",
             exit_code=EXIT_CANNOT_MEASURE,
         )
-    index = wanted.index if wanted.index is not None else torch.accelerator.current_device_index()
-    if index >= torch.accelerator.device_count():
+    index = wanted.index if wanted.index is not None else torch_bridge.current_index()
+    if index >= torch_bridge.device_count():
         raise SeqprofError(missing, exit_code=EXIT_CANNOT_MEASURE)
-    torch.accelerator.set_device_index(index)
+    torch_bridge.use_index(index)
     return torch.device(accelerator.type, index)
 
 
@@ -65,17 +67,6 @@ def describe_device(device: torch.device) -> Device:
     )
 
 
-def cpu_name() -> str:
-    """The processor's model name, as the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def describe_environment(device: Device, folder: Path) -> Environment:
     """Versions, processor, threads, and the commit of the config's folder."""
     return Environment(
@@ -88,40 +79,34 @@ def describe_environment(device: Device, folder: Path) -> Environment:
         threads=torch.get_num_threads(),
         device=device,
         commit=git_commit(folder),
+        fp32_precision=fp32_precision() if device.kind == "cuda" else {},
         libraries=_library_versions(),
     )
 
 
-def usable_cores() -> int:
-    """Processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def fp32_precision() -> dict[str, str]:
+    """What torch lets cuBLAS and cuDNN make of fp32: ``ieee`` or ``tf32``."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    return {
+        MATMUL: _precision_of(matmul, matmul),
+        CONVOLUTION: _precision_of(cudnn, getattr(cudnn, "conv", None)),
+        RECURRENT: _precision_of(cudnn, getattr(cudnn, "rnn", None)),
+    }
 
 
-def git_commit(folder: Path) -> str | None:
-    """Short commit of the repository that holds ``folder``, with ``+`` when it has changes."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "--short=12", "HEAD")
-    if not commit:
-        return None
-    return commit + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+def _precision_of(backend: Any, part: Any) -> str:
+    """The switch of a part (torch 2.9 and later) where it is set, else that of the backend."""
+    own = getattr(part, "fp32_precision", "none")
+    if own in ("ieee", TF32):
+        return str(own)
+    return TF32 if backend.allow_tf32 else "ieee"
 
 
 def _library_versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

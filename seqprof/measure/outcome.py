@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,22 @@ class Progress(Protocol):
     def stage(self, name: str, total: float | None) -> None: ...
 
     def advance(self, done: float) -> None: ...
+
+    def keep(self, recording: Callable[[], Recording | None]) -> None:
+        """Offered what there is so far, between steps: whatever happens next, that is safe."""
+
+
+class NoProgress:
+    """For whom nobody waits."""
+
+    def stage(self, name: str, total: float | None) -> None:
+        pass
+
+    def advance(self, done: float) -> None:
+        pass
+
+    def keep(self, recording: Callable[[], Recording | None]) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@
 
 A point that runs out of memory is a result; larger ones of the same candidate are not tried. Once
 every point has its first rounds, what is left of the budget goes to the point whose interval is
-widest. On an accelerator a part of it is kept for a dwell on each point.
+widest. On an accelerator a part of that is kept for a dwell on each point.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from seqprof.analysis.rounds import relative_width
+from seqprof.analysis.compare.rounds import relative_width
 from seqprof.analysis.statistics import SMALLEST_INTERVAL
 from seqprof.errors import SeqprofError
 from seqprof.measure.candidates import Contender, at_point
-from seqprof.measure.compare import refuse_broken
-from seqprof.measure.field import Entry, Field
+from seqprof.measure.faults import Failure
 from seqprof.measure.outcome import Outcome, Progress
+from seqprof.measure.workers.field import Entry, Field
 from seqprof.recording import DeviceSamples
 
 #: Rounds of every point before the widest interval decides: what an interval needs.
@@ -72,13 +72,14 @@ def measure_scaling(scaling: Scaling, command: str, progress: Progress) -> Outco
                 for length, batch in points_of(contender, scaling):
                     spec = at_point(contender.spec, length, batch)
                     field.entries.append(Entry(index, contender.label, spec))
-            _prepare(field, scaling.budget_s, progress)
-            _measure(field, scaling.budget_s - _kept_for_dwells(field, scaling.budget_s), progress)
+            prepare_points(field, scaling.budget_s, progress)
+            kept_s = _kept_for_dwells(field, scaling.budget_s)
+            measure_points(field, scaling.budget_s, progress, kept_s)
             _take_dwells(field, scaling.budget_s, progress)
             progress.stage("deriving the sequential depth", None)
             field.take_depths()
-        except KeyboardInterrupt:
-            field.interrupt()
+        except KeyboardInterrupt as end:
+            field.interrupt(end)
         recording = field.recording("scale", command)
         return Outcome(recording, field.exit_code)
 
@@ -109,7 +110,8 @@ def points_of(contender: Contender, scaling: Scaling) -> list[tuple[int, int]]:
     return sorted(points)
 
 
-def _prepare(field: Field, budget_s: float, progress: Progress) -> None:
+def prepare_points(field: Field, budget_s: float, progress: Progress) -> None:
+    """Build and warm up all points, small ones first, as far as the budget lasts."""
     by_size = sorted(field.entries, key=lambda entry: math.prod(entry.key))
     for done, entry in enumerate(by_size):
         left_s = budget_s - field.now_s
@@ -119,30 +121,29 @@ def _prepare(field: Field, budget_s: float, progress: Progress) -> None:
         if skip is None:
             field.prepare(entry)
         else:
-            entry.skip(*skip)
-    for index in range(len(field.contenders)):
-        own = [entry for entry in by_size if entry.contender == index]
-        if not any(entry.ready for entry in own):
-            refuse_broken(own[0])
+            entry.draft.fail(skip)
 
 
-def why_not_tried(entry: Entry, entries: Sequence[Entry], left_s: float) -> tuple[str, str] | None:
-    """Return kind and reason of not even trying a point; None where it is to be tried."""
+def why_not_tried(entry: Entry, entries: Sequence[Entry], left_s: float) -> Failure | None:
+    """Return why a point is not even tried; None where it is to be tried."""
     own = [other for other in entries if other.contender == entry.contender]
     inside = [o for o in own if all(a <= b for a, b in zip(o.key, entry.key, strict=True))]
     for other in inside:
-        if any(incident.kind == "out_of_memory" for incident in other.incidents):
+        if other.draft.failure is not None and other.draft.failure.kind == "out_of_memory":
             timesteps, batch = other.key
-            return "out_of_memory", f"not tried: T = {timesteps} with batch {batch} ran out"
-    # A larger point takes longer, at least in proportion to its tokens.
-    expected_s = max(
-        (o.prepare_s * math.prod(entry.key) / math.prod(o.key) for o in inside if o.ready),
-        default=0.0,
-    )
+            reason = f"not tried: T = {timesteps} with batch {batch} ran out"
+            return Failure("out_of_memory", reason)
+    # A larger point takes longer, at least in proportion to its tokens. The largest that is ready
+    # tells best: a process's first point, most often a small one, pays for all its imports.
+    known = max((o for o in inside if o.ready), key=lambda o: math.prod(o.key), default=None)
+    expected_s = 0.0
+    if known is not None:
+        expected_s = known.prepare_s * math.prod(entry.key) / math.prod(known.key)
     if expected_s > max(left_s, QUICK_S):
-        return "budget_spent", (
+        return Failure(
+            "budget_spent",
             f"not tried: warming it up takes {_seconds(expected_s)} or more, and "
-            f"{_seconds(left_s)} of the budget were left"
+            f"{_seconds(left_s)} of the budget were left",
         )
     return None
 
@@ -151,26 +152,46 @@ def _seconds(value: float) -> str:
     return f"{max(0.0, value):.0f} s"
 
 
-def _measure(field: Field, until_s: float, progress: Progress) -> None:
+def measure_points(
+    field: Field,
+    budget_s: float,
+    progress: Progress,
+    kept_s: float = 0.0,
+    between: Callable[[], None] | None = None,
+) -> None:
+    """Visit the points that are ready until all is known well enough or the budget is spent.
+
+    Args:
+        kept_s: of the budget, for what comes after; not kept from a point's first rounds.
+        between: called before each visit, to measure what belongs beside it.
+    """
     turns = Turns(len(field.entries), field.entries[0].spec.train.seed)
 
     def width(index: int) -> float:
-        return relative_width(field.entries[index].steps)
+        return relative_width(field.entries[index].draft.steps)
 
     def cost_s(index: int) -> float:
-        entry = field.entries[index]
-        return entry.typical_s * (entry.steps_per_visit + 1)
+        return visit_s(field.entries[index])
 
     while True:
-        left_s = until_s - field.now_s
         ready = [index for index, entry in enumerate(field.entries) if entry.ready]
+        few = any(turns.taken[index] < FIRST_ROUNDS for index in ready)
+        until_s = budget_s - (0.0 if few else kept_s)  # every point's interval before any dwell
+        left_s = until_s - field.now_s
         index = turns.next(ready, left_s, width, cost_s)
         if index is None:
             return
         progress.stage(f"measuring, {_seconds(left_s)} left", until_s)
         progress.advance(min(until_s, field.now_s))
+        if between is not None:
+            between()
         field.visit(field.entries[index], turns.taken[index])
         turns.taken[index] += 1
+
+
+def visit_s(entry: Entry) -> float:
+    """Return about how long one visit of a point takes."""
+    return entry.typical_s * (entry.steps_per_visit + 1)
 
 
 class Turns:
@@ -237,6 +258,6 @@ def _take_dwells(field: Field, budget_s: float, progress: Progress) -> None:
         progress.stage(f"dwelling on each step for NVML, {_seconds(left_s)} left", len(entries))
         progress.advance(done)
         if entry.spec.measure.dwell_s > left_s:
-            entry.samples = DeviceSamples(reason="the budget was spent before a dwell on it")
+            entry.draft.samples = DeviceSamples(reason="the budget was spent before a dwell on it")
         elif entry.ready:
             field.take_dwells(entry, ("step",))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 
-#: Control characters, except tab and line feed, and halves of surrogate pairs: no text format
-#: takes them all.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+from seqprof.visible_text import visible
 
 
 def printable(text: str) -> str:
-    """Replace control characters but tab and line feed, and what UTF-8 cannot hold, by U+FFFD."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+    """Show control characters but tab and line feed, and what UTF-8 cannot hold, as ``\\x1b``."""
+    return visible(text)
 
 
 def one_line(text: str) -> str:
@@ -31,8 +29,12 @@ _MENTION = re.compile(r"(?<!\w)@(?=\w)")
 
 def markdown(text: str) -> str:
     """Return one line of Markdown that reads as ``text``: no markup, HTML, link or mention."""
-    escaped = _MARKDOWN.sub(lambda found: "\\" + found[0], one_line(text))
-    escaped = _MARKER.sub(r"\1\\\2", escaped)
+    return _MARKER.sub(r"\1\\\2", markdown_inline(text))
+
+
+def markdown_inline(text: str) -> str:
+    """Return the same for a place that no line begins at, as a cell of a table."""
+    escaped = _MARKDOWN.sub(lambda match: "\\" + match[0], one_line(text))
     # No backslash stops GitHub from notifying a person or opening a link: a joiner without width
     # does.
     return _MENTION.sub("@\N{WORD JOINER}", escaped).replace("://", ":\N{WORD JOINER}//")
@@ -44,3 +46,30 @@ def markdown_code(text: str) -> str:
     ticks = "`" * (max(map(len, re.findall("`+", line)), default=0) + 1)
     pad = " " if len(ticks) > 1 else ""
     return f"{ticks}{pad}{line}{pad}{ticks}".replace("|", "\\|")
+
+
+def markdown_sentence(text: str) -> str:
+    """Return one line of Markdown; what stands between backticks in ``text`` is code."""
+    parts = one_line(text).split("`")
+    if len(parts) % 2 == 0:
+        return markdown(text)
+    return "".join(
+        markdown_code(part) if index % 2 else _with_ends(part) for index, part in enumerate(parts)
+    )
+
+
+def _with_ends(text: str) -> str:
+    """Escape a part of a line and keep the spaces at its ends."""
+    inner = text.strip()
+    if not inner:
+        return text
+    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    escaped = markdown(inner) if not before else markdown_inline(inner)
+    return f"{before}{escaped}{after}"
+
+
+def code_block(text: str) -> list[str]:
+    """Return the lines of a fenced block; the fence is longer than any that ``text`` holds."""
+    clean = printable(text)
+    ticks = "`" * max(3, max(map(len, re.findall("`+", clean)), default=0) + 1)
+    return [ticks, *clean.split("\n"), ticks]

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from seqprof.errors import SeqprofError
+from seqprof.reports.kinds import KINDS, call, summarise
+from seqprof.visible_text import coded
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from seqprof.analysis.rows import Row
     from seqprof.recording import Recording
 
-Kind = Literal["run", "compare", "scale", "depth", "trace"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+#: The name of a kind of result, one of :data:`seqprof.reports.kinds.KINDS`.
+Kind: TypeAlias = str
 EVERY_KIND: frozenset[Kind] = frozenset(KINDS)
 #: The group of entry points by which another package adds formats.
 GROUP = "seqprof.reports"
@@ -39,18 +41,17 @@ class Result:
         kind: the command.
         name: the file it was read from, or what was measured, as in ``compare lstm gru``. Not to
             be trusted: it may hold any character.
-        summary: of ``run`` a :class:`~seqprof.analysis.summary.Summary`, of ``compare`` a
-            :class:`~seqprof.analysis.compared.ComparedSummary`, of ``scale`` a
-            :class:`~seqprof.analysis.scaled.ScaledSummary`, of ``depth`` a
-            :class:`~seqprof.analysis.model_depth.DepthSummary`, of ``trace`` a
-            :class:`~seqprof.analysis.timeline.summary.TraceSummary`.
-        recording: what the summary is derived from; None for ``depth`` and ``trace``.
+        summary: what the analysis of that kind brings, as a
+            :class:`~seqprof.analysis.run.summary.Summary` of ``run``.
+        recording: what the summary is derived from; None where the result is not made from one.
+        created: when it was derived, in a file that was read; None for now, and with a recording.
     """
 
     kind: Kind
     name: str
     summary: Any
     recording: Recording | None
+    created: str | None = None
 
     def rows(self, most_timestep_rows: int | None = None) -> tuple[Row, ...]:
         """Return every number as a flat row.
@@ -60,14 +61,13 @@ class Result:
                 the JSON document has at most.
         """
         if self.kind == "run":
-            from seqprof.analysis.rows import MOST_TIMESTEP_ROWS, rows
+            from seqprof.analysis.run.rows import MOST_TIMESTEP_ROWS, rows
 
             assert self.recording is not None
             most = MOST_TIMESTEP_ROWS if most_timestep_rows is None else most_timestep_rows
             return rows(self.summary, self.recording.trials[0], most)
-        module = import_module(f"seqprof.analysis.rows_{self.kind}")
-        found: tuple[Row, ...] = module.rows(self.summary)
-        return found
+        made: tuple[Row, ...] = call(KINDS[self.kind].rows, self.summary)
+        return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +94,16 @@ class Format:
 
 #: Name to the format, imported when it is asked for: ``--help`` and a table need none of them.
 _BUILT_IN = {
-    "table": "seqprof.reports.tables:TABLE",
-    "json": "seqprof.reports.json:JSON",
-    "csv": "seqprof.reports.csv:CSV",
-    "markdown": "seqprof.reports.markdown:MARKDOWN",
-    "html": "seqprof.reports.html:HTML",
-    "chrome": "seqprof.reports.chrome:CHROME",
-    "prometheus": "seqprof.reports.prometheus:PROMETHEUS",
+    "table": "seqprof.reports.renderers:TABLE",
+    "json": "seqprof.reports.exports.json:JSON",
+    "csv": "seqprof.reports.exports.csv:CSV",
+    "markdown": "seqprof.reports.renderers:MARKDOWN",
+    "html": "seqprof.reports.renderers:HTML",
+    "chrome": "seqprof.reports.exports.chrome:CHROME",
+    "prometheus": "seqprof.reports.exports.prometheus:PROMETHEUS",
 }
+#: Formats that may hold any character as its code; the others show it as text.
+_CODED = frozenset({"json", "chrome", "html"})
 #: Endings of the built-in formats, so that none is imported to learn them. A test compares.
 _SUFFIXES = {
     ".txt": "table",
@@ -129,24 +131,27 @@ def load(name: str) -> Format:
     """
     if name in _BUILT_IN:
         module, _, attribute = _BUILT_IN[name].partition(":")
-        found: Format = getattr(import_module(module), attribute)
-        return found
+        format_: Format = getattr(import_module(module), attribute)
+        return format_
     plug_ins = _plug_ins()
     if name not in plug_ins:
-        from seqprof.suggest import did_you_mean
-
-        raise SeqprofError(
-            f"no format is called {name!r}{did_you_mean(name, [*_BUILT_IN, *plug_ins])}",
-            "`seqprof list formats` lists them",
-        )
+        raise _no_format(name, [*_BUILT_IN, *plug_ins])
     return _load_plug_in(plug_ins[name])
 
 
+def _no_format(name: str, known: Sequence[str]) -> SeqprofError:
+    from seqprof.suggest import did_you_mean
+
+    by_ending = _SUFFIXES.get(f".{name.removeprefix('.')}")  # `-f md`: what `-o` takes as an ending
+    meant = f"; did you mean {by_ending!r}?" if by_ending else did_you_mean(name, known)
+    return SeqprofError(f"no format is called {name!r}{meant}", "`seqprof list formats` lists them")
+
+
 def for_path(path: str) -> Format:
-    """Return the format that the ending of ``path`` selects; JSON where it selects none.
+    """Return the format that the ending of ``path`` selects; JSON where it has no ending.
 
     Raises:
-        SeqprofError: the package that adds the format is broken.
+        SeqprofError: the ending is that of no format.
     """
     name = _longest(path, _SUFFIXES)
     if name is not None:
@@ -154,12 +159,22 @@ def for_path(path: str) -> Format:
     if "." in path.rpartition("/")[2]:
         for plug_in in _plug_ins().values():
             try:
-                found = _load_plug_in(plug_in)
+                format_ = _load_plug_in(plug_in)
             except SeqprofError:
                 continue  # nobody asked for it by name
-            if _longest(path, found.suffixes) is not None:
-                return found
+            if _longest(path, format_.suffixes) is not None:
+                return format_
+        raise _unknown_ending(path)
     return load(DEFAULT)
+
+
+def _unknown_ending(path: str) -> SeqprofError:
+    ending = f".{path.rpartition('.')[2]}"
+    known = " ".join(_SUFFIXES)
+    return SeqprofError(
+        f"{path}: no format writes files that end in {ending}",
+        f"known endings: {known}; or name the format with -f",
+    )
 
 
 def _longest(path: str, suffixes: Iterable[str]) -> str | None:
@@ -195,7 +210,8 @@ def render(format_: Format, results: Sequence[Result]) -> bytes:
         SeqprofError: the format could not do it.
     """
     if format_.name in _BUILT_IN:
-        return format_.render(results)
+        made = format_.render(results)
+        return coded(made) if format_.name in _CODED else made
     try:
         return format_.render(results)
     except SeqprofError:
@@ -214,36 +230,20 @@ def result_of(recording: Recording, name: str) -> Result:
     Raises:
         SeqprofError: the recording holds no trial.
     """
-    return Result(
-        kind=recording.kind, name=name, summary=_summarise(recording), recording=recording
-    )
-
-
-def _summarise(recording: Recording) -> Any:
-    if recording.kind == "compare":
-        from seqprof.analysis.compared import summarise_comparison
-
-        return summarise_comparison(recording)
-    if recording.kind == "scale":
-        from seqprof.analysis.scaled import summarise_scaling
-
-        return summarise_scaling(recording)
-    from seqprof.analysis.summary import summarise
-
-    return summarise(recording)
+    return Result(kind=recording.kind, name=name, summary=summarise(recording), recording=recording)
 
 
 def _plug_ins() -> dict[str, EntryPoint]:
     """Return formats of other packages by name. A built-in name is not theirs to take."""
     from importlib.metadata import entry_points  # with what it imports in turn, 30 ms
 
-    found = {point.name: point for point in reversed(entry_points(group=GROUP))}
-    return {name: found[name] for name in sorted(found) if name not in _BUILT_IN}
+    points = {point.name: point for point in reversed(entry_points(group=GROUP))}
+    return {name: points[name] for name in sorted(points) if name not in _BUILT_IN}
 
 
 def _load_plug_in(point: EntryPoint) -> Format:
     try:
-        found = point.load()
+        format_ = point.load()
     except Exception as error:  # whatever another package does when it is imported
         raise SeqprofError(
             f"the format {point.name} of {point.value} cannot be loaded: "
@@ -251,10 +251,10 @@ def _load_plug_in(point: EntryPoint) -> Format:
             "reinstall or remove the package that adds it",
             EXIT_FORMAT_FAILED,
         ) from error
-    if not isinstance(found, Format):
+    if not isinstance(format_, Format):
         raise SeqprofError(
             f"the format {point.name}: {point.value} is no seqprof.reports.formats.Format",
             "reinstall or remove the package that adds it",
             EXIT_FORMAT_FAILED,
         )
-    return found
+    return format_

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from seqprof.analysis.statistics import Estimate
 from seqprof.analysis.wording import (
     PLAIN_DIGITS,
     decimals,
     digits_of,
+    fixed,
     rounded,
     seconds_in_words,
-    time_unit,
+    seconds_span,
 )
+
+if TYPE_CHECKING:
+    from seqprof.analysis.quantities import Dimension
 
 #: What stands where there is no number.
 NOTHING = "—"
@@ -35,18 +40,27 @@ def time_interval(estimate: Estimate) -> str:
     """Write the interval of a time, in the unit and with the decimals of its value."""
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return NOTHING
-    digits = digits_of(estimate)
-    scale, unit = time_unit(estimate.value, digits)
-    places = decimals(estimate.value / scale, digits) if estimate.value else 3
-    dash = "–" if estimate.low >= 0.0 else " to "
-    return f"{estimate.low / scale:,.{places}f}{dash}{estimate.high / scale:,.{places}f} {unit}"
+    return seconds_span(estimate)
 
 
 def percent(estimate: Estimate) -> str:
     """Write a ratio as a percentage; one decimal where the interval supports it."""
     if estimate.value is None:
         return NOTHING
-    return f"{100.0 * estimate.value:.{_percent_places(estimate)}f}%"
+    return f"{fixed(100.0 * estimate.value, _percent_places(estimate))}%"
+
+
+def busy(estimate: Estimate) -> str:
+    """Write a busy share. Nothing is busy for longer than all the time: more is noise of clocks."""
+    if estimate.value is not None and 100.0 * estimate.value > 100.0 + _CLOCK_NOISE:
+        return "over 100%"  # threads besides those that were reckoned with
+    if estimate.value is not None and estimate.value > 1.0:
+        return "about 100%"
+    return percent(estimate)
+
+
+#: Per cent by which two clocks may differ over a short phase.
+_CLOCK_NOISE = 10.0
 
 
 def complement(estimate: Estimate) -> Estimate:
@@ -55,13 +69,23 @@ def complement(estimate: Estimate) -> Estimate:
         return estimate
     low, high = estimate.low, estimate.high
     return Estimate(
-        value=1.0 - estimate.value,
-        low=None if high is None else 1.0 - high,
-        high=None if low is None else 1.0 - low,
+        value=max(0.0, 1.0 - estimate.value),
+        low=None if high is None else max(0.0, 1.0 - high),
+        high=None if low is None else max(0.0, 1.0 - low),
         unit=estimate.unit,
         method=f"1 - {estimate.method}",
         n=estimate.n,
     )
+
+
+def signed_percent(estimate: Estimate) -> str:
+    """Write a relative change."""
+    return percent(estimate) if (estimate.value or 0.0) < 0.0 else f"+{percent(estimate)}"
+
+
+def signed_time(estimate: Estimate) -> str:
+    """Write a difference of times."""
+    return f"{'' if (estimate.value or 0.0) < 0.0 else '+'}{seconds(estimate.value, 2)}"
 
 
 def percent_interval(estimate: Estimate) -> str:
@@ -69,7 +93,7 @@ def percent_interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return NOTHING
     places = _percent_places(estimate)
-    return f"{100.0 * estimate.low:.{places}f}% to {100.0 * estimate.high:.{places}f}%"
+    return f"{fixed(100.0 * estimate.low, places)}% to {fixed(100.0 * estimate.high, places)}%"
 
 
 def _percent_places(estimate: Estimate) -> int:
@@ -77,6 +101,18 @@ def _percent_places(estimate: Estimate) -> int:
         return 0
     half = 50.0 * (estimate.high - estimate.low)
     return 0 if half >= 1.0 else 1
+
+
+#: A part of a whole below this share of it cannot be told from nothing: clocks and rounding.
+_NOTHING_TO_SPEAK_OF = 0.005
+
+
+def part_of(part: Estimate, whole: Estimate) -> str:
+    """Write a time that is what is left of another; below what noise allows as `< 5 µs`."""
+    if part.value is None or not whole.value:
+        return time(part)
+    least = _NOTHING_TO_SPEAK_OF * whole.value
+    return f"< {seconds(least, 1)}" if part.value < least else seconds(part.value, 2)
 
 
 def size(estimate: Estimate) -> str:
@@ -107,13 +143,52 @@ def prefixed(value: float | None, digits: int = PLAIN_DIGITS) -> str:
     return f"{rounded(value / scale, digits)} {prefix}".rstrip()
 
 
-def ratio_interval(ratio: Estimate) -> str:
+def ratio(estimate: Estimate) -> str:
+    """Write a ratio or an exponent as a plain number with the digits of its interval."""
+    return NOTHING if estimate.value is None else rounded(estimate.value, digits_of(estimate))
+
+
+def ratio_interval(estimate: Estimate) -> str:
     """Write the interval of a ratio with the decimals of its value.
 
     Two at least: an end beyond 1.02, which makes a verdict, must not read 1.0.
     """
-    places = max(2, decimals(ratio.value or 1.0, digits_of(ratio)))
-    return f"{ratio.low:.{places}f}–{ratio.high:.{places}f}"
+    if estimate.low is None or estimate.high is None:
+        return NOTHING
+    places = _ratio_places(estimate)
+    return f"{fixed(estimate.low, places)}–{fixed(estimate.high, places)}"
+
+
+def _ratio_places(estimate: Estimate) -> int:
+    return max(2, decimals(estimate.value or 1.0, digits_of(estimate)))
+
+
+def ratio_with_interval(estimate: Estimate) -> str:
+    """Write a ratio and its interval: `0.83 (0.81–0.85)`."""
+    if estimate.low is None or estimate.high is None:
+        return ratio(estimate)
+    shown = fixed(estimate.value or 0.0, _ratio_places(estimate))
+    return f"{shown} ({ratio_interval(estimate)})"
+
+
+def power(estimate: Estimate) -> str:
+    """Write an exponent, to two decimals at the most."""
+    if estimate.value is None:
+        return NOTHING
+    return fixed(estimate.value, _power_places(estimate))
+
+
+def power_interval(estimate: Estimate) -> str:
+    """Write the interval of an exponent with the decimals of its value."""
+    if estimate.low is None or estimate.high is None:
+        return NOTHING
+    places = _power_places(estimate)
+    dash = "–" if estimate.low >= 0.0 else " to "
+    return f"{fixed(estimate.low, places)}{dash}{fixed(estimate.high, places)}"
+
+
+def _power_places(estimate: Estimate) -> int:
+    return min(2, decimals(estimate.value or 1.0, digits_of(estimate)))
 
 
 def law(text: str | None, coefficients: Iterable[str]) -> str:
@@ -137,16 +212,43 @@ def joules(estimate: Estimate) -> str:
     return f"{rounded(estimate.value, PLAIN_DIGITS)} J"
 
 
+#: Name of a dimension to how its values are written.
+_WRITTEN: dict[str, Callable[[Estimate], str]] = {
+    "time": time,
+    "share": percent,
+    "change": percent,
+    "ratio": ratio,
+    "count": count,
+    "exponent": ratio,
+    "bytes": size,
+    "timestep rate": rate,
+    "flop rate": lambda estimate: prefixed(estimate.value, digits_of(estimate)),
+    "power": watts,
+    "energy": joules,
+}
+
+
+def text(dimension: Dimension, estimate: Estimate) -> str:
+    """Write a value of a quantity as its dimension wants it."""
+    return _WRITTEN[dimension.name](estimate)
+
+
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = ".:-=+*#@"
 
 
-def sparkline(values: Sequence[float | None], *, ascii_only: bool = False) -> str:
+def sparkline(
+    values: Sequence[float | None], *, ascii_only: bool = False, top: float | None = None
+) -> str:
     """Draw values on a scale from zero to their largest; a space where there is none.
 
     From zero, so that noise of a few per cent does not look like mountains.
+
+    Args:
+        top: the end of the scale, where it is not the largest value.
     """
-    top = max((value for value in values if value is not None), default=0.0)
+    if top is None:
+        top = max((value for value in values if value is not None), default=0.0)
     blocks = _ASCII_BLOCKS if ascii_only else _BLOCKS
     scale = (len(blocks) - 1) / top if top > 0.0 else 0.0
     return "".join(" " if v is None else blocks[max(0, round(v * scale))] for v in values)

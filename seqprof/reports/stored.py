@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from seqprof import store
+from seqprof.analysis.derived import derived
+from seqprof.document_door import damage_told, find_excess, read_document
 from seqprof.errors import SeqprofError
 from seqprof.reports.formats import Result, result_of
+from seqprof.reports.kinds import KINDS, call
 
 
 class _Outline(msgspec.Struct):
-    """What tells documents of the commands apart."""
+    """What tells documents apart: their kind, or in older ones what they hold."""
 
     schema_version: int = 0
+    kind: str | None = None
+    created: str | None = None
     recording: msgspec.Raw = msgspec.Raw()
     models: msgspec.Raw = msgspec.Raw()
+    explained: msgspec.Raw = msgspec.Raw()
     traces: msgspec.Raw = msgspec.Raw()
+    ranks: msgspec.Raw = msgspec.Raw()
+    differences: msgspec.Raw = msgspec.Raw()
+    history: msgspec.Raw = msgspec.Raw()
     events: msgspec.Raw = msgspec.field(name="traceEvents", default=msgspec.Raw())
+
+    def result_kind(self) -> str | None:
+        """Return the kind of a result that is no recording; None for all else."""
+        if bytes(self.recording):
+            return None
+        if self.kind in KINDS:
+            return self.kind if KINDS[self.kind].summarise is None else None
+        held = {
+            "depth": self.models,
+            "explain": self.explained,
+            "trace": self.traces,
+            "ranks": self.ranks,
+            "diff": self.differences,
+            "history": self.history,
+        }
+        return next((kind for kind, part in held.items() if bytes(part)), None)
 
 
 def read(path: str | Path) -> list[Result]:
@@ -28,58 +53,77 @@ def read(path: str | Path) -> list[Result]:
     Raises:
         SeqprofError: it is missing, not JSON, not of seqprof, or of a newer one.
     """
+    if Path(path).is_dir():
+        return [_first_rank(Path(path))]
     name = str(path)
-    try:
-        data = sys.stdin.buffer.read() if name == store.STDOUT else Path(path).read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
+    data = read_document(path, "`seqprof run -o RUN.json` writes recordings")
+    with damage_told(name):
+        return _results(data, name)
+
+
+def _first_rank(folder: Path) -> Result:
+    """Rank 0 of a folder that `seqprof exec` wrote; which others lie beside it is in its name."""
+    paths = sorted(folder.glob("rank*.json"), key=_rank_of)
+    if not paths:
         raise SeqprofError(
-            f"cannot read {path}: {reason}", "`seqprof run CONFIG -o RUN.json` writes recordings"
-        ) from error
+            f"{folder} is a folder without recordings (rank0.json …)",
+            "`seqprof exec -o FOLDER -- torchrun …` writes such folders",
+        )
+    data = read_document(paths[0], "`seqprof exec -o FOLDER -- torchrun …` writes such folders")
+    ranks = [p.stem for p in paths if "." not in p.stem]
+    further = [p.stem for p in paths if "." in p.stem]
+    said = [f"of {len(ranks)} ranks: {', '.join(ranks)}"] if ranks[1:] else []
+    said += [f"beside it: {', '.join(further)}"] if further else []
+    others = f" ({'; '.join(said)})" if said else ""
+    with damage_told(str(paths[0])):
+        return replace(_results(data, str(paths[0]))[0], name=f"{paths[0]}{others}")
+
+
+def _rank_of(path: Path) -> tuple[int, str]:
+    digits = path.stem.removeprefix("rank")
+    return (int(digits) if digits.isdigit() else 1 << 30, path.stem)
+
+
+def _results(data: bytes, name: str) -> list[Result]:
     try:
         outline = msgspec.json.decode(data, type=_Outline)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         outline = _Outline()  # the store says what is wrong with it
-    if bytes(outline.recording):
-        return [result_of(store.loads(data, name), name)]
-    if bytes(outline.models):
-        return _depth(data, name, outline.schema_version)
-    if bytes(outline.traces):
-        return _traces(data, name, outline.schema_version)
+    kind = outline.result_kind()
+    if kind is not None:
+        return _derived(kind, outline, data, name)
     if bytes(outline.events):
         raise SeqprofError(f"{name} is a profiler's trace, not a recording", "use `seqprof trace`")
-    return [result_of(store.loads(data, name), name)]
+    return [result_of(derived(store.loads(data, name)), name)]
 
 
-def _depth(data: bytes, name: str, version: int) -> list[Result]:
-    from seqprof.reports.depth_json import SCHEMA_VERSION, from_json
-
-    _check_version(version, SCHEMA_VERSION, name)
+def _derived(kind: str, outline: _Outline, data: bytes, name: str) -> list[Result]:
+    """Return the results in a document that has no recording."""
+    _check_version(outline.schema_version, name)
     try:
-        found = from_json(data)
+        results: list[Result] = call(f"{KINDS[kind].json}:read", data, name)
     except msgspec.DecodeError as error:
-        raise _damaged(name, "depth", error) from error
-    return [Result(kind="depth", name=name, summary=found, recording=None)]
+        raise _damaged(name, kind, error) from error
+    for result in results:
+        _check_values(result.summary, name, kind)
+    return [replace(result, created=outline.created) for result in results]
 
 
-def _traces(data: bytes, name: str, version: int) -> list[Result]:
-    from seqprof.reports.trace_json import SCHEMA_VERSION, from_json
+def _check_version(version: int, name: str) -> None:
+    from seqprof.recording import SCHEMA_VERSION
 
-    _check_version(version, SCHEMA_VERSION, name)
-    try:
-        found = from_json(data)
-    except msgspec.DecodeError as error:
-        raise _damaged(name, "trace", error) from error
-    return [Result(kind="trace", name=made.source, summary=made, recording=None) for made in found]
-
-
-def _check_version(version: int, newest: int, name: str) -> None:
-    if version > newest:
+    if version > SCHEMA_VERSION:
         raise SeqprofError(
             f"{name} was written by a newer seqprof (schema {version}; "
-            f"this one reads up to {newest})",
+            f"this one reads up to {SCHEMA_VERSION})",
             "pip install --upgrade seqprof",
         )
+
+
+def _check_values(value: object, name: str, command: str) -> None:
+    excess = find_excess(value)
+    if excess is not None:
+        raise _damaged(name, command, ValueError(excess))
 
 
 def _damaged(name: str, command: str, error: Exception) -> SeqprofError:

@@ -19,9 +19,11 @@ from typing import IO, Self
 import seqprof
 from seqprof.recording import Device, DeviceSamples, Incident
 from seqprof.samplers.replay import DriverFacts, SampleLog
+from seqprof.samplers.vendors import sampler_module
 
-#: How long to wait for the first reading, so that starting the sampler burdens no timed step.
-START_S = 1.5
+#: How long to wait for the first reading, so that starting the sampler burdens no timed step. A
+#: driver without persistence mode, or with eight GPUs, takes seconds to initialize.
+START_S = 10.0
 #: How long the sampler may take to end by itself (it gives a hanging call 0.6 s), and to be killed.
 END_S = 1.2
 KILL_S = 0.3
@@ -88,7 +90,7 @@ class DeviceSampler:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (until finish)
         self._errors = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
         command = module_command(
-            "seqprof.samplers.nvml",
+            sampler_module(self._device.kind),
             self._device.uuid,
             str(self._interval_s),
             f"/dev/fd/{self._file.fileno()}",

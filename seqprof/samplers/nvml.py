@@ -23,7 +23,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from seqprof.samplers.nvml_calls import (
     Nvml,
@@ -31,10 +30,10 @@ from seqprof.samplers.nvml_calls import (
     NvmlUnavailableError,
     find_device,
     initialize,
-    mig_mode,
 )
-from seqprof.samplers.quantities import Quantity, quantities
-from seqprof.samplers.records import End, Facts, Hung, Processes, Stopped, Writer
+from seqprof.samplers.place import SampledDevice, place_of
+from seqprof.samplers.quantities import SampledQuantity, quantities
+from seqprof.samplers.records import DeviceFacts, End, Hung, Processes, Stopped, Writer
 
 #: A call that takes longer than this is said to hang.
 HANG_S = 2.0
@@ -74,10 +73,10 @@ class Sampler:
         self.nvml = nvml = Nvml()
         initialize(nvml)
         device = find_device(nvml, self._identity)
-        board, instance = _board_of(nvml, device)
-        self._writer.write(_facts(nvml, device, board, instance))
-        self._write_processes(nvml, device)
-        pending = quantities(nvml, device, board, instance)
+        place = place_of(nvml, device)
+        self._writer.write(_facts(nvml, place))
+        self._write_processes(nvml, place)
+        pending = quantities(nvml, place)
         for share in _dither():
             began_ns = time.monotonic_ns()
             self._poll(pending)
@@ -85,18 +84,20 @@ class Sampler:
             if self.stop.wait(max(0.0, share * self._interval_s - took_s)):
                 break
         self._poll(pending)  # samples that the driver buffered since
-        self._write_processes(nvml, device)
+        self._write_processes(nvml, place)
 
-    def _poll(self, pending: list[Quantity]) -> None:
+    def _poll(self, pending: list[SampledQuantity]) -> None:
         for quantity in pending:
             for record in quantity.poll():
                 self._writer.write(record)
 
-    def _write_processes(self, nvml: Nvml, device: Any) -> None:
+    def _write_processes(self, nvml: Nvml, place: SampledDevice) -> None:
         """Takes milliseconds in the driver, so never while steps are timed."""
-        found = nvml.optional("nvmlDeviceGetComputeRunningProcesses", device)
-        if found is not None:
-            pids = [int(process.pid) for process in found]
+        if place.shared:
+            return  # those of all instances
+        running = nvml.optional("nvmlDeviceGetComputeRunningProcesses", place.device)
+        if running is not None:
+            pids = [int(process.pid) for process in running]
             self._writer.write(Processes(time.monotonic_ns(), pids))
 
 
@@ -112,24 +113,14 @@ def _dither() -> Iterator[float]:
         yield 0.8 + 0.4 * phase
 
 
-def _board_of(nvml: Nvml, device: Any) -> tuple[Any, int | None]:
-    """The whole GPU's handle, and the GPU instance's id if ``device`` is a MIG instance."""
-    is_instance = nvml.optional("nvmlDeviceIsMigDeviceHandle", device)
-    if is_instance is None or not is_instance.value:
-        return device, None
-    board = nvml.optional("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", device)
-    instance = nvml.optional("nvmlDeviceGetGpuInstanceId", device)
-    return (device, None) if board is None or instance is None else (board, instance)
-
-
-def _facts(nvml: Nvml, device: Any, board: Any, instance: int | None) -> Facts:
-    return Facts(
+def _facts(nvml: Nvml, place: SampledDevice) -> DeviceFacts:
+    return DeviceFacts(
         at_ns=time.monotonic_ns(),
         driver=nvml.optional("nvmlSystemGetDriverVersion"),
         nvml=nvml.optional("nvmlSystemGetNVMLVersion"),
-        name=nvml.optional("nvmlDeviceGetName", device),
-        uuid=nvml.optional("nvmlDeviceGetUUID", device),
-        mig=True if instance is not None else mig_mode(nvml, board),
+        name=nvml.optional("nvmlDeviceGetName", place.device),
+        uuid=nvml.optional("nvmlDeviceGetUUID", place.device),
+        mig=place.mig,
     )
 
 
@@ -138,26 +129,26 @@ def supervise(sampler: Sampler, writer: Writer, parent: int) -> None:
 
     The parent is watched too because children that it forked keep its end of the pipe open.
     """
-    told: tuple[str, int] | None = None
+    reported: tuple[str, int] | None = None
     while os.getppid() == parent:
         readable, _, _ = select.select([0], [], [], _LOOK_S)
         if readable and not os.read(0, 4096):
             break
         running = sampler.nvml.running if sampler.nvml else None
-        if running and running != told and _seconds_since(running[1]) > HANG_S:
+        if running and running != reported and _seconds_since(running[1]) > HANG_S:
             _write_hung(writer, running)
-            told = running
+            reported = running
     sampler.stop.set()
-    _see_off(sampler, writer, told)
+    _see_off(sampler, writer, reported)
 
 
-def _see_off(sampler: Sampler, writer: Writer, told: tuple[str, int] | None) -> None:
+def _see_off(sampler: Sampler, writer: Writer, reported: tuple[str, int] | None) -> None:
     """Wait for the main thread, which ends the process, but not for a call that hangs."""
     while True:
         time.sleep(_LOOK_S)
         running = sampler.nvml.running if sampler.nvml else None
         if running and _seconds_since(running[1]) > LAST_CALL_S:
-            if running != told:
+            if running != reported:
                 _write_hung(writer, running)
             os._exit(EXIT_HUNG)
 

@@ -110,9 +110,9 @@ def _describe(nvml: Nvml, index: int) -> Gpu:
 
 
 def _pids(nvml: Nvml, handle: Any) -> list[int] | None:
-    found = nvml.optional("nvmlDeviceGetComputeRunningProcesses", handle)
+    processes = nvml.optional("nvmlDeviceGetComputeRunningProcesses", handle)
     # The probe computes nothing; where it is listed, it is not one of the others.
-    return None if found is None else [p.pid for p in found if p.pid != os.getpid()]
+    return None if processes is None else [p.pid for p in processes if p.pid != os.getpid()]
 
 
 def _print(result: Look) -> None:

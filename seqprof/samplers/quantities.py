@@ -22,7 +22,8 @@ from seqprof.samplers.nvml_calls import (
     Nvml,
     NvmlCallError,
 )
-from seqprof.samplers.records import Batch, Failed, Reading, Record
+from seqprof.samplers.place import SHARED, SampledDevice
+from seqprof.samplers.records import Failed, Reading, Record, SampleBatch
 
 #: A transient failure this many times in a row is taken for a lasting one.
 TRANSIENT_LIMIT = 10
@@ -40,19 +41,19 @@ _VALUE_FIELDS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 
 
 @dataclass(frozen=True)
-class Source:
+class ReadingSource:
     """One call that can give a quantity. ``read`` returns None when it is too early to ask."""
 
     call: str
-    read: Callable[[], Reading | Batch | None]
+    read: Callable[[], Reading | SampleBatch | None]
 
 
 @dataclass
-class Quantity:
+class SampledQuantity:
     """One or several metrics that come from the same call."""
 
     metrics: tuple[str, ...]
-    sources: list[Source]
+    sources: list[ReadingSource]
     _failures: int = 0
     _last_sample_ns: int = field(default_factory=time.monotonic_ns)
 
@@ -84,8 +85,8 @@ class Quantity:
         if ended or failure.code not in LACKING:
             yield _failed(failure, ended)
 
-    def _poll_while_silent(self, record: Reading | Batch) -> Iterator[Record]:
-        if not isinstance(record, Batch) or record.stamps_us:
+    def _poll_while_silent(self, record: Reading | SampleBatch) -> Iterator[Record]:
+        if not isinstance(record, SampleBatch) or record.stamps_us:
             self._last_sample_ns = record.at_ns
         elif record.at_ns - self._last_sample_ns > SILENCE_NS and len(self.sources) > 1:
             try:
@@ -104,18 +105,19 @@ def _failed(failure: NvmlCallError, ended: list[str]) -> Failed:
     return Failed(time.monotonic_ns(), failure.call, failure.code, failure.detail, ended)
 
 
-def quantities(nvml: Nvml, device: Any, board: Any, instance: int | None) -> list[Quantity]:
+def quantities(nvml: Nvml, place: SampledDevice) -> list[SampledQuantity]:
     """Everything that is read.
 
-    Args:
-        device: the handle that was asked for; a MIG instance's, if it was one.
-        board: the handle of the whole GPU, which alone knows power, clocks and temperature.
-        instance: the GPU instance's id, if ``device`` is a MIG instance.
+    What only an instance of a partitioned GPU knows of itself (memory, activity) is never read from
+    the whole board, where others compute too.
     """
+    device, board = place.device, place.board
 
-    def plain(call: str, metric: str, scale: float, *arguments: Any, **options: Any) -> Source:
+    def plain(
+        call: str, metric: str, scale: float, *arguments: Any, **options: Any
+    ) -> ReadingSource:
         read = _reader(nvml, call, metric, scale, board, *arguments, **options)
-        return Source(options.get("c_name", call), read)
+        return ReadingSource(options.get("c_name", call), read)
 
     power = "nvmlDeviceGetPowerUsage"
     return [
@@ -123,35 +125,48 @@ def quantities(nvml: Nvml, device: Any, board: Any, instance: int | None) -> lis
         _utilization(
             nvml, device, "nvml_memory_utilization", "NVML_MEMORY_UTILIZATION_SAMPLES", "memory"
         ),
-        Quantity(
+        SampledQuantity(
             ("power_w",),
             [
                 _samples(nvml, board, "power_w", "NVML_TOTAL_POWER_SAMPLES", 1e-3),
                 plain(power, "power_w", 1e-3),
             ],
         ),
-        Quantity(("energy_j",), [plain("nvmlDeviceGetTotalEnergyConsumption", "energy_j", 1e-3)]),
-        _memory(nvml, device),
-        Quantity(("sm_clock_hz",), [plain("nvmlDeviceGetClockInfo", "sm_clock_hz", 1e6, 1)]),
-        Quantity(
+        SampledQuantity(
+            ("energy_j",), [plain("nvmlDeviceGetTotalEnergyConsumption", "energy_j", 1e-3)]
+        ),
+        _shared("memory_used_bytes") if place.shared else _memory(nvml, device),
+        SampledQuantity(("sm_clock_hz",), [plain("nvmlDeviceGetClockInfo", "sm_clock_hz", 1e6, 1)]),
+        SampledQuantity(
             ("memory_clock_hz",), [plain("nvmlDeviceGetClockInfo", "memory_clock_hz", 1e6, 2)]
         ),
-        Quantity(
+        SampledQuantity(
             ("clock_event_reasons",),
             [
                 plain("nvmlDeviceGetCurrentClocksEventReasons", "clock_event_reasons", 1),
                 plain("nvmlDeviceGetCurrentClocksThrottleReasons", "clock_event_reasons", 1),
             ],
         ),
-        Quantity(
+        SampledQuantity(
             ("temperature_c",),
             [
                 plain("nvmlDeviceGetTemperatureV", "temperature_c", 1, 0),
                 plain("nvmlDeviceGetTemperature", "temperature_c", 1, 0),
             ],
         ),
-        Quantity(tuple(_GPM_METRICS), [Gpm(nvml, board, instance).source()]),
+        _shared(*_GPM_METRICS)
+        if place.shared
+        else SampledQuantity(tuple(_GPM_METRICS), [Gpm(nvml, board, place.instance).source()]),
     ]
+
+
+def _shared(*metrics: str) -> SampledQuantity:
+    """What is lacking on a partitioned GPU, where our part of it is not known."""
+
+    def read() -> Reading:
+        raise NvmlCallError("MIG", NOT_SUPPORTED, SHARED)
+
+    return SampledQuantity(metrics, [ReadingSource("MIG", read)])
 
 
 def _reader(
@@ -175,13 +190,13 @@ def _reader(
     return read
 
 
-def _utilization(nvml: Nvml, device: Any, metric: str, kind: str, pick: str) -> Quantity:
+def _utilization(nvml: Nvml, device: Any, metric: str, kind: str, pick: str) -> SampledQuantity:
     call = "nvmlDeviceGetUtilizationRates"
-    rates = Source(call, _reader(nvml, call, metric, 1e-2, device, pick=pick))
-    return Quantity((metric,), [_samples(nvml, device, metric, kind, 1e-2), rates])
+    rates = ReadingSource(call, _reader(nvml, call, metric, 1e-2, device, pick=pick))
+    return SampledQuantity((metric,), [_samples(nvml, device, metric, kind, 1e-2), rates])
 
 
-def _memory(nvml: Nvml, device: Any) -> Quantity:
+def _memory(nvml: Nvml, device: Any) -> SampledQuantity:
     """Version 2 tells apart what the driver reserves; version 1 counts that as used."""
 
     def version_2() -> Reading:
@@ -199,11 +214,14 @@ def _memory(nvml: Nvml, device: Any) -> Quantity:
 
     call = "nvmlDeviceGetMemoryInfo"
     version_1 = _reader(nvml, call, "memory_used_bytes", 1, device, pick="used")
-    sources = [Source("nvmlDeviceGetMemoryInfo_v2", version_2), Source(call, version_1)]
-    return Quantity(("memory_used_bytes",), sources)
+    sources = [
+        ReadingSource("nvmlDeviceGetMemoryInfo_v2", version_2),
+        ReadingSource(call, version_1),
+    ]
+    return SampledQuantity(("memory_used_bytes",), sources)
 
 
-def _samples(nvml: Nvml, device: Any, metric: str, kind: str, scale: float) -> Source:
+def _samples(nvml: Nvml, device: Any, metric: str, kind: str, scale: float) -> ReadingSource:
     """Samples that the driver buffers, each handed out once.
 
     The newest stamp goes back as ``lastSeen`` unchanged, since its clock base is not documented.
@@ -211,7 +229,7 @@ def _samples(nvml: Nvml, device: Any, metric: str, kind: str, scale: float) -> S
     call = "nvmlDeviceGetSamples"
     last_seen = 0
 
-    def read() -> Batch:
+    def read() -> SampleBatch:
         nonlocal last_seen
         sampling_type = nvml.constant(kind)
         began = time.monotonic_ns()
@@ -228,9 +246,9 @@ def _samples(nvml: Nvml, device: Any, metric: str, kind: str, scale: float) -> S
         last_seen = max(stamps, default=last_seen)
         pick = _VALUE_FIELDS[value_type]
         values = [scale * getattr(sample.sampleValue, pick) for sample in samples]
-        return Batch(call, metric, began, latency, stamps, values)
+        return SampleBatch(call, metric, began, latency, stamps, values)
 
-    return Source(call, read)
+    return ReadingSource(call, read)
 
 
 class Gpm:
@@ -245,8 +263,8 @@ class Gpm:
         self._previous: tuple[Any, int] | None = None
         self._spare: Any = None
 
-    def source(self) -> Source:
-        return Source(self.call, self.read)
+    def source(self) -> ReadingSource:
+        return ReadingSource(self.call, self.read)
 
     def read(self) -> Reading | None:
         """The ratios since the last sample; None when that is not long enough ago."""

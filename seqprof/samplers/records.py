@@ -3,6 +3,11 @@
 The sampler and the program that started it share nothing but this file, so a recorded file can be
 replayed without a GPU (``replay.py``). Times are ``time.monotonic_ns()`` of the host, which all
 processes of a Linux machine share; driver stamps are the driver's own microseconds, untouched.
+
+This is the interface for any vendor's sampler. How busy a device was comes in one of two forms:
+(utilization, window), as NVML averages it: a `Reading` or a `SampleBatch`; or (busy, at), as an
+accumulating counter gives it: a `BusyCounter`. Whoever replays the file sees shares of windows
+only.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ import os
 import msgspec
 
 
-class Facts(msgspec.Struct, tag_field="record", tag="facts", frozen=True):
+class DeviceFacts(msgspec.Struct, tag_field="record", tag="facts", frozen=True):
     """The device that was found; written once, before the first reading."""
 
     at_ns: int
@@ -40,7 +45,7 @@ class Reading(msgspec.Struct, tag_field="record", tag="reading", frozen=True):
     window_ns: int | None = None
 
 
-class Batch(msgspec.Struct, tag_field="record", tag="batch", frozen=True):
+class SampleBatch(msgspec.Struct, tag_field="record", tag="batch", frozen=True):
     """Samples that the driver had buffered since the last batch; empty when there were none."""
 
     call: str
@@ -49,6 +54,28 @@ class Batch(msgspec.Struct, tag_field="record", tag="batch", frozen=True):
     latency_ns: int
     stamps_us: list[int]
     values: list[float]
+
+
+class BusyCounter(msgspec.Struct, tag_field="record", tag="counter", frozen=True):
+    """How long a device has been busy in all, by an accumulating counter and its own clock.
+
+    So vendors other than NVIDIA give it: the share of a window is ``busy / elapsed`` of two counts.
+    """
+
+    call: str
+    metric: str
+    at_ns: int
+    latency_ns: int
+    busy_us: int
+    stamp_us: int
+
+    def share_since(self, before: BusyCounter) -> float | None:
+        """Busy share since an earlier count; None where the counter was set back or stood still."""
+        elapsed = self.stamp_us - before.stamp_us
+        busy = self.busy_us - before.busy_us
+        if elapsed <= 0 or not 0 <= busy <= elapsed:
+            return None
+        return busy / elapsed
 
 
 class Failed(msgspec.Struct, tag_field="record", tag="failed", frozen=True):
@@ -84,7 +111,9 @@ class End(msgspec.Struct, tag_field="record", tag="end", frozen=True):
     at_ns: int
 
 
-Record = Facts | Processes | Reading | Batch | Failed | Stopped | Hung | End
+Record = (
+    DeviceFacts | Processes | Reading | SampleBatch | BusyCounter | Failed | Stopped | Hung | End
+)
 
 
 class Writer:

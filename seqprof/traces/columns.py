@@ -99,5 +99,5 @@ def _one_integer(value: Any, default: int) -> int:
 
 def present(values: Ints) -> Bools:
     """Where a value is not ``MISSING``."""
-    found: Bools = values != MISSING
-    return found
+    known: Bools = values != MISSING
+    return known

@@ -21,10 +21,21 @@ class Args(msgspec.Struct, gc=False):
     stream: Any = -1
     correlation: Any = -1
     bytes: Any = 0
+    #: Of collectives: which group of ranks, and the how manieth of it.
+    group: Any = msgspec.field(name="Process Group Name", default=None)
+    seq: Any = msgspec.field(name="Seq", default=-1)
+    #: Of metadata events: the name of a process or a thread, and what it is.
+    name: Any = None
+    labels: Any = None
+    #: What only other writers leave.
+    task_type: Any = msgspec.field(name="Task Type", default=None)
+    hlo_op: Any = None
     sequence: Any = msgspec.field(name="Sequence number", default=-1)
+    dims: Any = msgspec.field(name="Input Dims", default=None)
+    inputs: Any = msgspec.field(name="Concrete Inputs", default=None)
 
 
-class Event(msgspec.Struct, gc=False):
+class TraceEvent(msgspec.Struct, gc=False):
     """One event of the Trace Event Format, times in microseconds."""
 
     ph: str | None = None
@@ -37,7 +48,7 @@ class Event(msgspec.Struct, gc=False):
     args: Args | None = None
 
 
-class Header(msgspec.Struct):
+class TraceHeader(msgspec.Struct):
     """What stands beside the events."""
 
     deviceProperties: Any = None  # noqa: N815 -- the file's own spelling
@@ -45,17 +56,17 @@ class Header(msgspec.Struct):
     warnings: Any = msgspec.field(name="WARNING", default=None)
     errors: Any = msgspec.field(name="ERROR", default=None)
 
-    def merge(self, other: Header) -> None:
+    def merge(self, other: TraceHeader) -> None:
         """Take from ``other`` what is missing here."""
-        for name in Header.__struct_fields__:
+        for name in TraceHeader.__struct_fields__:
             if getattr(self, name) is None:
                 setattr(self, name, getattr(other, name))
 
 
-class Document(Header):
+class TraceFile(TraceHeader):
     """A whole trace file, or the end of one."""
 
-    traceEvents: list[Event] = msgspec.field(default_factory=list)  # noqa: N815
+    traceEvents: list[TraceEvent] = msgspec.field(default_factory=list)  # noqa: N815
 
 
 class FlawError(Exception):
@@ -76,7 +87,7 @@ _ERROR_BYTE = re.compile(r"(?:JSON is malformed: )?(.*) \(byte (\d+)\)")
 #: Above this many microseconds a float's spacing exceeds a nanosecond (2**43 · 2**-53 ≈ 1 ns).
 _EXACT_FLOAT_US = 2.0**43
 
-_decode_batch = msgspec.json.Decoder(list[Event]).decode
+_decode_batch = msgspec.json.Decoder(list[TraceEvent]).decode
 
 
 @contextmanager
@@ -89,17 +100,17 @@ def _flaws_of(text: Text) -> Iterator[None]:
     except RecursionError as error:
         raise FlawError("damaged", "it is nested too deeply", 0) from error
     except msgspec.DecodeError as error:
-        found = _ERROR_BYTE.search(str(error))
-        if found is None:
+        match = _ERROR_BYTE.search(str(error))
+        if match is None:
             raise FlawError("early", ENDS_EARLY, len(text)) from error
-        what, at = found.group(1), int(found.group(2))
+        what, at = match.group(1), int(match.group(2))
         if what == "trailing characters":
             # The decoder has already taken the first character behind the list.
             raise FlawError("ended", "more follows than its events", at - 1) from error
         raise FlawError("damaged", what, at) from error
 
 
-def decode_events(text: Text) -> tuple[list[Event], int]:
+def decode_events(text: Text) -> tuple[list[TraceEvent], int]:
     """Decode a list of events; those whose fields have impossible types are left out and counted.
 
     Raises:
@@ -113,42 +124,42 @@ def decode_events(text: Text) -> tuple[list[Event], int]:
             return _decode_leniently(text)
 
 
-def decode_document(text: Text) -> Document | None:
+def decode_document(text: Text) -> TraceFile | None:
     """Decode a whole file; None where its events need the care of :func:`decode_events`."""
     try:
-        document = msgspec.json.decode(text, type=Document)
+        document = msgspec.json.decode(text, type=TraceFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return None if _need_decimals(document.traceEvents) else document
 
 
-def decode_header(text: Text) -> Header:
+def decode_header(text: Text) -> TraceHeader:
     """Decode what stands beside the events in a whole file.
 
     Raises:
         FlawError: the text is no JSON object.
     """
     with _flaws_of(text):
-        return msgspec.json.decode(text, type=Header)
+        return msgspec.json.decode(text, type=TraceHeader)
 
 
 @cache
-def _exact_decoder() -> Callable[[Text], Sequence[Event]]:
+def _exact_decoder() -> Callable[[Text], Sequence[TraceEvent]]:
     """Decode times as decimals, for clocks that a float cannot hold to the nanosecond."""
 
-    class ExactEvent(Event, gc=False):
+    class ExactEvent(TraceEvent, gc=False):
         ts: Decimal | None = None  # type: ignore[assignment]
         dur: Decimal | None = None  # type: ignore[assignment]
 
     return msgspec.json.Decoder(list[ExactEvent]).decode
 
 
-def _decode_leniently(text: Text) -> tuple[list[Event], int]:
+def _decode_leniently(text: Text) -> tuple[list[TraceEvent], int]:
     raws = msgspec.json.decode(bytes(text), type=list[msgspec.Raw])
-    batch: list[Event] = []
+    batch: list[TraceEvent] = []
     for raw in raws:
         try:
-            event = msgspec.json.decode(raw, type=Event)
+            event = msgspec.json.decode(raw, type=TraceEvent)
             one = b"[" + bytes(raw) + b"]"
             batch += _exact_decoder()(one) if _need_decimals([event]) else [event]
         except msgspec.ValidationError:
@@ -156,7 +167,7 @@ def _decode_leniently(text: Text) -> tuple[list[Event], int]:
     return batch, len(raws) - len(batch)
 
 
-def _need_decimals(batch: list[Event]) -> bool:
+def _need_decimals(batch: list[TraceEvent]) -> bool:
     """Whether a float cannot hold the times of ``batch`` to the nanosecond."""
     times = [event.ts for event in batch]
     kinds = set(map(type, times))
@@ -170,10 +181,26 @@ def _need_decimals(batch: list[Event]) -> bool:
 
 _NONFINITE = rb"(:\s*)-?(?:nan|inf(?:inity)?)(?=\s*[,}\]])"
 _BAD_ESCAPE = rb'(\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))|\\'
+_SURROGATE = rb"(\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+_STRING_OR_COMMA = rb'("(?:[^"\\]|\\.)*")|,(\s*[\]}])'
+_CONTROL = rb"[\x00-\x1f]"
 
 
 def repaired(text: bytes) -> bytes:
-    """``text`` without nan and inf, lone backslashes and bad UTF-8."""
+    """``text`` without what writers are known to get wrong.
+
+    That is nan and inf, lone backslashes and surrogates, bad UTF-8, raw control characters in
+    strings, and a comma behind the last element of a list or an object.
+    """
     text = re.sub(_NONFINITE, rb"\1null", text, flags=re.IGNORECASE)
     text = re.sub(_BAD_ESCAPE, lambda match: match.group(1) or rb"\\", text)
+    text = re.sub(_SURROGATE, lambda match: match.group(1) or rb"\ufffd", text)
+    text = re.sub(_STRING_OR_COMMA, _without_control_or_comma, text, flags=re.DOTALL)
     return text.decode("utf-8", errors="replace").encode()
+
+
+def _without_control_or_comma(match: re.Match[bytes]) -> bytes:
+    string: bytes | None = match.group(1)
+    if string is None:
+        return bytes(match.group(2))
+    return re.sub(_CONTROL, lambda hit: b"\\u%04x" % hit.group()[0], string)

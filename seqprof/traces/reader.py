@@ -8,21 +8,22 @@ wrong place is not valid JSON, so the decoder itself proves every cut.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Literal
 
+from seqprof.traces.containers import BrokenStreamError
 from seqprof.traces.events import (
-    Event,
     FlawError,
-    Header,
     Text,
+    TraceEvent,
+    TraceHeader,
     decode_document,
     decode_events,
     decode_header,
     repaired,
 )
-from seqprof.traces.source import BrokenStreamError
+from seqprof.traces.writers import what_text_is
 
 _EVENTS_KEY = re.compile(rb'"traceEvents"\s*:\s*\[')
 _LEAD = re.compile(rb"(?:\xef\xbb\xbf)?\s*")
@@ -36,7 +37,11 @@ _PROBE_BYTES = 1 << 16
 
 
 class NotATraceError(Exception):
-    """The file is whole as far as can be seen, but no trace."""
+    """The file is whole as far as can be seen, but no trace; ``hint`` is what to do, if known."""
+
+    def __init__(self, what: str, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.hint = hint
 
 
 class DamagedError(Exception):
@@ -58,7 +63,7 @@ class EventReader:
 
     def __init__(self, partial: bool = False) -> None:
         self.partial = partial
-        self.header = Header()
+        self.header = TraceHeader()
         self.truncated = False
         self.damaged = 0
         self.repaired = False
@@ -72,7 +77,7 @@ class EventReader:
         self._entries = 0
         self._has_event = False
 
-    def batches(self, chunks: Iterator[bytes]) -> Iterator[list[Event]]:
+    def batches(self, chunks: Iterator[bytes]) -> Iterator[list[TraceEvent]]:
         """Yield the events of ``chunks`` in batches.
 
         Raises:
@@ -86,10 +91,12 @@ class EventReader:
             if self._stage == "events":
                 yield self._whole_events()
         if self._stage == "start":
-            raise NotATraceError(self._why_no_events())
+            known = what_text_is(bytes(self._text[:_PROBE_BYTES]))
+            raise NotATraceError(*known or (self._why_no_events(),))
         yield self._last_events()
-        if self._entries and not self._has_event:
-            raise NotATraceError("its list holds no events")
+        if not self._has_event:
+            what = "its list holds no events" if self._entries else "its list of events is empty"
+            raise NotATraceError(what)
 
     def _until_broken(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         try:
@@ -121,7 +128,8 @@ class EventReader:
             self._is_list = True
             return begin
         if text[begin] != _OBJECT:
-            raise NotATraceError("it is neither a JSON object nor a list")
+            known = what_text_is(bytes(text[:_PROBE_BYTES]))
+            raise NotATraceError(*known or ("it is neither a JSON object nor a list",))
         for match in _EVENTS_KEY.finditer(text, self._searched):
             try:
                 self.header = decode_header(bytes(text[begin : match.end()]) + b"]}")
@@ -146,7 +154,7 @@ class EventReader:
 
     # The events ---------------------------------------------------------------------------------
 
-    def _whole_events(self) -> list[Event]:
+    def _whole_events(self) -> list[TraceEvent]:
         """Decode as many whole events as the text proves to hold, and drop them from it."""
         position = len(self._text)
         for _ in range(_CUT_ATTEMPTS):
@@ -168,7 +176,7 @@ class EventReader:
             return batch
         return []
 
-    def _decode_before(self, comma: int) -> list[Event]:
+    def _decode_before(self, comma: int) -> list[TraceEvent]:
         """Decode the text up to a comma as a list, without copying it."""
         self._text[comma] = _CLOSE
         try:
@@ -177,7 +185,7 @@ class EventReader:
         finally:
             self._text[comma] = _COMMA
 
-    def _decode(self, piece: Text) -> list[Event]:
+    def _decode(self, piece: Text) -> list[TraceEvent]:
         """Decode a list, if need be with what writers are known to get wrong repaired."""
         try:
             batch, left_out = decode_events(piece)
@@ -189,20 +197,21 @@ class EventReader:
                 batch, left_out = decode_events(repaired(text))
             except FlawError as other:
                 # Repairing moves what follows, so the place is sought in the text as it was.
-                at = bisect_left(range(len(text)), other.at, key=lambda n: len(repaired(text[:n])))
+                ends = range(len(text) + 1)
+                at = bisect_right(ends, other.at, key=lambda end: len(repaired(text[:end]))) - 1
                 raise FlawError(other.problem, other.what, at) from flaw
             self.repaired = True
         self.damaged += left_out
         return self._counted(batch, left_out)
 
-    def _counted(self, batch: list[Event], left_out: int = 0) -> list[Event]:
+    def _counted(self, batch: list[TraceEvent], left_out: int = 0) -> list[TraceEvent]:
         self._entries += len(batch) + left_out
         self._has_event = self._has_event or any(event.ph for event in batch)
         return batch
 
     # After the events ---------------------------------------------------------------------------
 
-    def _last_events(self) -> list[Event]:
+    def _last_events(self) -> list[TraceEvent]:
         """Decode the last events and what stands after them."""
         text = bytes(self._text)
         if not self._is_list:
@@ -213,17 +222,26 @@ class EventReader:
         try:
             batch, rest = self._decode_list(text)
         except FlawError as flaw:
+            if self._is_list and not self.truncated and (whole := self._unclosed(text)) is not None:
+                return whole
             return self._salvage(text, flaw)
         self._read_tail(rest, len(text) - len(rest))
         return batch
 
-    def _decode_list(self, text: bytes) -> tuple[list[Event], bytes]:
+    def _decode_list(self, text: bytes) -> tuple[list[TraceEvent], bytes]:
         try:
             return self._decode(text), b""
         except FlawError as flaw:
             if flaw.problem != "ended":
                 raise
             return self._decode(text[: flaw.at]), text[flaw.at :]
+
+    def _unclosed(self, text: bytes) -> list[TraceEvent] | None:
+        """The events of a list without its bracket, which the format allows to be left out."""
+        try:
+            return self._decode(text.rstrip().removesuffix(b",") + b"]")
+        except FlawError:
+            return None
 
     def _read_tail(self, rest: bytes, before: int) -> None:
         """Read what stands after the events, which are ``before`` bytes of the text."""
@@ -245,21 +263,21 @@ class EventReader:
         self.truncated |= early
         self.damaged += not early
 
-    def _salvage(self, text: bytes, flaw: FlawError) -> list[Event]:
+    def _salvage(self, text: bytes, flaw: FlawError) -> list[TraceEvent]:
         """Every whole event of ``text``, a list that may lack its end; ``flaw`` is its first."""
-        found: list[Event] = []
+        events: list[TraceEvent] = []
         while True:
             self._note(flaw)
-            found += self._decode_up_to(flaw, text)
+            events += self._decode_up_to(flaw, text)
             if flaw.problem == "early":
-                return found
+                return events
             text = _next_event(text, flaw.at)
             try:
-                return found + self._decode_list(text)[0]
+                return events + self._decode_list(text)[0]
             except FlawError as another:
                 flaw = another
 
-    def _decode_up_to(self, flaw: FlawError, text: bytes) -> list[Event]:
+    def _decode_up_to(self, flaw: FlawError, text: bytes) -> list[TraceEvent]:
         """The events before ``flaw``."""
         for whole in _before(flaw, text):
             try:

@@ -1,33 +1,24 @@
-"""A trace file as a stream of bytes, decompressed as it is read."""
+"""A trace file as a stream of bytes, unpacked as it is read."""
 
 from __future__ import annotations
 
 import queue
+import sys
 import threading
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from seqprof.errors import SeqprofError
+from seqprof.suggest import nearest_file
+from seqprof.traces.containers import CHUNK_BYTES, BrokenStreamError, unpacked
 
-#: Bytes handed on at a time; what is held in memory is a small multiple of it.
-CHUNK_BYTES = 1 << 20
-_READ_BYTES = 1 << 18
+#: The path that stands for standard input.
+STDIN = Path("-")
 _CHUNKS_AHEAD = 4
-_GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_WINDOW = 31
-
-
-class BrokenStreamError(Exception):
-    """The compressed stream ends early or is damaged; what came before it has been handed on."""
-
-    def __init__(self, what: str, truncated: bool) -> None:
-        super().__init__(what)
-        self.truncated = truncated
 
 
 class ReadAhead:
-    """Read and decompress on a thread of its own, at most a few chunks ahead of its consumer.
+    """Read and unpack on a thread of its own, at most a few chunks ahead of its consumer.
 
     Decompressing holds no lock of the interpreter, so it costs no time while the consumer decodes.
     """
@@ -55,53 +46,45 @@ class ReadAhead:
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of ``path``, decompressed if it is gzip (told by content, not by name).
+    """Yield the bytes of ``path`` (``-``: standard input; a pipe too), unpacked.
 
     Raises:
-        SeqprofError: the file cannot be opened.
-        BrokenStreamError: after the last whole chunk of a cut or damaged gzip stream.
+        SeqprofError: the file cannot be opened, or what it is packed in cannot be.
+        BrokenStreamError: after the last whole chunk of a cut or damaged container.
     """
     try:
+        if path == STDIN:
+            yield from unpacked(_blocks(sys.stdin.buffer), name_of(path))
+            return
         with path.open("rb") as file:
-            magic = file.read(2)
-            file.seek(0)
-            if magic == _GZIP_MAGIC:
-                yield from _decompress(iter(lambda: file.read(_READ_BYTES), b""))
-            else:
-                yield from iter(lambda: file.read(CHUNK_BYTES), b"")
+            yield from unpacked(_blocks(file), name_of(path))
     except OSError as error:
+        near = (
+            nearest_file(path, ".json", ".gz", ".zst")
+            if isinstance(error, FileNotFoundError)
+            else None
+        )
         raise SeqprofError(
-            f"cannot read {path}: {error.strerror}", "give the path of a trace file"
+            f"cannot read {name_of(path)}: {error.strerror or error}",
+            f"did you mean {near}?" if near else "`seqprof run --trace FILE.json.gz` writes traces",
         ) from error
 
 
-def _decompress(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress gzip members one after another; bytes that follow the last are padding."""
-    stream = zlib.decompressobj(_GZIP_WINDOW)
-    for block in blocks:
-        rest = block
-        while rest:
-            try:
-                data = stream.decompress(rest, CHUNK_BYTES)
-            except zlib.error as error:
-                what = str(error).rpartition(": ")[2]
-                raise BrokenStreamError(f"gzip cannot go on ({what})", truncated=False) from error
-            if data:
-                yield data
-            rest = stream.unconsumed_tail
-            if stream.eof:
-                rest = stream.unused_data
-                if not rest.startswith(_GZIP_MAGIC):
-                    return
-                stream = zlib.decompressobj(_GZIP_WINDOW)
-    if not stream.eof:
-        raise BrokenStreamError("the gzip stream ends early", truncated=True)
+def _blocks(file: object) -> Iterator[bytes]:
+    """Blocks of what is there: a pipe is not waited for until a block is full."""
+    read = getattr(file, "read1", None) or file.read  # type: ignore[attr-defined]
+    return iter(lambda: read(CHUNK_BYTES), b"")
+
+
+def name_of(path: Path) -> str:
+    """How messages name ``path``."""
+    return "standard input" if path == STDIN else str(path)
 
 
 def place_of(path: Path, at: int) -> str:
-    """Where byte ``at`` of the decompressed text is, as ``path:line:column``."""
+    """Where byte ``at`` of the unpacked text is, as ``path:line:column``."""
     if not path.is_file():
-        return f"{path}:byte {at}"
+        return f"{name_of(path)}:byte {at}"
     line = column = 1
     try:
         for chunk in read_chunks(path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -12,17 +11,14 @@ from torch import Tensor, nn
 
 from seqprof.errors import SeqprofError
 from seqprof.spec import Spec
-from seqprof.spec_checks import Head, effective_head
-from seqprof.workloads.batches import Data, DataFacts, open_data
+from seqprof.workloads.batches import Data, DataFacts
 from seqprof.workloads.body import Body, TimestepModule
-from seqprof.workloads.heads import (
-    Loss,
-    SequenceHead,
-    TimestepHead,
-    cross_entropy,
-    mse,
-    suited_loss,
-)
+from seqprof.workloads.data.opening import open_data
+from seqprof.workloads.heads import SequenceHead, TimestepHead
+from seqprof.workloads.losses import AutoLoss, Loss, cross_entropy, mse
+from seqprof.workloads.own_step import StepFunction
+from seqprof.workloads.parameters import is_length_name, of_function, of_model
+from seqprof.workloads.prediction import Head, effective_head
 from seqprof.workloads.registry import Family, find_family
 from seqprof.workloads.sequence_model import SequenceModel, detach_state
 from seqprof.workloads.targets import call_target, load_target
@@ -71,6 +67,7 @@ class Built:
         data: endless batches.
         facts: what is known of the model.
         timesteps: T of every batch; None where a user's data decide it.
+        step: the user's own training step; None where forward and loss are apart.
     """
 
     model: nn.Module
@@ -78,6 +75,7 @@ class Built:
     data: Data
     facts: ModelFacts
     timesteps: int | None = None
+    step: StepFunction | None = None
 
 
 def build(spec: Spec, folder: Path) -> Built:
@@ -86,17 +84,21 @@ def build(spec: Spec, folder: Path) -> Built:
     Raises:
         SeqprofError: the spec asks for what does not exist or does not fit together.
     """
-    data = open_data(spec, folder)
-    torch.manual_seed(spec.train.seed)
     if spec.model.target is not None:
+        torch.manual_seed(spec.train.seed)
         model = _build_target(spec, folder)
         facts = _target_facts(spec, model)
+        data = open_data(spec, folder, of_model(model))
+        torch.manual_seed(spec.train.seed)
     else:
+        data = open_data(spec, folder)
+        torch.manual_seed(spec.train.seed)
         family = find_family(cast(str, spec.model.name))
         model = _build_family(spec, family, data.facts)
         facts = _family_facts(spec, family, model)
     timesteps = None if spec.data.target is not None else spec.data.seq_len
-    return Built(model, _choose_loss(spec, data.facts, folder), data, facts, timesteps)
+    loss, step = _choose_loss(spec, data.facts, folder), _load_step(spec, folder)
+    return Built(model, loss, data, facts, timesteps, step)
 
 
 def _build_family(spec: Spec, family: Family, data: DataFacts) -> SequenceModel:
@@ -164,8 +166,8 @@ def _family_facts(spec: Spec, family: Family, model: SequenceModel) -> ModelFact
         flops_per_step=flops,
         flops_reason=reason,
         timestep_modules=tuple(
-            TimestepModule(f"body.{found.path}", found.reverse)
-            for found in model.body.timestep_modules()
+            TimestepModule(f"body.{module.path}", module.reverse)
+            for module in model.body.timestep_modules()
         ),
         carries_state=model.body.carries_state,
     )
@@ -224,10 +226,28 @@ def _target_facts(spec: Spec, model: nn.Module) -> ModelFacts:
     )
 
 
+def _load_step(spec: Spec, folder: Path) -> StepFunction | None:
+    if spec.train.step is None:
+        return None
+    step = load_target(spec.train.step, folder, "train.step")
+    if not callable(step):
+        raise SeqprofError(
+            f"train.step: {spec.train.step} is a {type(step).__name__}, not a function",
+            "name a function (model, batch) -> loss",
+        )
+    takes = of_function(step)
+    if takes is not None and not takes.takes(2):
+        raise SeqprofError(
+            f"train.step: {spec.train.step} takes {takes.in_words}",
+            "it is called with the model and a batch: (model, batch) -> loss",
+        )
+    return cast(StepFunction, step)
+
+
 def _choose_loss(spec: Spec, data: DataFacts, folder: Path) -> Loss:
     wanted = spec.train.loss
     if wanted == "auto":
-        return suited_loss
+        return AutoLoss()
     if wanted in ("cross_entropy", "mse"):
         if (data.outputs is None) != (wanted == "cross_entropy"):
             kind = "classes" if data.outputs is None else "numbers"
@@ -236,5 +256,18 @@ def _choose_loss(spec: Spec, data: DataFacts, folder: Path) -> Loss:
                 "leave train.loss out to take what suits them",
             )
         return cross_entropy if wanted == "cross_entropy" else mse
-    function = cast("Callable[[object, Tensor], Tensor]", load_target(wanted, folder, "train.loss"))
-    return lambda output, batch: function(output, batch.targets)
+    function = load_target(wanted, folder, "train.loss")
+    if isinstance(function, type) and issubclass(function, nn.Module):
+        function = function()  # nn.CrossEntropyLoss and its like
+    if not callable(function):
+        raise SeqprofError(
+            f"train.loss: {wanted} is a {type(function).__name__}, not a function",
+            "name a function (output, targets) -> loss",
+        )
+    takes = of_function(function.forward if isinstance(function, nn.Module) else function)
+    lengths = takes.first(is_length_name, after=2) if takes is not None else None
+    if lengths is None:
+        return lambda output, batch: cast(Tensor, function(output, batch.targets))
+    return lambda output, batch: cast(
+        Tensor, function(output, batch.targets, **{lengths: batch.lengths})
+    )

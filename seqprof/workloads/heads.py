@@ -1,18 +1,11 @@
-"""What a body's outputs are turned into, and the loss on it."""
+"""What a body's outputs are turned into."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-
-from seqprof.errors import SeqprofError
-from seqprof.workloads.batches import IGNORED, Batch
-
-Loss: TypeAlias = Callable[[Tensor, Batch], Tensor]
 
 
 class TimestepHead(nn.Module):
@@ -53,60 +46,3 @@ def _last(outputs: Tensor, lengths: Tensor | None) -> Tensor:
         return outputs.select(1, outputs.shape[1] - 1)
     index = (lengths - 1).clamp(min=0).to(outputs.device, non_blocking=True)
     return outputs.gather(1, index.view(-1, 1, 1).expand(-1, 1, outputs.shape[-1])).squeeze(1)
-
-
-def cross_entropy(output: Tensor, batch: Batch) -> Tensor:
-    """Mean over the targets that count; 0 where none does (a chunk of a truncated sequence).
-
-    Args:
-        output: ``[B, T, V]`` or ``[B, V]`` logits for int64 targets ``[B, T]`` or ``[B]``.
-    """
-    targets = batch.targets
-    if targets.is_floating_point() or output.shape[:-1] != targets.shape:
-        raise SeqprofError(
-            f"cross_entropy: the model's output is {_shape(output)}, the targets are "
-            f"{_shape(targets)}",
-            "the output must be [B, T, V] for integer targets [B, T], or [B, V] for [B]",
-        )
-    total = F.cross_entropy(
-        output.flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return total / (targets != IGNORED).sum().clamp(min=1)
-
-
-def mse(output: Tensor, batch: Batch) -> Tensor:
-    """Mean squared error over all that is not padding.
-
-    Args:
-        output: as the targets, ``[B, T, F']`` or ``[B, F']``.
-    """
-    targets = batch.targets
-    if not targets.is_floating_point() or output.shape != targets.shape:
-        raise SeqprofError(
-            f"mse: the model's output is {_shape(output)}, the targets are {_shape(targets)}",
-            "both must be floating point and of one shape",
-        )
-    if batch.lengths is None:
-        return F.mse_loss(output, targets)
-    ends = batch.lengths.to(output.device, non_blocking=True)
-    if batch.has_target_per_timestep:
-        times = torch.arange(batch.timesteps, device=output.device)
-        counts = (times < ends.unsqueeze(1)).unsqueeze(-1).to(output.dtype)
-    else:
-        counts = (ends > 0).unsqueeze(-1).to(output.dtype)
-    squares = (output - targets).square() * counts
-    return squares.sum() / (counts.sum() * output.shape[-1]).clamp(min=1)
-
-
-def suited_loss(output: Tensor, batch: Batch) -> Tensor:
-    """Cross entropy for integer targets, mean squared error for others."""
-    if not isinstance(output, Tensor):
-        raise SeqprofError(
-            f"the model returned a {type(output).__name__}, not a tensor",
-            "return the output alone, or set train.loss to your own function(output, target)",
-        )
-    return mse(output, batch) if batch.targets.is_floating_point() else cross_entropy(output, batch)
-
-
-def _shape(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"

@@ -2,100 +2,40 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from seqprof.errors import SeqprofError
 from seqprof.suggest import did_you_mean
+from seqprof.workloads.family import Family, FamilyGrowth, Option
+from seqprof.workloads.family_checks import (
+    all_in_config,
+    chunk_needs_chunks,
+    heads_divide,
+    heads_divide_into_pairs,
+    projection_is_smaller,
+    transition_fits,
+)
 
 if TYPE_CHECKING:
     from seqprof.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """How one form of a family grows with T, in words; C is the timesteps per chunk.
+__all__ = ["Family", "FamilyGrowth", "Option", "families", "find_family", "is_causal"]
 
-    Attributes:
-        form: an execution, or an execution with another option.
-        parallel: whether all timesteps are computed at once.
-        depth: the longest chain of dependent operations.
-        work: the arithmetic.
-    """
-
-    form: str
-    parallel: str
-    depth: str
-    work: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """A kind of sequence model.
-
-    Attributes:
-        name: what a spec's ``model.name`` says.
-        recurrence: the equation, as a user would recognise it.
-        executions: the forms it can run in; empty where there is but one.
-        parallel_over_time: whether all timesteps can be computed at once; None where the spec's
-            other keys decide it.
-        builder: ``module:function`` taking ``(ModelSpec, input_size)`` and returning a
-            :class:`seqprof.workloads.body.Body`, which maps ``[B, T, input_size]`` to
-            ``[B, T, output_size]``.
-        options: names of the optional ``ModelSpec`` fields that mean something to it.
-        causal: whether the output at t depends on inputs up to t only (when not bidirectional).
-        growth: how each form grows with T; empty where it is not stated.
-        entry_size: ``module:function`` taking a ``ModelSpec`` and returning the default
-            ``input_size`` where that is not ``hidden_size``.
-    """
-
-    name: str
-    recurrence: str
-    executions: tuple[str, ...]
-    parallel_over_time: bool | None
-    builder: str
-    options: frozenset[str] = frozenset()
-    causal: bool = True
-    growth: tuple[Growth, ...] = ()
-    entry_size: str | None = None
-
-    @property
-    def default_execution(self) -> str | None:
-        """The form it runs in when the spec names none; None where there is but one."""
-        if "fused" in self.executions:
-            return "fused"
-        return self.executions[0] if self.executions else None
-
-    def load_builder(self) -> Callable[..., Any]:
-        """Import the builder (and with it torch)."""
-        return _load(self.builder)
-
-    def find_entry_size(self, model: ModelSpec) -> int:
-        """Return the features per timestep that its first layer takes."""
-        if model.input_size is not None:
-            return model.input_size
-        return model.hidden_size if self.entry_size is None else _load(self.entry_size)(model)
-
-
-def _load(path: str) -> Callable[..., Any]:
-    module, _, function = path.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
-
-
-_RECURRENT = "seqprof.workloads.recurrent:build"
-_ATTENTION = "seqprof.workloads.attention:build"
+_RECURRENT = "seqprof.workloads.families.recurrent:build"
+_ATTENTION = "seqprof.workloads.families.attention:build"
 _SCANNED = ("parallel", "sequential")
 _IN_CHUNKS = ("parallel", "chunked")
-_GROWS_RECURRENT = (Growth("cell", "no", "T", "T"), Growth("fused", "no", "T", "T"))
-_GROWS_ATTENTION = (Growth("one", "yes", "constant", "T²"),)
-_GROWS_SCANNED = (Growth("parallel", "yes", "log T", "T"), Growth("sequential", "no", "T", "T"))
+_GROWS_RECURRENT = (FamilyGrowth("cell", "no", "T", "T"), FamilyGrowth("fused", "no", "T", "T"))
+_GROWS_ATTENTION = (FamilyGrowth("one", "yes", "constant", "T²"),)
+_GROWS_SCANNED = (
+    FamilyGrowth("parallel", "yes", "log T", "T"),
+    FamilyGrowth("sequential", "no", "T", "T"),
+)
 _GROWS_IN_CHUNKS = (
-    Growth("parallel", "yes", "constant", "T²"),
-    Growth("chunked", "in chunks", "T/C", "T·C"),
+    FamilyGrowth("parallel", "yes", "constant", "T²"),
+    FamilyGrowth("chunked", "in chunks", "T/C", "T·C"),
 )
 
 _BUILT_IN = (
@@ -115,6 +55,7 @@ _BUILT_IN = (
         parallel_over_time=False,
         builder=_RECURRENT,
         options=frozenset({"execution", "bidirectional", "projection"}),
+        checks=(projection_is_smaller,),
         growth=_GROWS_RECURRENT,
     ),
     Family(
@@ -133,6 +74,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder=_ATTENTION,
         options=frozenset({"heads"}),
+        checks=(heads_divide_into_pairs,),
         growth=_GROWS_ATTENTION,
     ),
     Family(
@@ -142,6 +84,7 @@ _BUILT_IN = (
         parallel_over_time=True,
         builder=_ATTENTION,
         options=frozenset({"heads"}),
+        checks=(heads_divide_into_pairs,),
         growth=_GROWS_ATTENTION,
         causal=False,
     ),
@@ -150,8 +93,12 @@ _BUILT_IN = (
         recurrence="S_t = S_{t-1} + φ(k_t) v_tᵀ; o_t = S_tᵀ φ(q_t) / (z_tᵀ φ(q_t))",
         executions=_IN_CHUNKS,
         parallel_over_time=True,
-        builder="seqprof.workloads.linear_attention:build",
+        builder="seqprof.workloads.families.linear_attention:build",
         options=frozenset({"execution", "heads", "chunk"}),
+        checks=(
+            heads_divide,
+            chunk_needs_chunks,
+        ),
         growth=_GROWS_IN_CHUNKS,
     ),
     Family(
@@ -159,8 +106,12 @@ _BUILT_IN = (
         recurrence="S_t = γ S_{t-1} + k_t v_tᵀ; o_t = S_tᵀ q_t",
         executions=_IN_CHUNKS,
         parallel_over_time=True,
-        builder="seqprof.workloads.retention:build",
+        builder="seqprof.workloads.families.retention:build",
         options=frozenset({"execution", "heads", "chunk"}),
+        checks=(
+            heads_divide_into_pairs,
+            chunk_needs_chunks,
+        ),
         growth=_GROWS_IN_CHUNKS,
     ),
     Family(
@@ -168,7 +119,7 @@ _BUILT_IN = (
         recurrence="h_t = (1-z(x_t))⊙h_{t-1} + z(x_t)⊙h̃(x_t)",
         executions=_SCANNED,
         parallel_over_time=True,
-        builder="seqprof.workloads.mingru:build",
+        builder="seqprof.workloads.families.mingru:build",
         options=frozenset({"execution"}),
         growth=_GROWS_SCANNED,
     ),
@@ -177,7 +128,7 @@ _BUILT_IN = (
         recurrence="f′ = f/(f+i); i′ = i/(f+i); h_t = f′⊙h_{t-1} + i′⊙h̃(x_t)",
         executions=_SCANNED,
         parallel_over_time=True,
-        builder="seqprof.workloads.minlstm:build",
+        builder="seqprof.workloads.families.minlstm:build",
         options=frozenset({"execution"}),
         growth=_GROWS_SCANNED,
     ),
@@ -186,7 +137,7 @@ _BUILT_IN = (
         recurrence="h_t = Λ h_{t-1} + γ⊙B x_t; y_t = Re(C h_t) + D⊙x_t; Λ diagonal, complex",
         executions=_SCANNED,
         parallel_over_time=True,
-        builder="seqprof.workloads.ssm:build",
+        builder="seqprof.workloads.families.ssm:build",
         options=frozenset({"execution", "state_size"}),
         growth=_GROWS_SCANNED,
     ),
@@ -195,12 +146,16 @@ _BUILT_IN = (
         recurrence="h_t = exp(Δ_t A)⊙h_{t-1} + Δ_t B_t x_t; y_t = C_t h_t + D⊙x_t",
         executions=("parallel", "chunked", "sequential"),
         parallel_over_time=True,
-        builder="seqprof.workloads.mamba:build",
+        builder="seqprof.workloads.families.mamba:build",
         options=frozenset({"execution", "state_size", "transition", "heads", "chunk"}),
+        checks=(
+            chunk_needs_chunks,
+            transition_fits,
+        ),
         growth=(
             *_GROWS_SCANNED,
-            Growth("parallel, scalar", "yes", "constant", "T²"),
-            Growth("chunked, scalar", "in chunks", "T/C", "T·C"),
+            FamilyGrowth("parallel, scalar", "yes", "constant", "T²"),
+            FamilyGrowth("chunked, scalar", "in chunks", "T/C", "T·C"),
         ),
     ),
     Family(
@@ -209,9 +164,10 @@ _BUILT_IN = (
         "gates from x_t and h_{t-1}, i = exp",
         executions=("cell",),
         parallel_over_time=False,
-        builder="seqprof.workloads.slstm:build",
+        builder="seqprof.workloads.families.slstm:build",
         options=frozenset({"execution", "heads"}),
-        growth=(Growth("cell", "no", "T", "T"),),
+        checks=(heads_divide,),
+        growth=(FamilyGrowth("cell", "no", "T", "T"),),
     ),
     Family(
         name="mlstm",
@@ -219,8 +175,12 @@ _BUILT_IN = (
         "h_t = o⊙(C_t q_t) / max(|n_tᵀ q_t|, 1)",
         executions=_IN_CHUNKS,
         parallel_over_time=True,
-        builder="seqprof.workloads.mlstm:build",
+        builder="seqprof.workloads.families.mlstm:build",
         options=frozenset({"execution", "heads", "chunk"}),
+        checks=(
+            heads_divide,
+            chunk_needs_chunks,
+        ),
         growth=_GROWS_IN_CHUNKS,
     ),
     Family(
@@ -228,19 +188,20 @@ _BUILT_IN = (
         recurrence="none: convolutions over the last k timesteps, 2^l apart in layer l",
         executions=(),
         parallel_over_time=True,
-        builder="seqprof.workloads.tcn:build",
+        builder="seqprof.workloads.families.tcn:build",
         options=frozenset({"kernel_size"}),
-        growth=(Growth("one", "yes", "constant", "T"),),
+        growth=(FamilyGrowth("one", "yes", "constant", "T"),),
     ),
     Family(
         name="transformers",
         recurrence="any Hugging Face architecture, by model.config (extra: transformers)",
         executions=(),
         parallel_over_time=None,
-        builder="seqprof.workloads.transformers_model:build",
+        builder="seqprof.workloads.families.transformers_model:build",
         options=frozenset({"config"}),
-        growth=(Growth("one", "depends", "depends", "depends"),),
-        entry_size="seqprof.workloads.transformers_model:entry_size",
+        checks=(all_in_config,),
+        growth=(FamilyGrowth("one", "depends", "depends", "depends"),),
+        entry_size="seqprof.workloads.families.transformers_model:entry_size",
     ),
 )
 

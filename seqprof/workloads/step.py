@@ -6,106 +6,69 @@
 
 With ``train.accumulate`` a step takes several micro-batches and adds their gradients. With
 ``train.bptt.truncate: k`` the sequences of a batch are cut into chunks of k timesteps; each chunk
-is run forward and backward with the state of the one before, detached, and the gradients of the
-whole sequence go into one update.
+is run forward and backward with the state of the one before, detached. The gradients of the whole
+sequence go into one update, or with ``update: chunk`` each chunk's into its own. With
+``carry: true`` the state goes on from batch to batch as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seqprof.errors import EXIT_CANNOT_MEASURE, SeqprofError
-from seqprof.recording import Phase
-from seqprof.spec import Spec, TrainSpec
+from seqprof.recording import Incident
+from seqprof.spec import Spec
 from seqprof.workloads.batches import Batch
-from seqprof.workloads.build import Built, SequenceModel, detach_state
+from seqprof.workloads.build import Built
+from seqprof.workloads.calling import carries_state, plan_call
+from seqprof.workloads.layout import Layout, Located
+from seqprof.workloads.listeners import SILENCE, ForwardListener, PhaseListener
+from seqprof.workloads.locating import locate_in
+from seqprof.workloads.losses import AutoLoss
+from seqprof.workloads.optimizers import make_optimizer
+from seqprof.workloads.own_step import batch_as_given, read_loss, split_at_model
+from seqprof.workloads.step_result import StepResult, StepSoFar
+from seqprof.workloads.structures import map_leaves, shape_in_words
 
 #: What oneDNN says through torch where it has no kernel for a layer in a type of number.
 _NO_KERNEL = "could not create a primitive"
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class PhaseListener(Protocol):
-    """Told where the phases begin."""
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """Whether something can be done with a model and its batches, and if not, why."""
 
-    def enter(self, phase: Phase) -> None: ...
-
-    def end(self) -> None: ...
-
-
-class ForwardListener(Protocol):
-    """Told before and after each forward, with the timesteps that it covers.
-
-    Timestep t of micro-batch m has the index ``m * T + t``.
-    """
-
-    def begin_forward(self, start: int, stop: int) -> None: ...
-
-    def end_forward(self) -> None: ...
-
-
-class Silence:
-    """A listener to whom nothing matters."""
-
-    def enter(self, phase: Phase) -> None:
-        pass
-
-    def end(self) -> None:
-        pass
-
-    def begin_forward(self, start: int, stop: int) -> None:
-        pass
-
-    def end_forward(self) -> None:
-        pass
-
-
-SILENCE = Silence()
+    possible: bool
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class StepResult:
-    """What a step did.
+class StepFacts:
+    """How a step is done, in words.
 
     Attributes:
-        loss: mean loss, a scalar on the device, detached (reading it synchronizes).
-        positions: timesteps computed, over all sequences.
-        padded_positions: of these, padding.
+        call: the call of the model, or the user's function.
+        loss: where the loss is from.
+        time: T and B of the first batch, where they stand, and from what that is known; None where
+            it is so by construction.
     """
 
-    loss: Tensor
-    positions: int
-    padded_positions: int
+    call: str
+    loss: str
+    time: str | None
 
 
 def _peek(batches: Iterator[Batch]) -> tuple[Iterator[Batch], Batch]:
     first = next(batches)
     return chain([first], batches), first
-
-
-def make_optimizer(train: TrainSpec, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer that the spec names, with torch's own defaults for what it leaves out."""
-    options: dict[str, Any] = {"lr": train.learning_rate}
-    if train.weight_decay is not None:
-        options["weight_decay"] = train.weight_decay
-    if train.momentum is not None:
-        options["momentum"] = train.momentum
-    kinds: dict[str, type[torch.optim.Optimizer]] = {
-        "sgd": torch.optim.SGD,
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-    }
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise SeqprofError("the model has no parameter to train")
-    return kinds[train.optimizer](parameters, **options)
 
 
 class TrainingStep:
@@ -116,6 +79,9 @@ class TrainingStep:
         spec: how a step goes.
         device: where it runs.
         optimizer: of the same model, to go on with; None for a new one.
+
+    Raises:
+        SeqprofError: how the model is called, or where T is, cannot be told.
     """
 
     def __init__(
@@ -130,23 +96,80 @@ class TrainingStep:
         self._train = train
         self._device = device
         self._loss = built.loss
+        self._own_step, self._step_name = built.step, train.step or ""
         self._batches, first = _peek(iter(built.data))
-        #: T and B as a batch has them; a user's data need not follow the spec.
-        self.timesteps = spec.data.seq_len if spec.data.target is None else first.timesteps
-        self.batch_size = first.batch_size
-        self._carries_state = train.bptt.truncate is not None
-        self._call = forward_callable(built.model, train)
+        self._carries_state = carries_state(train)
+        self._carried: tuple[int, Any] | None = None
+        self._prefixes: Ability | None = None
+        self._plan = None if built.step else plan_call(built.model, train, first)
+        if isinstance(built.loss, AutoLoss) and self._plan is not None:
+            built.loss.gives_targets = self._plan.gives_targets
         self.optimizer = optimizer or make_optimizer(train, built.model)
         self._scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")
+        self.located: Located | None = locate_in(built, spec, first, self._try_forward)
+        self.layout: Layout = self.located.layout if self.located else first.layout
+        first = replace(first, layout=self.layout)
+        #: T and B of the first batch; others may have others.
+        self.timesteps, self.batch_size = first.sizes
 
     @property
     def micro_batches(self) -> int:
         """Batches in a step (gradient accumulation)."""
         return self._train.accumulate
 
+    @property
+    def facts(self) -> StepFacts:
+        """How a step is done, in words."""
+        call = f"{self._step_name}(model, batch)" if self._plan is None else self._plan.words
+        loss = self._train.loss
+        if self._own_step is not None:
+            loss = f"what {self._step_name} returns"
+        elif isinstance(self._loss, AutoLoss):
+            loss = self._loss.words
+        return StepFacts(call, loss, self.located.words if self.located else None)
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """What a reader must know of how the batches are read."""
+        located = self.located
+        if located is None:
+            return ()
+        if located.doubt is not None:
+            detail = f"{located.words}; but {located.doubt}"
+            return (Incident(kind="layout_doubtful", detail=detail),)
+        if located.assumed:
+            return (Incident(kind="layout_assumed", detail=located.words),)
+        return ()
+
+    @property
+    def prefixes(self) -> Ability:
+        """Whether the model takes the first timesteps of its sequences alone.
+
+        Tried once, by a forward and a loss without gradients over a quarter of a batch's timesteps.
+        """
+        if self._prefixes is None:
+            self._prefixes = self._try_prefix()
+        return self._prefixes
+
+    def _try_prefix(self) -> Ability:
+        if self.timesteps < 2:
+            return Ability(False, "the sequences have one timestep")
+        try:
+            whole = self.next_batch()
+            short = whole.prefix(max(1, whole.timesteps // 4))
+            with torch.no_grad():
+                self.loss(self.forward(short)[0], short)
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            return Ability(False, f"the model takes no shorter sequences: {reason[0]}")
+        return Ability(True)
+
     def next_batch(self) -> Batch:
         """The next batch, on the device."""
-        return next(self._batches).to(self._device, non_blocking=True)
+        batch = next(self._batches)
+        if self.located is not None and batch.layout != self.layout:
+            batch = replace(batch, layout=self.layout)
+        return batch.to(self._device, non_blocking=True)
 
     def run(
         self,
@@ -161,58 +184,100 @@ class TrainingStep:
             forwards: told each forward.
             prefix: use only so many first timesteps of each sequence.
         """
-        losses, positions, padded = [], 0, 0
-        for micro_batch in range(self._train.accumulate):
+        done = StepSoFar()
+        for _ in range(self._train.accumulate):
             phases.enter("data")
             batch = self.next_batch()
             if prefix is not None:
-                batch = batch.prefix(prefix)
-            positions += batch.positions
-            padded += batch.padded_positions
-            state, start = None, micro_batch * self.timesteps
-            for chunk in self._chunks(batch):
-                phases.enter("forward")
-                forwards.begin_forward(start, start + chunk.timesteps)
+                batch = batch.prefix(min(prefix, batch.timesteps))
+            self._train_on(batch, phases, forwards, done)
+        if self._train.bptt.update != "chunk":
+            phases.enter("optimizer")
+            self.update()
+        phases.end()
+        return done.result()
+
+    def _train_on(
+        self, batch: Batch, phases: PhaseListener, forwards: ForwardListener, done: StepSoFar
+    ) -> None:
+        """Go through one micro-batch, chunk by chunk."""
+        timesteps, batch_size = batch.sizes
+        start = done.begin(batch, timesteps)
+        by_chunk = self._train.bptt.update == "chunk"
+        state = self._state_before(batch_size)
+        for chunk in self._chunks(batch, timesteps):
+            part = chunk.timesteps
+            phases.enter("forward")
+            forwards.begin_forward(start, start + part)
+            if self._own_step is not None:
+                loss = self._run_own_step(chunk, phases)
+                forwards.end_forward()
+            else:
                 output, state = self.forward(chunk, state)
                 forwards.end_forward()
-                start += chunk.timesteps
                 phases.enter("loss")
-                loss = self.loss(output, chunk) * (
-                    chunk.timesteps / batch.timesteps / self._train.accumulate
-                )
-                phases.enter("backward")
-                self.backward(loss)
-                losses.append(loss.detach())
-                del output, loss
-        phases.enter("optimizer")
-        self.update()
-        phases.end()
-        return StepResult(torch.stack(losses).sum(), positions, padded)
+                loss = self.loss(output, chunk)
+                del output
+            start += part
+            share = part / timesteps / self._train.accumulate
+            if not by_chunk and share != 1.0:
+                loss, share = loss * share, 1.0
+            phases.enter("backward")
+            self.backward(loss)
+            done.losses.append((loss.detach(), share))
+            del loss
+            if by_chunk:
+                phases.enter("optimizer")
+                self.update()
+        if self._train.bptt.carry:
+            self._carried = batch_size, state
 
-    def _chunks(self, batch: Batch) -> list[Batch]:
+    def _state_before(self, batch_size: int) -> Any:
+        """The state to begin a batch with; a batch of another size cannot go on with the last."""
+        if self._carried is None or self._carried[0] != batch_size:
+            return None
+        return self._carried[1]
+
+    def _chunks(self, batch: Batch, timesteps: int) -> list[Batch]:
         size = self._train.bptt.truncate
-        if size is None:
+        if size is None or size >= timesteps:
             return [batch]
-        length = batch.timesteps
-        return [batch.chunk(start, min(start + size, length)) for start in range(0, length, size)]
+        starts = range(0, timesteps, size)
+        return [batch.chunk(start, min(start + size, timesteps)) for start in starts]
 
-    def forward(self, batch: Batch, state: Any = None) -> tuple[Tensor, Any]:
-        """Run the model alone; returns output and, with truncated BPTT, the detached state.
+    def _run_own_step(self, batch: Batch, phases: PhaseListener) -> Tensor:
+        separable = getattr(self.model, "_compiled_call_impl", None) is None
+        with split_at_model(self.model, phases, separable):
+            loss: Tensor = self.forward(batch)[0]
+        return loss
+
+    def forward(self, batch: Batch, state: Any = None) -> tuple[Any, Any]:
+        """Run the model alone; returns its output and, where one is carried, the detached state.
+
+        With ``train.step`` that is the whole function, and the output is its loss.
 
         Raises:
             SeqprofError: the processor has no kernel for the precision.
         """
         try:
             with self._autocast():
-                result = self._call(batch, state)
+                if self._own_step is not None:
+                    returned = self._own_step(self.model, batch_as_given(batch))
+                    return read_loss(returned, self._step_name), None
+                assert self._plan is not None
+                result = self._plan.call(batch, state)
         except RuntimeError as error:
             if _NO_KERNEL not in str(error):
                 raise
             raise self._no_kernel(error) from error
         if self._carries_state:
-            output, state = result
-            return output, detach_state(state)
-        return first_output(result), None
+            output, state = output_and_state(result)
+            return output, map_leaves(lambda _, leaf: leaf.detach(), state)
+        return result, None
+
+    def _try_forward(self, batch: Batch) -> Any:
+        """Run the model as it stands, not compiled, on a batch from the CPU."""
+        return self.forward(batch.to(self._device))[0]
 
     def _no_kernel(self, error: RuntimeError) -> SeqprofError:
         said = str(error).partition(". ")[0]
@@ -224,10 +289,19 @@ class TrainingStep:
             exit_code=EXIT_CANNOT_MEASURE,
         )
 
-    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+    def loss(self, output: Any, batch: Batch) -> Tensor:
         """Mean loss of one batch."""
+        if self._own_step is not None:
+            loss: Tensor = output
+            return loss
         with self._autocast():
-            return self._loss(output, batch)
+            loss = self._loss(output, batch)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise SeqprofError(
+                f"train.loss: {self._train.loss} returned {shape_in_words(loss)}",
+                "return a scalar tensor, such as the mean over all that counts",
+            )
+        return loss.reshape(()) if loss.dim() else loss
 
     def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
         """Backpropagate, adding to the parameters' gradients."""
@@ -251,37 +325,16 @@ class TrainingStep:
         return nullcontext() if dtype is None else torch.autocast(self._device.type, dtype=dtype)
 
 
-def forward_callable(model: nn.Module, train: TrainSpec) -> Callable[[Batch, Any], Any]:
-    """How ``model`` is called for a batch and a state."""
-    truncated = train.bptt.truncate is not None
-    if isinstance(model, SequenceModel):
-        if truncated:
-            return lambda batch, state: model.forward_with_state(
-                batch.inputs, state, lengths=batch.lengths, packed=batch.packed
-            )
-        return lambda batch, state: model(batch.inputs, lengths=batch.lengths, packed=batch.packed)
-    if truncated:
-        return lambda batch, state: _output_and_state(model(batch.inputs, state))
-    return lambda batch, state: model(batch.inputs)
+def output_and_state(result: Any) -> tuple[Any, Any]:
+    """Return the output, and the state that stands last in what the model returned.
 
-
-def _output_and_state(result: Any) -> tuple[Tensor, Any]:
-    if not (isinstance(result, tuple) and len(result) == 2):
+    Raises:
+        SeqprofError: it returned one thing only.
+    """
+    if not (isinstance(result, tuple) and len(result) >= 2):
         raise SeqprofError(
-            "train.bptt.truncate: the model's forward(inputs, state) returned "
-            f"{type(result).__name__}, not (output, state)",
+            f"train.bptt: the model's forward(inputs, state) returned {shape_in_words(result)}, "
+            "not (output, state)",
             hint="let forward take the state (None at first) and return (output, state)",
         )
-    return result
-
-
-def first_output(result: Any) -> Tensor:
-    """The tensor that the loss is computed on: the result, or the first item of a tuple."""
-    if isinstance(result, (tuple, list)) and result:
-        result = result[0]
-    if not isinstance(result, Tensor):
-        raise SeqprofError(
-            f"the model returned {type(result).__name__}, but the loss needs a tensor",
-            hint="return the output tensor, or a tuple whose first item is it",
-        )
-    return result
+    return (result[0] if len(result) == 2 else result[:-1]), result[-1]

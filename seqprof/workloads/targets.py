@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -68,7 +69,9 @@ def call(
         except SeqprofError:
             raise
         except (Exception, SystemExit) as error:
-            raise _raised(f"{key}: {target} raised", error, folder) from error
+            raised = _raised(f"{key}: {target} raised", error, folder)
+            raised.hint = _arguments_to_give(error, folder, key)
+            raise raised from error
 
 
 def _import(name: str, folder: Path, key: str) -> ModuleType:
@@ -114,13 +117,26 @@ def _raised(what: str, error: BaseException, folder: Path) -> SeqprofError:
     return SeqprofError(f"{what} {last}" + (f"\n  at {place}" if place else ""))
 
 
+def _arguments_to_give(error: BaseException, folder: Path, key: str) -> str | None:
+    """Say how to give what the target requires; None where the user's own code raised the error."""
+    missing = isinstance(error, TypeError) and "missing" in str(error)
+    section, _, last = key.rpartition(".")
+    if not missing or last != "target" or _own_frames(error, folder):
+        return None
+    names = re.findall(r"'(\w+)'", str(error))
+    return "as in " + " ".join(f"--set {section}.kwargs.{name}=VALUE" for name in names)
+
+
+def _own_frames(error: BaseException, folder: Path) -> list[tuple[str, int]]:
+    frames = _frames(error.__traceback__)
+    return [frame for frame in frames if Path(frame[0]).is_relative_to(folder.resolve())]
+
+
 def _place(error: BaseException, folder: Path) -> str | None:
     """Return file:line of a syntax error; else of the last frame in ``folder``, or the last one."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    frames = list(_frames(error.__traceback__))
-    own = [frame for frame in frames if Path(frame[0]).is_relative_to(folder.resolve())]
-    for file, line in reversed(own or frames):
+    for file, line in reversed(_own_frames(error, folder) or list(_frames(error.__traceback__))):
         if not file.startswith("<") and file != __file__:
             return f"{file}:{line}"
     return None

@@ -6,11 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import command_line
 import jsonschema
 import pytest
+from command_line import Done, refusal, widest
+from real_results import RealResult
 
 TESTS = Path(__file__).parents[1]
 SMALL = ("--set", "model.hidden_size=16", "--seq-len", "16", "--batch", "2", "--rounds", "6")
@@ -19,27 +23,17 @@ SMALL = ("--set", "model.hidden_size=16", "--seq-len", "16", "--batch", "2", "--
 MADE_UP = ("--set", "data.kind=synthetic")
 
 
-def seqprof(*words: str, cwd: Path = TESTS, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS.parent), **environment}
-    return subprocess.run(
-        [sys.executable, "-m", "seqprof", *words],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=env,
-        timeout=120,
-        check=False,
-    )
+def seqprof(*words: str, cwd: Path = TESTS, **environment: str) -> Done:
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    if words[0] == "compare":
+        env = {"PYTHONPATH": str(TESTS.parent), **env}
+    return command_line.seqprof(*words, cwd=cwd, env=env)
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+@pytest.fixture
+def done(real_compare: RealResult) -> tuple[Path, str]:
     """One comparison of three, at two lengths; its file and what it printed."""
-    file = tmp_path_factory.mktemp("compare") / "c.json"
-    words = ("lstm", "gru", "attention", *SMALL, "--seq-len", "16,32", "-o", str(file))
-    run = seqprof("compare", *words)
-    assert run.returncode == 0, run.stderr
-    return file, run.stdout
+    return real_compare.path, real_compare.stdout
 
 
 def document(file: Path) -> Any:
@@ -101,11 +95,14 @@ def test_show_prints_the_same_again_without_torch(done: tuple[Path, str]) -> Non
 
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_the_table_is_not_cut(done: tuple[Path, str], columns: str) -> None:
-    shown = seqprof("show", str(done[0]), COLUMNS=columns)
-    assert max(map(len, shown.stdout.splitlines())) <= int(columns)
-    assert "…" not in shown.stdout
-    for label in ("lstm", "gru", "attention", "verdict"):
-        assert label in shown.stdout
+    answer = seqprof("show", str(done[0]), COLUMNS=columns).stdout
+    whole = seqprof("show", str(done[0]), "--full", COLUMNS=columns).stdout
+    for printed in (answer, whole):
+        assert widest(printed) <= int(columns)
+        assert "…" not in printed
+        assert {"lstm", "gru", "attention"} <= set(printed.split())
+    for label in ("verdict", "depth, operations", "95 % interval of the ratio"):
+        assert label in whole
 
 
 def test_it_can_be_written_in_ascii(done: tuple[Path, str]) -> None:
@@ -152,19 +149,65 @@ def test_a_config_a_cell_and_models_of_ones_own_together(tmp_path: Path) -> None
         (("lstm", "gru", "--seq-len", "many"), "--seq-len many: expected"),
         (("lstm", "gru", "--set", "model.hiden_size=4"), "unknown key 'hiden_size'"),
         (("lstm", "nowhere.yaml"), "there is no file nowhere.yaml"),
-        (("compare_models:broken", "rnn", *SMALL[2:]), "cannot be trained"),
+        (("compare_models:broken", "compare_models:broken", *SMALL[2:]), "can be trained: "),
         (("lstm", "compare_models:sliced", *SMALL, "--match", "params"), "a model of your own"),
     ],
 )
 def test_bad_input_ends_with_one_message(words: tuple[str, ...], message: str) -> None:
-    run = seqprof("compare", *words)
+    run = refusal("compare", *words, cwd=TESTS)
     assert run.returncode == 2
     assert message in run.stderr
     assert "Traceback" not in run.stderr
     assert not run.stdout
 
 
-def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
+def test_a_candidate_that_cannot_be_trained_built_or_lives_not_costs_no_other(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "planted.py").write_text(
+        "import os\n"
+        "def unbuilt(): raise ValueError('no such size')\n"
+        "def leaves(): os._exit(3)\n"
+        "def broken():\n"
+        "    from torch import nn\n"
+        "    return nn.Linear(3, 4)\n"
+    )
+    words = ("rnn", "planted:unbuilt", "planted:leaves", "planted:broken", "planted:missing")
+    small = ("--seq-len", "16", "--batch", "2", "--rounds", "6", *MADE_UP)
+    run = seqprof("compare", *words, *small, "-o", "c.json", cwd=tmp_path)
+    assert run.returncode == 1, run.stderr
+    assert "Traceback" not in run.stderr
+    trials = document(tmp_path / "c.json")["recording"]["trials"]
+    assert [bool(trial["steps"]) for trial in trials] == [True, False, False, False, False]
+    kinds = [[incident["kind"] for incident in trial["incidents"]] for trial in trials]
+    assert kinds[1:] == [["not_built"], ["killed"], ["step_failed"], ["not_built"]]
+    shown = " ".join(run.stdout.split())
+    for reason in ("no such size", "exit code 3", "missing"):
+        assert reason in shown
+
+
+def test_timesteps_of_each_candidate_are_timed_where_that_is_asked_for(tmp_path: Path) -> None:
+    words = ("lstm", "lstm@cell", "--timesteps", *SMALL[:-2], "--rounds", "8", *MADE_UP)
+    run = seqprof("compare", *words, "-o", "c.json", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    fused, cell = document(tmp_path / "c.json")["recording"]["trials"]
+    assert not fused["latencies"]
+    assert {x["phase"] for x in cell["latencies"]} == {"forward", "backward"}
+    assert all(len(x["p50_s"]) == 16 and min(x["samples"]) > 0 for x in cell["latencies"])
+
+
+@pytest.mark.parametrize(
+    ("number", "send", "code"),
+    [
+        (signal.SIGINT, os.killpg, 130),  # a terminal tells all of its group
+        (signal.SIGTERM, os.kill, 143),
+        (signal.SIGTERM, os.killpg, 143),
+        (signal.SIGHUP, os.kill, 129),
+    ],
+)
+def test_an_end_by_a_signal_keeps_what_was_measured(
+    tmp_path: Path, number: signal.Signals, send: Callable[[int, int], None], code: int
+) -> None:
     file = tmp_path / "c.json"
     sign = tmp_path / "sign"
     words = ("rnn", "compare_models:announcing", *SMALL[2:-1], "2000", *MADE_UP, "-o", str(file))
@@ -183,11 +226,11 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
             while not sign.exists():
                 assert process.poll() is None
                 time.sleep(0.05)
-            os.killpg(process.pid, signal.SIGINT)
+            send(process.pid, number)
             stdout, stderr = process.communicate(timeout=60)
         finally:
             process.kill()  # its workers find the pipe closed, and leave
-    assert process.returncode == 130, stderr
+    assert process.returncode == code, stderr
     assert "interrupted" in stdout
     assert "Traceback" not in stderr
     assert all(trial["steps"] for trial in document(file)["recording"]["trials"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import seqprof
-from diff_recordings import again, base, longer, save, slower, slower_along, wider
+from diff_recordings import again, base, longer, slower, slower_along, wider
 from example_recordings import change_trial, nothing_measured
+from stored_results import save
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +31,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: save(recording, folder / f"{name}.json") for name, recording in made.items()}
 
 
-def test_settings_come_first_then_metrics_then_the_outcome(files: dict[str, Path]) -> None:
-    done = seqprof("diff", files["base"], files["wider"], env={**os.environ, "COLUMNS": "80"})
+def test_the_outcome_comes_first_then_settings_then_metrics(files: dict[str, Path]) -> None:
+    done = seqprof(
+        "diff", files["base"], files["wider"], "--full", env={**os.environ, "COLUMNS": "80"}
+    )
     assert (done.returncode, done.stderr) == (0, "")
     parts = [
+        "A step is slower",
         "What changed in spec and environment",
-        "model.hidden_size  256 → 512",
+        "model.hidden_size",
         "What was measured",
         "step_time",
         "BPTT · host clock · T = 64",
         "idle by cause",
-        "In short",
-        "A step is slower",
+        "Which recordings",
     ]
     places = [done.stdout.find(part) for part in parts]
     assert -1 not in places, parts[places.index(-1)]
@@ -48,7 +53,7 @@ def test_settings_come_first_then_metrics_then_the_outcome(files: dict[str, Path
 
 
 def test_where_along_the_sequence_is_told(files: dict[str, Path]) -> None:
-    done = seqprof("diff", files["base"], files["along"])
+    done = seqprof("diff", files["base"], files["along"], "--full")
     rows = [line for line in done.stdout.splitlines() if line.endswith("slower here")]
     assert [row.split()[0] for row in rows] == ["48–52", "53–57", "58–63"]
 
@@ -59,7 +64,7 @@ def test_where_along_the_sequence_is_told(files: dict[str, Path]) -> None:
         ("again", (), 0, "passed: step_time"),
         ("base", (), 0, "passed: step_time"),
         ("slower", (), 3, "FAILED: step_time"),
-        ("slower", ("--metric", "phase_time.loss"), 0, "not shown to be worse"),
+        ("slower", ("--metric", "phase_time.loss"), 0, "inconclusive: phase_time.loss"),
         ("slower", ("--metric", "phase_time"), 3, "FAILED: phase_time.backward"),
         ("along", (), 0, "passed: step_time"),
     ],
@@ -98,15 +103,15 @@ def test_incomparable_runs_are_refused_unless_forced(files: dict[str, Path]) -> 
     assert "--force" in done.stderr
     forced = seqprof("diff", files["base"], files["longer"], "--force")
     assert forced.returncode == 0, forced.stderr
-    assert "not comparable, compared all the same: timesteps T: 64 → 128" in " ".join(
+    assert "Not comparable, compared all the same: timesteps T: 64 → 128" in " ".join(
         forced.stdout.split()
     )
 
 
 def test_several_runs_of_a_side_all_count(files: dict[str, Path]) -> None:
     done = seqprof(
-        "diff", files["base"], files["slower"], "--base", files["again"],
-        "--new", files["slower"], "--json",
+        "diff", files["base"], files["again"], "--against", files["slower"], files["slower"],
+        "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["differences"]
@@ -128,15 +133,15 @@ def test_markdown_is_the_whole_of_stdout_and_the_exit_code_stays(files: dict[str
     done = seqprof("diff", files["base"], files["slower"], "--markdown", "--fail-if-slower", "5%")
     assert (done.returncode, done.stderr) == (3, "")
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("### seqprof diff: `")
-    assert lines[2].startswith("- **FAILED: step")
-    assert "| `step_time` |" in done.stdout
+    assert lines[0].startswith("### Changes from ")
+    assert lines[2].startswith("FAILED: step")
+    assert "| step_time |" in done.stdout
 
 
 def test_only_the_metrics_that_were_asked_for(files: dict[str, Path]) -> None:
     done = seqprof("diff", files["base"], files["slower"], "--metric", "phase_time.backward")
     assert "phase_time" in done.stdout
-    assert "step_time" not in done.stdout.partition("In short")[0]
+    assert "step_time" not in done.stdout.partition("What was measured")[2]
     assert "BPTT · host clock" not in done.stdout
 
 
@@ -147,7 +152,9 @@ def test_only_the_metrics_that_were_asked_for(files: dict[str, Path]) -> None:
         (("--metric", "step_tim"), "did you mean 'step_time'?"),
         (("--metric", "speed"), "known: step_time, step_cpu_time"),
         (("--markdown", "--json"), "--markdown and --json contradict"),
-        (("--new", "nowhere.json"), "cannot read nowhere.json"),
+        (("--against", "nowhere.json"), "cannot read nowhere.json"),
+        (("third.json",), "3 recordings, and not said which is new"),
+        (("--fail-if-inconclusive",), "--fail-if-inconclusive needs a gate"),
     ],
 )
 def test_what_is_refused(arguments: tuple[str, ...], message: str, files: dict[str, Path]) -> None:
@@ -171,3 +178,26 @@ def test_it_needs_no_torch(files: dict[str, Path], tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = seqprof("diff", files["base"], files["again"], env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_inconclusive_is_a_failure_where_it_is_asked_to_be(files: dict[str, Path]) -> None:
+    gate = ("--metric", "phase_time.loss", "--fail-if-slower", "5%")
+    done = seqprof("diff", files["base"], files["slower"], *gate, "--fail-if-inconclusive")
+    assert done.returncode == 5, done.stdout
+    assert re.search(r"inconclusive: phase_time\.loss .* [\d.]+× \([\d.]+–[\d.]+\)", done.stdout)
+
+
+def test_the_warnings_of_both_recordings_are_shown(files: dict[str, Path], tmp_path: Path) -> None:
+    """A base that drifted by half makes no failure of the same program."""
+    steps = base().trials[0].steps
+    drifting = tuple(
+        replace(step, wall_s=step.wall_s * (0.6 + 0.4 * index / len(steps)))
+        for index, step in enumerate(steps)
+    )
+    path = save(change_trial(base(), steps=drifting), tmp_path / "drifting.json")
+    done = seqprof("diff", path, files["base"], "--fail-if-slower", "5%")
+    words = " ".join(done.stdout.split())
+    assert "Warnings that the recordings carry" in words
+    assert "base: " in words
+    assert done.returncode == 0, done.stdout
+    assert "inconclusive: step_time" in words

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from nvml_fixtures import SetVariables
 from simaccel_fixtures import SimEnvironment
 
-from seqprof.cli import doctor_checks
-from seqprof.cli.doctor_checks import cgroup_quota, paired_ratios
+from seqprof.cli.doctor import checks as doctor_checks
+from seqprof.cli.doctor.checks import cgroup_quota, paired_ratios
+from seqprof.cli.doctor.gpu import nvml_checks
+from seqprof.samplers.probe import Look
 
 
 def doctor(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -96,6 +99,22 @@ def test_gpus_that_a_cpu_only_torch_cannot_use(nvml: SetVariables) -> None:
     assert whatever.returncode == 0
     assert checks(whatever)["device"]["state"] == "warning"
     assert "CUDA build of torch" in checks(whatever)["device"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("release", "library", "state"),
+    [
+        ("5.15.167.4-microsoft-standard-WSL2", "12.555.52.01", "ok"),
+        ("5.15.167.4-microsoft-standard-WSL2", "12.550.52.01", "warning"),
+        ("6.8.0-45-generic", "12.555.52.01", "warning"),
+    ],
+)
+def test_wsl_has_a_library_of_another_build(
+    monkeypatch: pytest.MonkeyPatch, release: str, library: str, state: str
+) -> None:
+    monkeypatch.setattr(platform, "release", lambda: release)
+    _, driver = nvml_checks(Look(driver="555.99", nvml=library), None)
+    assert driver.state == state
 
 
 def test_a_hanging_nvml_does_not_hang_doctor(nvml: SetVariables) -> None:

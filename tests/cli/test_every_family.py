@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import widest
 
 from seqprof.measure.candidates import resolve
 from seqprof.workloads.registry import families
@@ -77,7 +78,7 @@ def expected_depth(word: str, folder: Path) -> str | None:
 
 def test_every_family_is_compared(folder: Path) -> None:
     document, printed = measured("compare", folder, "--rounds", "1")
-    assert max(map(len, printed.splitlines())) <= 80
+    assert widest(printed) <= 80
     lengths = document["summary"]["lengths"]
     assert [length["timesteps"] for length in lengths] == list(LENGTHS)
     for length in lengths:
@@ -106,7 +107,7 @@ def assert_depth(short: dict[str, Any], long: dict[str, Any], expected: str | No
 def test_every_family_is_scaled(folder: Path) -> None:
     # Warming all up takes 15 s; a point for which none is left is not tried.
     document, printed = measured("scale", folder, "--budget", "30s")
-    assert max(map(len, printed.splitlines())) <= 80
+    assert widest(printed) <= 80
     points = document["summary"]["points"]
     assert [(p["label"], p["timesteps"]) for p in points] == [
         (word, length) for word in words() for length in LENGTHS

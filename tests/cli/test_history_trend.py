@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command_line import TINY, seqprof
+from command_line import TINY, refusal, seqprof
 from diff_recordings import base, slower
+from real_results import RealResult
 
-from seqprof.analysis.history_lines import history_lines
+from seqprof.analysis.history.lines import history_lines
 from seqprof.history import append, read
 from seqprof.recording import Recording
 
@@ -46,12 +47,12 @@ def test_the_change_is_told_with_its_run_and_commit(history: Path) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_metric_chooses_and_quiet_tells_only_changes(history: Path) -> None:
+def test_metric_chooses_and_quiet_is_one_line(history: Path) -> None:
     done = seqprof("history", history, "--metric", "phase_time.backward", "-q")
     (line,) = " ".join(done.stdout.split()).split("lstm, T = 64, batch 16: ")[1:]
     assert line.startswith("phase_time.backward: 1.50 times as much from run 7 on")
     nothing = seqprof("history", history, "--metric", "phase_time.forward", "-q")
-    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert (nothing.returncode, nothing.stdout) == (0, "No level changed in 13 runs.\n")
 
 
 def test_json_is_the_whole_of_stdout(history: Path) -> None:
@@ -83,20 +84,16 @@ def test_what_is_no_history(content: bytes | None, message: str, tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
-def test_run_and_compare_append_a_line_for_each_workload(tmp_path: Path) -> None:
-    config, path = tmp_path / "tiny.yaml", tmp_path / "h.jsonl"
-    config.write_text(TINY)
-    done = seqprof("run", config, "--append", path, "--json")
-    assert done.returncode == 0, done.stderr
-    assert f"appended: {path}" in done.stderr
-    step = json.loads(done.stdout)["summary"]["step"]["value"]
-    ((line,), damaged) = read(path)
+def test_run_and_compare_append_a_line_for_each_workload(
+    real_run: RealResult, real_compare: RealResult
+) -> None:
+    assert "appended: history.jsonl" in real_run.stderr
+    step = real_run.document["summary"]["step"]["value"]
+    ((line,), damaged) = read(real_run.path.with_name("history.jsonl"))
     assert damaged == ()
     assert next(m.value for m in line.metrics if m.metric == "step_time") == step
-    small = ("--set", "model.hidden_size=8", "--seq-len", "8", "--batch", "2", "--rounds", "6")
-    done = seqprof("compare", "rnn", "gru", *small, "--append", path, "-q")
-    assert done.returncode == 0, done.stderr
-    assert [line.label for line in read(path)[0]] == [None, "rnn", "gru"]
+    lines, _ = read(real_compare.path.with_name("history.jsonl"))
+    assert [line.label for line in lines] == 2 * ["lstm", "gru", "attention"]
 
 
 @pytest.mark.parametrize("command", ["run", "compare", "scale"])
@@ -106,7 +103,7 @@ def test_where_nothing_can_be_appended_is_refused_before_measuring(
     config = tmp_path / "tiny.yaml"
     config.write_text(TINY)
     words = [config] if command == "run" else ["lstm", "gru"]
-    done = seqprof(command, *words, "--append", tmp_path / "nowhere" / "h.jsonl")
+    done = refusal(command, *words, "--append", tmp_path / "nowhere" / "h.jsonl")
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no folder" in done.stderr
 

@@ -7,19 +7,15 @@ import subprocess
 import sys
 
 import pytest
+from command_line import seqprof
 
 from seqprof.workloads.registry import families
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
 def test_every_family_is_listed_whole(columns: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "seqprof", "list"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": columns},
-        check=True,
-    )
+    done = seqprof("list", env={**os.environ, "COLUMNS": columns})
+    assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert all(len(line) <= int(columns) for line in lines)
     assert "…" not in done.stdout
@@ -38,6 +34,6 @@ def test_every_family_is_listed_whole(columns: str) -> None:
 
 
 def test_listing_imports_no_torch() -> None:
-    code = "import sys; from seqprof.cli.listing import list_families; list_families()"
+    code = "import sys; from seqprof.cli.commands.listing import list_families; list_families()"
     code += "; assert not {'torch', 'numpy', 'scipy'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

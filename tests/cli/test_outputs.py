@@ -8,18 +8,18 @@ import re
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
+import command_line
 import pytest
-from command_line import TINY
+from command_line import TINY, Done
 from example_recordings import ALL
 from format_results import small
+from real_results import RealResult
+from stored_results import save
 from traces_fixtures import annotation, kernel, launch, write_trace
 
-from seqprof.analysis.summary import summarise
 from seqprof.reports import formats
-from seqprof.reports import json as json_report
 from seqprof.reports.formats import Kind
 
 EVENTS = [
@@ -32,17 +32,10 @@ EVENTS = [
 REPO = Path(__file__).parents[2]
 
 
-def seqprof(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+def seqprof(*arguments: str | Path, **env: str) -> Done:
     kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "FORCE_COLOR")}
-    return subprocess.run(
-        [sys.executable, "-m", "seqprof", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        encoding="utf-8",
-        stdin=subprocess.DEVNULL,
-        env={**kept, "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1", **env},
-    )
+    utf_8 = {"PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
+    return command_line.seqprof(*arguments, env={**kept, **utf_8, **env})
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +45,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in ("cpu_cell", "cpu_fused"):
         recording = ALL[name]()
         paths[name] = folder / f"{name}.json"
-        json_report.save(recording, summarise(recording), str(paths[name]))
+        save(recording, paths[name])
     return paths
 
 
@@ -67,14 +60,14 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_files_take_their_format_from_their_ending(runs: dict[str, Path], tmp_path: Path) -> None:
-    names = ("a.csv", "a.md", "a.prom", "a.trace.json", "a.html", "a.txt", "a.json", "a.other")
+    names = ("a.csv", "a.md", "a.prom", "a.trace.json", "a.html", "a.txt", "a.json", "other")
     paths = [tmp_path / name for name in names]
     shown = seqprof("show", runs["cpu_cell"], *(w for path in paths for w in ("-o", path)))
     assert (shown.returncode, shown.stdout) == (0, "")
     assert shown.stderr == "".join(f"written: {path}\n" for path in paths)
     starts = [path.read_bytes()[:9].lower() for path in paths]
-    assert starts[:4] == [b"run,kind,", b"### `lstm", b"# help se", b'{"display']
-    assert starts[4:6] == [b"<!doctype", b"seqprof 0"]
+    assert starts[:4] == [b"run,kind,", b"### lstm ", b"# help se", b'{"display']
+    assert starts[4:6] == [b"<!doctype", b"lstm (cel"]
     assert paths[6].read_bytes() == paths[7].read_bytes() == runs["cpu_cell"].read_bytes()
 
 
@@ -85,7 +78,7 @@ def test_format_names_it_outright(runs: dict[str, Path], tmp_path: Path) -> None
     printed = seqprof("show", "-f", "markdown", runs["cpu_cell"])
     assert printed.stderr == ""
     assert printed.stdout == path.read_text(encoding="utf-8")
-    assert seqprof("show", "-f", "table", runs["cpu_cell"]).stdout.startswith("seqprof")
+    assert seqprof("show", "-f", "table", runs["cpu_cell"]).stdout.startswith("lstm (cell)")
     dash = seqprof("show", "-f", "csv", "-o", "-", runs["cpu_cell"])
     assert dash.stdout.startswith("run,kind,")
 
@@ -117,7 +110,7 @@ def test_what_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    shown = seqprof("show", runs["cpu_cell"], *arguments, PYTHONPATH=str(REPO))
+    shown = seqprof("show", runs["cpu_cell"], *arguments)
     if message is None:  # the same thing twice is no contradiction
         assert shown.returncode == 0, shown.stderr
         return
@@ -202,15 +195,13 @@ def test_depth_cannot_be_prometheus() -> None:
     assert "prometheus cannot show what `seqprof depth` found" in done.stderr
 
 
-def test_run_writes_each_and_prints_the_tables(config: Path, tmp_path: Path) -> None:
-    names = ("r.json", "r.csv", "r.prom")
-    done = seqprof("run", config, *(w for n in names for w in ("-o", tmp_path / n)))
-    assert done.returncode == 0, done.stderr
-    assert "What limits this run" in done.stdout
-    assert (tmp_path / "r.csv").read_text().count(f"{config},run,") > 50
-    shown = seqprof("show", "-f", "csv", tmp_path / "r.json")
-    ours = (tmp_path / "r.csv").read_text().replace(str(config), "")
-    assert ours == shown.stdout.replace(str(tmp_path / "r.json"), "")
+def test_run_writes_each_and_prints_the_tables(real_run: RealResult) -> None:
+    assert "A step takes" in real_run.stdout
+    written = real_run.path.with_suffix(".csv").read_text()
+    assert written.count("tiny.yaml,run,") > 50
+    shown = seqprof("show", "-f", "csv", real_run.path)
+    assert written.replace("tiny.yaml", "") == shown.stdout.replace(str(real_run.path), "")
+    assert "seqprof_step_time_seconds{" in real_run.path.with_suffix(".prom").read_text()
 
 
 def test_trace_in_any_format(tmp_path: Path) -> None:
@@ -288,10 +279,10 @@ def test_a_broken_plug_in_is_one_message_and_breaks_nothing_else(
         assert (shown.returncode, shown.stdout) == (1, "")
         assert message in shown.stderr
         assert "Traceback" not in shown.stderr
-    files = ("-o", tmp_path / "a.faulty", "-o", tmp_path / "a.md", "-o", tmp_path / "a.unknown")
+    files = ("-o", tmp_path / "a.faulty", "-o", tmp_path / "a.md", "-o", tmp_path / "unknown")
     shown = seqprof("show", runs["cpu_cell"], *files, PYTHONPATH=plug_ins)
     assert shown.returncode == 1
-    assert {p.name for p in tmp_path.iterdir()} >= {"a.md", "a.unknown"}
+    assert {p.name for p in tmp_path.iterdir()} >= {"a.md", "unknown"}
     listed = seqprof("list", "formats", PYTHONPATH=plug_ins)
     assert listed.returncode == 0
     words = " ".join(listed.stdout.split())
@@ -318,18 +309,3 @@ def test_no_heavy_library_is_imported(name: str, runs: dict[str, Path]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["csv", "markdown", "prometheus"])
-def test_it_starts_fast(name: str, runs: dict[str, Path]) -> None:
-    """At most four times what its libraries alone take; the two measured in turn."""
-
-    def once(*words: str) -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, *words], capture_output=True, check=True)
-        return time.perf_counter() - start
-
-    words = ("-m", "seqprof", "show", "-f", name, str(runs["cpu_cell"]))
-    ratios = sorted(once(*words) / once("-c", "import typer, msgspec") for _ in range(7))
-    assert ratios[3] <= 4.0

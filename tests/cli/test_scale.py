@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from command_line import refusal, seqprof, widest
 from simaccel_fixtures import SimEnvironment
 
 TESTS = Path(__file__).parents[1]
@@ -43,12 +44,7 @@ def test_sliced_sequences_are_named_and_the_unbound_twin_is_clean() -> None:
     assert named[0]["text"].startswith("compare_models:sliced")
     assert "unbind" in named[0]["remedy"]
     # That its growth is quadratic is timed in benchmarks/compare.py: it takes long sequences.
-    schema = subprocess.run(
-        [sys.executable, "-m", "seqprof", "schema", "scale"],
-        capture_output=True,
-        check=True,
-        cwd=TESTS.parent,
-    )
+    schema = seqprof("schema", "scale")
     jsonschema.validate(found, json.loads(schema.stdout))
 
 
@@ -73,11 +69,11 @@ def test_constant_tokens_hold_batch_times_length() -> None:
 
 def test_batches_have_a_saturation_or_a_reason_and_a_plot() -> None:
     words = ("--batch", "1:8", "--seq-len", "16", "--budget", "1s", *MADE_UP, "--set")
-    run = scale("gru", *words, "model.hidden_size=8")
+    run = scale("gru", *words, "model.hidden_size=8", "--full")
     assert run.returncode == 0, run.stderr
     assert "Growth with the batch" in run.stdout
-    assert "batch (log)" in run.stdout
-    assert max(map(len, run.stdout.splitlines())) <= 80
+    assert "batch, sequences (log)" in run.stdout
+    assert widest(run.stdout) <= 80
 
 
 @pytest.mark.parametrize(
@@ -90,7 +86,7 @@ def test_batches_have_a_saturation_or_a_reason_and_a_plot() -> None:
     ],
 )
 def test_bad_input_ends_with_one_message(words: tuple[str, ...], message: str) -> None:
-    run = scale(*words)
+    run = refusal("scale", *words, cwd=TESTS)
     assert run.returncode == 2
     assert message in run.stderr
     assert not run.stdout

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import command_line
 import jsonschema
 import pytest
+from command_line import Done
 from traces_fixtures import (
     RECORDED,
     TRACES,
@@ -20,6 +23,8 @@ from traces_fixtures import (
     operator,
     write_trace,
 )
+
+from seqprof.recording import SCHEMA_VERSION
 
 EVENTS = [
     annotation("ProfilerStep#3", 0, 100),
@@ -32,15 +37,9 @@ EVENTS = [
 ]
 
 
-def seqprof(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
+def seqprof(*arguments: str, columns: int = 80) -> Done:
     environment = {**os.environ, "COLUMNS": str(columns)}
-    return subprocess.run(
-        [sys.executable, "-m", "seqprof", "trace", *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
+    return command_line.seqprof("trace", *arguments, env=environment)
 
 
 def test_tables_say_what_was_found(tmp_path: Path) -> None:
@@ -49,12 +48,13 @@ def test_tables_say_what_was_found(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
     words = " ".join(result.stdout.split())
     for text in (
-        "Device 0: X1, 2 activities on 1 stream",
-        "idle 0.010 ms (7.1%)",
-        "dependency: queued already; the device needed the gap 0.010 100.0%",
-        "forward 0.030 0.030 0.000 0.0% 0.030",
-        "backward 0.110 0.100 0.010 9.1% 0.100 dependency 100%",
-        "gemm 1 0.030 30.0 23.1%",
+        "In 140 µs the device is busy 92.9% of the time",
+        "because the device itself needed the gaps (dependency)",
+        "Device 0: X1",
+        "dependency 10.0 µs 100.0% queued already; the device needed the gap",
+        "forward 30.0 µs 30.0 µs 0 s 0.0%",
+        "backward 110 µs 100 µs 10.0 µs 9.1% dependency 100%",
+        "gemm 1 30.0 µs 30.0 µs 23.1%",
     ):
         assert text in words, text
 
@@ -73,7 +73,7 @@ def test_json_is_strict_and_exact(tmp_path: Path) -> None:
     path = str(write_trace(tmp_path / "t.json", EVENTS))
     result = seqprof("--json", path, path)
     document = json.loads(result.stdout, parse_constant=pytest.fail)
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == SCHEMA_VERSION
     assert len(document["traces"]) == 2
     (device,) = document["traces"][0]["devices"]
     assert (device["span_ns"], device["busy_ns"], device["idle_ns"]) == (140_000, 130_000, 10_000)
@@ -87,15 +87,33 @@ def test_json_is_as_its_schema_says(tmp_path: Path) -> None:
         for name, events in (("device", EVENTS), ("host", host_only), ("empty", []))
     ]
     document = json.loads(seqprof("--json", *map(str, paths)).stdout)
-    shown = subprocess.run(
-        [sys.executable, "-m", "seqprof", "schema", "trace"], capture_output=True, check=True
-    )
+    shown = command_line.seqprof("schema", "trace")
     schema = json.loads(shown.stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(document, schema)
     del document["traces"][0]["devices"][0]["busy_ns"]
     with pytest.raises(jsonschema.ValidationError, match="busy_ns"):
         jsonschema.validate(document, schema)
+
+
+def test_a_document_of_schema_1_is_shown() -> None:
+    old = Path(__file__).parents[1] / "data" / "schema_1" / "trace.json"
+    assert json.loads(old.read_text())["schema_version"] == 1
+    shown = command_line.seqprof("show", str(old), "-f", "json")
+    (trace,) = json.loads(shown.stdout)["traces"]
+    (loop,) = trace["devices"][0]["recurrences"]
+    assert (loop["repeats"], loop["evidence"], loop["loops"]) == (6, "pattern only", 1)
+
+
+def test_help_names_only_what_trace_writes(tmp_path: Path) -> None:
+    path = write_trace(tmp_path / "t.json", EVENTS)
+    words = " ".join(seqprof("--help").stdout.split())
+    endings = re.search(r"as its ending says: ((?:\.\w+ ?)+)", words)
+    assert endings is not None
+    for ending in endings.group(1).split():
+        written = tmp_path / f"report{ending}"
+        assert seqprof(str(path), "-o", str(written)).returncode == 0
+        assert written.stat().st_size > 100
 
 
 def test_neither_torch_nor_scipy_is_imported(tmp_path: Path) -> None:
@@ -114,7 +132,7 @@ def test_neither_torch_nor_scipy_is_imported(tmp_path: Path) -> None:
     [
         (b'{"traceEvents": [\n{"ph": "X"', "t.json:2:11: the trace is truncated: ", "--partial"),
         (b"{}", "is not a trace", "export_chrome_trace"),
-        (None, "cannot read", "give the path"),
+        (None, "cannot read", "--trace FILE.json.gz` writes traces"),
     ],
 )
 def test_errors_are_one_clear_message(
@@ -148,10 +166,10 @@ def test_names_cannot_break_the_terminal_or_the_tables(tmp_path: Path) -> None:
     assert "[bold]" in result.stdout
 
 
-def test_an_empty_trace_is_no_crash(tmp_path: Path) -> None:
+def test_an_empty_trace_is_no_success(tmp_path: Path) -> None:
     result = seqprof(str(write_trace(tmp_path / "t.json", [])))
-    assert result.returncode == 0, result.stderr
-    assert "there is nothing to analyse" in result.stdout
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "its list of events is empty" in result.stderr
 
 
 @needs_traces

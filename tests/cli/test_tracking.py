@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from command_line import TINY, seqprof
+from command_line import TINY, refusal, seqprof
+from real_results import RealResult
 
 NOT_INSTALLED = "its package is not installed: pip install 'seqprof[{}]'"
 
@@ -27,7 +28,7 @@ def require(name: str) -> None:
 
 @pytest.mark.parametrize("command", ["run", "scale"])
 def test_a_tracker_that_does_not_exist_is_refused_at_once(command: str, config: Path) -> None:
-    done = seqprof(command, config, "--log", "tensorbord")
+    done = refusal(command, config, "--log", "tensorbord")
     assert done.returncode == 2
     assert done.stdout == ""
     assert "tensorboard" in done.stderr
@@ -37,40 +38,30 @@ def test_a_tracker_that_does_not_exist_is_refused_at_once(command: str, config: 
 def test_a_missing_package_is_refused_before_measuring(config: Path, tmp_path: Path) -> None:
     if find_spec("mlflow") is not None:
         pytest.skip("mlflow is installed here")
-    done = seqprof("run", config, "--log", "mlflow", "-o", tmp_path / "run.json")
+    done = refusal("run", config, "--log", "mlflow", "-o", tmp_path / "run.json")
     assert done.returncode == 1
     assert done.stdout == ""
     assert "pip install 'seqprof[mlflow]'" in done.stderr
     assert not (tmp_path / "run.json").exists()
 
 
-def test_a_run_is_logged_and_stdout_stays_the_document(config: Path, tmp_path: Path) -> None:
+def test_a_run_is_logged_and_stdout_stays_the_document(real_json: RealResult) -> None:
     require("tensorboard")
-    logs = tmp_path / "logs"
-    done = seqprof("run", config, "--json", "--log", f"tensorboard={logs}")
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert "logged to tensorboard" in done.stderr
+    document = json.loads(real_json.stdout)
+    assert "logged to tensorboard" in real_json.stderr
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    (folder,) = logs.iterdir()
+    (folder,) = (real_json.path.parent / "logs").iterdir()
     read = EventAccumulator(str(folder)).Reload()
     (step,) = read.Scalars("step_time_s")
     assert step.value == pytest.approx(document["summary"]["step"]["value"])
 
 
-def test_a_scaling_is_logged_along_its_lengths(tmp_path: Path) -> None:
+def test_a_scaling_is_logged_along_its_lengths(real_scale: RealResult) -> None:
     require("tensorboard")
-    logs = tmp_path / "logs"
-    done = seqprof(
-        "scale", "lstm", "--seq-len", "8,16", "--budget", "8s", "-q",
-        "--set", "model.hidden_size=8", "--set", "data.batch_size=2",
-        "--log", f"tensorboard={logs}",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    (folder,) = logs.iterdir()
+    (folder,) = (real_scale.path.parent / "logs").iterdir()
     read = EventAccumulator(str(folder)).Reload()
     (name,) = (tag for tag in read.Tags()["scalars"] if tag.startswith("step_time_s/"))
     assert [event.step for event in read.Scalars(name)] == [8, 16]
@@ -83,7 +74,7 @@ def test_a_tracker_that_fails_keeps_the_results(config: Path, tmp_path: Path) ->
         "run", config, "--log", f"tensorboard={tmp_path / 'file'}", "-o", tmp_path / "run.json"
     )
     assert done.returncode == 4
-    assert "What limits this run" in done.stdout
+    assert "Phases of a step" in done.stdout
     assert json.loads((tmp_path / "run.json").read_text())["summary"]["step"]["value"] > 0
     assert "warning: not logged to tensorboard" in done.stderr
     assert "Traceback" not in done.stderr

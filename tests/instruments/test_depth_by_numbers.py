@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from seqprof.analysis.depth import cost
+from seqprof.analysis.depth.graph import cost
 from seqprof.instruments.depth import DepthRecorder
 from seqprof.spec import ModelSpec
 from seqprof.workloads.registry import find_family

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from seqprof.analysis.laws import fit_law
+from seqprof.analysis.depth.laws import fit_law
 
 
 class ByStorage(TorchDispatchMode):  # type: ignore[no-untyped-call]

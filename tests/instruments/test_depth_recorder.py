@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch._higher_order_ops.associative_scan import associative_scan
 from torch._higher_order_ops.scan import scan
 
-from seqprof.analysis.depth import STEP_PHASES, Cost, OperationGraph, cost, critical_path
-from seqprof.analysis.laws import fit_law
+from seqprof.analysis.depth.graph import STEP_PHASES, Cost, cost, critical_path
+from seqprof.analysis.depth.laws import fit_law
+from seqprof.analysis.depth.operation_graph import OperationGraph
 from seqprof.instruments.depth import DepthRecorder
 from seqprof.instruments.depth.recorder import Storage
 from seqprof.instruments.depth.regions import (

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from seqprof.errors import SeqprofError
-from seqprof.instruments.loops import find_loops, named_loop
+from seqprof.instruments.loops import (
+    CallWatcher,
+    Rule,
+    TimestepLoop,
+    Watched,
+    find_loops,
+    named_loops,
+)
 
 SIZE = 4
 
@@ -70,16 +78,71 @@ class Coincidence(nn.Module):
         return x
 
 
-def forward_of(model: nn.Module) -> Callable[[int], Tensor]:
-    return lambda length: model(torch.randn(length, SIZE))
+class Reversed(nn.Module):
+    """One cell that is read forwards and then backwards, as tied directions are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = Cell()
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = b = torch.zeros(SIZE)
+        for x_t in x.unbind():
+            a = self.cell(x_t, a)
+        for x_t in reversed(x.unbind()):
+            b = self.cell(x_t, b)
+        return a + b
+
+
+class Counted(nn.Module):
+    """A cell that is called as often as ``calls`` says."""
+
+    def __init__(self, calls: Callable[[int], int]) -> None:
+        super().__init__()
+        self.cell, self.calls = Cell(), calls
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.zeros(SIZE)
+        for _ in range(self.calls(len(x))):
+            h = self.cell(x[0], h)
+        return h
+
+
+class Failing(nn.Module):
+    """A model whose forward does not end well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = Cell()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.cell(x[0], x[0])
+        raise ValueError("planted")
+
+
+def watch(model: nn.Module, lengths: list[int]) -> list[Watched]:
+    watcher = CallWatcher(model)
+    with watcher.watching():
+        for length in lengths:
+            watcher.begin_forward(0, length)
+            model(torch.randn(length, SIZE))
+            watcher.end_forward()
+    return watcher.forwards
+
+
+def loops(model: nn.Module, lengths: list[int]) -> list[TimestepLoop]:
+    return find_loops(watch(model, lengths))
 
 
 def paths(model: nn.Module, lengths: list[int]) -> list[str]:
-    return [loop.path for loop in find_loops(model, forward_of(model), lengths)]
+    return [loop.path for loop in loops(model, lengths)]
 
 
 def test_outermost_of_nested_modules_and_leader_of_those_that_take_turns() -> None:
-    assert paths(TimestepMajor(), [8, 5]) == ["first"]
+    [loop] = loops(TimestepMajor(), [8, 5])
+    assert loop.path == "first + second"  # named by what is repeated
+    assert loop.module is not None
+    assert loop.turns == ("second",)
 
 
 def test_loops_after_one_another_are_separate() -> None:
@@ -96,16 +159,64 @@ def test_no_loop_where_one_call_handles_the_sequence(model: nn.Module) -> None:
     assert paths(model, [8, 5]) == []
 
 
-def test_hooks_are_gone_afterwards() -> None:
+@pytest.mark.parametrize(
+    ("calls", "rule"),
+    [
+        (lambda n: n - 1, Rule(more=-1)),
+        (lambda n: n + 1, Rule(more=1)),
+        (lambda n: 3 * n, Rule(times=3)),
+        (lambda n: n // 2, Rule(every=2)),
+        (lambda n: (n + 3) // 4, Rule(every=4, rounds_up=True)),
+    ],
+)
+def test_calls_that_are_not_one_a_timestep_are_taken_as_they_are(
+    calls: Callable[[int], int], rule: Rule
+) -> None:
+    [loop] = loops(Counted(calls), [65, 38])
+    assert loop.rule == rule
+    for timesteps in (10, 17, 31):
+        assert loop.rule.calls(timesteps) == calls(timesteps)
+        assert loop.positions(timesteps) == calls(timesteps) // rule.times
+
+
+@pytest.mark.parametrize(
+    "calls",
+    # The second: as often at every length, which one call for ten timesteps would be as well here.
+    [lambda n: n * n // 7 + 3, lambda n: 2],
+)
+def test_calls_that_follow_no_rule_are_no_loop(calls: Callable[[int], int]) -> None:
+    assert loops(Counted(calls), [20, 11]) == []
+
+
+def test_passes_over_the_sequence_are_told_from_calls_within_a_timestep_by_their_inputs() -> None:
+    forwards, backwards = loops(Reversed(), [8, 5])
+    assert (forwards.passes, forwards.reverse, backwards.reverse) == (2, False, True)
+    assert [loop.positions(8) for loop in (forwards, backwards)] == [8, 8]
+    assert [backwards.timestep(position, 8) for position in (0, 7)] == [7, 0]
+    [within] = loops(Counted(lambda n: 2 * n), [8, 5])
+    assert (within.passes, within.calls_per_position) == (1, 2)
+
+
+def test_scripted_modules_take_no_hooks_and_are_watched_all_the_same() -> None:
     model = TimestepMajor()
-    find_loops(model, forward_of(model), [8, 5])
+    model.first = torch.jit.script(model.first)  # type: ignore[assignment]
+    before = model.first.forward
+    assert paths(model, [8, 5]) == ["first + second"]
+    assert model.first.forward is before
+
+
+@pytest.mark.parametrize("model", [TimestepMajor(), Failing()])
+def test_models_are_left_as_they_were_also_when_they_fail(model: nn.Module) -> None:
+    with suppress(ValueError):
+        loops(model, [8, 5])
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert not any("forward" in m.__dict__ for m in model.modules())
 
 
 def test_named_module_is_taken_with_its_own_count() -> None:
     model = TimestepMajor()
-    loop = named_loop(model, "second.inner", lambda: model(torch.randn(6, SIZE)))
-    assert (loop.path, loop.calls) == ("second.inner", 6)
+    [loop] = named_loops(model, "second.inner", watch(model, [6]))
+    assert (loop.path, loop.rule.calls(6)) == ("second.inner", 6)
 
 
 @pytest.mark.parametrize(
@@ -124,5 +235,5 @@ def test_named_module_that_will_not_do(path: str, words: str) -> None:
 
     model = Once()
     with pytest.raises(SeqprofError) as caught:
-        named_loop(model, path, lambda: model(torch.randn(6, SIZE)))
+        named_loops(model, path, watch(model, [6]))
     assert words in f"{caught.value.message} {caught.value.hint}"

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from seqprof.analysis.depth import cost
-from seqprof.measure.depth import record, record_lengths
-from seqprof.measure.depth_law import depth_at_lengths
-from seqprof.measure.depth_subjects import config_subject, family_subject, meta_copy
+from seqprof.analysis.depth.graph import cost
+from seqprof.measure.depth.counted import record, record_lengths
+from seqprof.measure.depth.law import depth_at_lengths
+from seqprof.measure.depth.subjects import config_subject, family_subject, meta_copy
 from seqprof.recording import DepthLaw
 from seqprof.spec import DataSpec, ModelSpec, Spec, TrainSpec
 from seqprof.workloads.build import build
@@ -99,7 +99,7 @@ def test_scans_are_logarithmic(model: str) -> None:
 
 
 def test_two_layers_run_two_timesteps_at_once() -> None:
-    from seqprof.analysis.model_depth import Assumptions, derive
+    from seqprof.analysis.depth.model_depth import Assumptions, derive
 
     assumed = Assumptions(
         kernel_latency_s=4e-6, latency_source="given", peak_flops=None, peak_source="not known"

@@ -5,22 +5,21 @@ Through `compare` and `scale` every family goes in tests/cli/test_every_family.p
 
 from __future__ import annotations
 
-import io
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
+from command_line import widest
+from terminal import shown
 
-from seqprof.analysis.depth import cost
-from seqprof.analysis.laws import fit_law
-from seqprof.analysis.summary import summarise
-from seqprof.measure.depth import record, record_lengths
-from seqprof.measure.depth_subjects import family_subject
+from seqprof.analysis.depth.graph import cost
+from seqprof.analysis.depth.laws import fit_law
+from seqprof.measure.depth.counted import record, record_lengths
+from seqprof.measure.depth.subjects import family_subject
+from seqprof.measure.outcome import NoProgress
 from seqprof.measure.run import measure_run
-from seqprof.reports.console import render
 from seqprof.spec import ModelSpec, Spec
 from seqprof.spec_checks import conflicts
 from seqprof.workloads.build import build
@@ -51,14 +50,6 @@ MODELS: list[dict[str, Any]] = [
 each_model = pytest.mark.parametrize(
     "model", MODELS, ids=lambda model: "-".join(map(str, model.values()))
 )
-
-
-class Silent:
-    def stage(self, name: str, total: float | None) -> None:
-        pass
-
-    def advance(self, done: float) -> None:
-        pass
 
 
 def make_spec(model: dict[str, Any], seq_len: int) -> Spec:
@@ -120,7 +111,7 @@ def test_no_family_is_missing() -> None:
     ids=lambda model: "-".join(map(str, model.values()))[:40],
 )
 def test_it_is_measured_and_reported(model: dict[str, Any]) -> None:
-    outcome = measure_run(make_spec(model, seq_len=20), Path(), "seqprof run x.yaml", Silent())
+    outcome = measure_run(make_spec(model, seq_len=20), Path(), "seqprof run x.yaml", NoProgress())
     assert outcome.exit_code == 0
     trial = outcome.recording.trials[0]
     marked = model["name"] == "slstm" or model.get("execution") in ("cell", "sequential")
@@ -132,11 +123,8 @@ def test_it_is_measured_and_reported(model: dict[str, Any]) -> None:
     assert (trial.workload.flops_per_step is None) == (model in LIBRARY)
     assert trial.depth is not None
     assert trial.depth.law is not None
-    console = Console(file=io.StringIO(), width=80)
-    render(summarise(outcome.recording), console)
-    assert isinstance(console.file, io.StringIO)
-    printed = console.file.getvalue()
-    assert max(map(len, printed.splitlines())) <= 80
+    printed = shown(outcome.recording)
+    assert widest(printed) <= 80
     assert f"{model['name']}" in printed
     assert "model.execution=fused" not in printed or "projection" in model
 

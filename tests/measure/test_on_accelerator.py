@@ -66,7 +66,8 @@ def test_busy_device_latency_and_identity_against_the_truth(
     document = run_json(loop, env=env)
     trial = document["recording"]["trials"][0]
     log = log_of(env)
-    assert kinds(document) == set()
+    # The stream's thread may wait for a processor, which the trace then shows and the report says.
+    assert kinds(document) <= {"profile_quality"}
 
     # Busy from dwell, within three points of what the device really did while dwelling.
     for dwell in trial["dwells"]:
@@ -97,7 +98,7 @@ def test_busy_device_latency_and_identity_against_the_truth(
         assert balance["remainder"]["value"] < 0.2 * whole
 
     # The host issues the backward long before the device has done it; the two clocks are apart.
-    backward = [step["phases"]["backward"] for step in trial["steps"]]
+    backward = [step["phases"]["backward"] for step in trial["steps"] if step["phases"]]
     assert median(p["device_s"] for p in backward) > 3 * median(p["host_s"] for p in backward)
     # Each BPTT timestep launches several kernels, none of which is shorter than set.
     bptt = next(
@@ -111,6 +112,8 @@ def test_phases_tile_the_step_on_the_devices_clock(short: Path, sim_env: SimEnvi
     trial = document["recording"]["trials"][0]
     assert document["recording"]["environment"]["device"]["kind"] == "sim"
     for step in trial["steps"]:
+        if step["kind"] == "bare":
+            continue
         device = sum(phase["device_s"] for phase in step["phases"].values())
         assert 0 < device <= step["wall_s"] * 1.001
     memory = {a["phase"]: a for a in trial["accounts"]}
@@ -134,9 +137,51 @@ def test_a_kernel_error_that_surfaces_late_keeps_the_steps_before(
 ) -> None:
     # Measuring what a mark costs launches some 13,000 kernels before the first pair.
     env = sim_env(SIM_KERNEL_ERROR_AFTER=20_000)
-    document = run_json(short, "--set", "measure.pairs=1000", env=env, exit_code=1)
-    assert "step_failed" in kinds(document)
+    document = run_json(short, "--set", "measure.pairs=1000", env=env, exit_code=3)
+    assert "device_failed" in kinds(document)
     assert document["recording"]["trials"][0]["steps"]
+
+
+#: A model after whose fault the device answers nothing but that fault, as CUDA does.
+LOST = """\
+import torch
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self, when):
+        super().__init__()
+        self.when, self.calls, self.lost = when, 0, False
+        self.embedding, self.rnn = nn.Embedding(256, 8), nn.GRU(8, 256, batch_first=True)
+
+    def forward(self, tokens):
+        self.calls += 1
+        profiled = torch.autograd.profiler._is_profiler_enabled
+        self.lost |= profiled if self.when == "profile" else self.calls > 150
+        if self.lost:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return self.rnn(self.embedding(tokens))[0]
+"""
+
+
+@pytest.mark.parametrize("when", ["dwell", "profile"])
+def test_an_error_that_stays_costs_only_what_comes_after_it(
+    tmp_path: Path, sim_env: SimEnvironment, when: str
+) -> None:
+    """In the profiled pass it is planted on the processor."""
+    (tmp_path / "lost.py").write_text(LOST)
+    config = tmp_path / "lost.yaml"
+    config.write_text(
+        f"model: {{target: lost:Model, kwargs: {{when: {when}}}}}\n"
+        "data: {seq_len: 8, batch_size: 2}\n"
+        "measure: {pairs: 3, warmup: 2, sweep: false, profile: true, dwell_s: 1.0, "
+        "dwell_samples: 1}\n"
+    )
+    document = run_json(config, env=sim_env() if when == "dwell" else None, exit_code=3)
+    assert "device_failed" in kinds(document)
+    (trial,) = document["recording"]["trials"]
+    assert len(trial["steps"]) >= 6
+    assert trial["depth"]["depth_ops"] is None
+    assert document["summary"]["step"]["value"] > 0
 
 
 @pytest.mark.parametrize(

@@ -5,23 +5,23 @@ from __future__ import annotations
 import gzip
 import json
 from collections import defaultdict
-from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
 import torch
 from command_line import SAMPLES
+from terminal import shown
 
-from seqprof.analysis.summary import summarise
+from seqprof.analysis.run.summary import summarise
 from seqprof.analysis.timeline.alignment import Alignment
-from seqprof.instruments.profiler import kernel_activity
-from seqprof.measure import profiled
-from seqprof.measure.outcome import Outcome
+from seqprof.instruments.torch_bridge import kernel_activity
+from seqprof.measure.outcome import NoProgress, Outcome
 from seqprof.measure.run import measure_run
+from seqprof.measure.trial import profiled
 from seqprof.recording import DeviceSamples, ProfiledPass, SampleSeries
-from seqprof.reports.console import print_report
 from seqprof.spec import Spec
 from seqprof.traces.tracks import PROCESS
 
@@ -41,14 +41,6 @@ class Model(nn.Module):
             raise RuntimeError("not under a profiler")
         return self.head(self.embedding(tokens))
 """
-
-
-class NoProgress:
-    def stage(self, name: str, total: float | None) -> None:
-        pass
-
-    def advance(self, done: float) -> None:
-        pass
 
 
 def run(
@@ -112,6 +104,9 @@ def test_operators_per_timestep(kept: tuple[Outcome, dict[str, Any]]) -> None:
     cells = next(total for total in made.activities if total.name == "aten::lstm_cell")
     assert cells.calls == T
     assert made.clock_error_s is not None
+    # What the profiler does between two steps lies in none.
+    assert made.whole is not None
+    assert made.whole.window_s < mean(made.wall_s) + made.clock_error_s
 
 
 def test_it_shows_beside_the_bare_steps(kept: tuple[Outcome, dict[str, Any]]) -> None:
@@ -120,9 +115,9 @@ def test_it_shows_beside_the_bare_steps(kept: tuple[Outcome, dict[str, Any]]) ->
     assert summary.profile.slowdown.value is not None
     assert len([s for s in kept[0].recording.trials[0].steps if s.kind == "bare"]) >= 3
     assert all(entry.busy_fraction.value is None for entry in summary.idle)  # no device
-    out = StringIO()
-    print_report(summary, out)
-    assert "Operators on the processor (3 steps under torch.profiler, means)" in out.getvalue()
+    printed = " ".join(shown(kept[0].recording).split())
+    assert "Operators on the processor" in printed
+    assert "Means of 3 steps under torch.profiler" in printed
 
 
 def own(document: dict[str, Any], ph: str) -> list[dict[str, Any]]:
@@ -259,6 +254,8 @@ def test_on_a_real_gpu(tmp_path: Path) -> None:
         assert 0 < (idle[phase].busy_fraction.value or 0) <= 1
     for loop in made.timesteps:
         assert len(loop.activities) == T
-        assert len(set(loop.activities[1:-1])) == 1
-        assert all(count is not None and count >= 1 for count in loop.activities)
+        counts = [count for count in loop.activities[1:-1] if count is not None]
+        assert len(counts) == T - 2
+        assert min(counts) >= 1
+        assert max(counts) - min(counts) <= 2  # the clocks' error may move a launch over a mark
     assert (tmp_path / "t.json.gz").exists()

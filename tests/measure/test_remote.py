@@ -6,7 +6,8 @@ from time import perf_counter_ns
 import pytest
 
 from seqprof.errors import SeqprofError
-from seqprof.measure.remote import WorkerDiedError, WorkerGroup
+from seqprof.measure.workers.messages import Describe
+from seqprof.measure.workers.remote import WorkerDiedError, WorkerGroup
 from seqprof.recording import Workload
 from seqprof.spec import Spec
 
@@ -35,13 +36,14 @@ def test_a_worker_that_hangs_or_leaves_ends_alone(tmp_path: Path) -> None:
         for worker in group.workers:
             worker.await_ready(LONG_S)
         with pytest.raises(WorkerDiedError, match="no answer within 1 s; it was ended") as hung:
-            hangs.call(1.0, "describe", spec("hangs"))
+            hangs.ask(1.0, Describe(spec("hangs")))
         assert hung.value.kind == "hung"
         with pytest.raises(WorkerDiedError, match="exit code 3") as left:
-            leaves.call(LONG_S, "describe", spec("leaves"))
-        assert left.value.kind == "step_failed"
+            leaves.ask(LONG_S, Describe(spec("leaves")))
+        assert left.value.kind == "killed"
         with pytest.raises(SeqprofError, match="missing"):
-            works.call(LONG_S, "describe", spec("missing"))
-        assert isinstance(works.call(LONG_S, "describe", spec("works")), Workload)
+            works.ask(LONG_S, Describe(spec("missing")))
+        described = works.ask(LONG_S, Describe(spec("works")))
+        assert isinstance(described, Workload)
     finally:
         group.close()

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqprof.measure.field import Entry
+from seqprof.measure.faults import Failure
 from seqprof.measure.scale import FIRST_ROUNDS, MOST_ROUNDS, NARROW, Turns, why_not_tried
+from seqprof.measure.workers.field import Entry
 from seqprof.spec import Spec
 
 
@@ -85,8 +86,8 @@ def test_points_that_hold_one_out_of_memory_are_not_tried(
     timesteps: int, batch: int, contender: int, tried: bool
 ) -> None:
     short = entry(32, 4)
-    short.skip("out_of_memory", "planted")
+    short.draft.fail(Failure("out_of_memory", "planted"))
     found = why_not_tried(entry(timesteps, batch, contender), [short], math.inf)
     assert (found is None) == tried
     if found:
-        assert found == ("out_of_memory", "not tried: T = 32 with batch 4 ran out")
+        assert found == Failure("out_of_memory", "not tried: T = 32 with batch 4 ran out")

@@ -15,29 +15,15 @@ from example_recordings import (
     cpu_fused,
     latency,
 )
-from rich.console import Console
 from syrupy.assertion import SnapshotAssertion
+from terminal import shown
 
-from seqprof.analysis.summary import summarise
+from seqprof.analysis.run.summary import summarise
 from seqprof.recording import Recording
-from seqprof.reports.console import print_report, render
-from seqprof.reports.layout import writable
-
-
-def rendered(recording: Recording, width: int, *, colour: bool = False, quiet: bool = False) -> str:
-    file = io.StringIO()
-    console = Console(
-        file=file,
-        width=width,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        no_color=not colour,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    render(summarise(recording), console, quiet=quiet)
-    return "\n".join(line.rstrip() for line in file.getvalue().split("\n"))
+from seqprof.reports.documents import document_of
+from seqprof.reports.formats import result_of
+from seqprof.reports.renderers.console import print_document
+from seqprof.reports.renderers.console.layout import writable
 
 
 def piped(
@@ -50,34 +36,34 @@ def piped(
         monkeypatch.setenv(name, value)
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
-    print_report(summarise(recording), file)
+    print_document(document_of(result_of(recording, "run.json")), file, full=True)
     return raw.getvalue().decode(encoding)
 
 
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"long"}))
 def test_golden(name: str, width: int, snapshot: SnapshotAssertion) -> None:
-    assert rendered(ALL[name](), width) == snapshot
+    assert shown(ALL[name](), width) == snapshot
 
 
 def test_golden_in_colour(snapshot: SnapshotAssertion) -> None:
-    assert rendered(accelerator(), 80, colour=True) == snapshot
+    assert shown(accelerator(), 80, colour=True) == snapshot
 
 
 def test_golden_stacked_where_tables_do_not_fit(snapshot: SnapshotAssertion) -> None:
-    assert rendered(cpu_cell(), 40) == snapshot
+    assert shown(cpu_cell(), 40) == snapshot
 
 
 @pytest.mark.parametrize("name", ["cpu_cell", "cpu_fused", "nvml_failed", "interrupted"])
 def test_golden_quiet(name: str, snapshot: SnapshotAssertion) -> None:
-    assert rendered(ALL[name](), 80, quiet=True) == snapshot
+    assert shown(ALL[name](), 80, quiet=True) == snapshot
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
 @pytest.mark.parametrize("name", ALL)
 def test_nothing_is_cut_off_or_too_wide(name: str, width: int) -> None:
     recording = ALL[name]()
-    text = rendered(recording, width)
+    text = shown(recording, width)
     command = summarise(recording).verdict.next_command
     assert "…" not in text
     assert command in text  # on one line, to be copied
@@ -89,7 +75,7 @@ def test_nothing_is_cut_off_or_too_wide(name: str, width: int) -> None:
 def test_every_width_shows_the_same_numbers(width: int) -> None:
     numbers = re.compile(r"\d+(?:\.\d+)? (?:s|ms|µs)\b")
     wide, narrow = (
-        set(numbers.findall(" ".join(rendered(cpu_cell(), w).split()))) for w in (200, width)
+        set(numbers.findall(" ".join(shown(cpu_cell(), w).split()))) for w in (200, width)
     )
     assert narrow == wide
 
@@ -97,12 +83,12 @@ def test_every_width_shows_the_same_numbers(width: int) -> None:
 def test_a_loop_with_a_long_name_stays_readable() -> None:
     name = ".".join(["encoder_of_the_second_stage"] * 5)
     made = change_trial(cpu_cell(), latencies=(latency("forward", 1e-4, loop=name),))
-    assert name in rendered(made, 80).replace("\n", "")
+    assert name in shown(made, 80).replace("\n", "")
 
 
 def test_user_text_with_markup_stays_text() -> None:
     made = change_trial(cpu_cell(), timesteps_reason="[bold]no[/bold] :smile:", latencies=())
-    assert "[bold]no[/bold] :smile:" in rendered(made, 80)
+    assert "[bold]no[/bold] :smile:" in shown(made, 80)
 
 
 # Pipes and terminals --------------------------------------------------------------------------
@@ -140,7 +126,7 @@ def test_ascii_keeps_columns_and_the_sparkline(
     monkeypatch: pytest.MonkeyPatch, snapshot: SnapshotAssertion
 ) -> None:
     text = piped(cpu_cell(), monkeypatch, "ascii")
-    assert re.search(r"forward  [-:=+]{30}#*@?[-:=+@#]+  0 to 1\.7 ms", text) is not None
+    assert re.search(r"forward \(host\)  [-:=+]{30}#*@?[-:=+@#]+  0 to 1\.7 ms", text) is not None
     assert text == snapshot
 
 
@@ -153,7 +139,7 @@ def test_characters_of_the_user_that_cannot_be_written_do_not_stop_it() -> None:
 
 
 def test_a_fused_model_says_derived_beside_each_number_and_has_no_timestep_table() -> None:
-    text = rendered(cpu_fused(), 80)
+    text = shown(cpu_fused(), 80)
     lines = [line for line in text.split("\n") if "16–64" in line]
     assert len(lines) == 3
     assert all("(derived)" in line for line in lines)
@@ -162,34 +148,36 @@ def test_a_fused_model_says_derived_beside_each_number_and_has_no_timestep_table
 
 
 def test_each_kind_of_utilization_names_its_source() -> None:
-    text = rendered(accelerator(), 120)
+    text = shown(accelerator(), 120)
     for field in (
         "nvml_utilization: share of the driver's windows",
         "sm_active: share of SMs",
         "model_flops_utilization: analytic",
         "core_busy_fraction: process CPU time",
-        "kernel busy: needs a kernel timeline",
-        "idle: time × (1 − NVML util.)",
+        "kernel timeline busy, busy in profiled steps: needs a kernel timeline",
+        "idle: time − NVML utilization × time of one repetition",
     ):
         assert field in text
 
 
 def test_on_a_processor_nothing_is_called_gpu_idle() -> None:
-    text = rendered(cpu_cell(), 80)
-    assert "the processor stands in" in text
+    text = shown(cpu_cell(), 80)
+    assert "no GPU" in text
     assert "Idle accelerator time" not in text
     assert "GPU idle" not in text
 
 
 def test_of_many_loops_the_slowest_are_shown_and_all_are_listed() -> None:
-    text = rendered(bidirectional(), 80)
+    text = shown(bidirectional(), 80)
     assert text.count("· measured ·") == 2
     for loop in ("0.ahead", "0.back", "1.ahead", "1.back"):
         assert f"body.layers.{loop}" in text
-    assert "body.layers.1.back · measured · host clock · T = 64, from the last" in text
+    assert "body.layers.1.back · measured · host clock · T = 64, from the last" in " ".join(
+        text.split()
+    )
 
 
 def test_a_table_has_at_most_twelve_rows() -> None:
-    table = rendered(change_trial(cpu_cell()), 80).split("timesteps      p50")[1]
+    table = shown(cpu_cell(), 80).split("· measured ·")[1].split("A row is")[0]
     rows = [line for line in table.split("\n") if re.match(r"^\d+–\d+ ", line)]
     assert len(rows) == 12

@@ -14,8 +14,9 @@ from html_results import every_kind
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqprof.reports.csv import COLUMNS, CSV
-from seqprof.reports.formats import KINDS, Kind, Result, result_of
+from seqprof.reports.exports.csv import COLUMNS, CSV
+from seqprof.reports.formats import Kind, Result, result_of
+from seqprof.reports.kinds import KINDS
 
 
 def table(*results: Result) -> list[dict[str, str]]:

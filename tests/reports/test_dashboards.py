@@ -14,12 +14,12 @@ from typing import Any, Literal
 import pytest
 import yaml
 from example_recordings import accelerator, cpu_cell, cpu_fused, workload
+from stored_results import document_of
 
 from seqprof.errors import SeqprofError
 from seqprof.recording import Candidate, ProfiledPass, ProfiledPhase, Recording
-from seqprof.reports import json as json_report
-from seqprof.reports.dashboards import run_rows
-from seqprof.reports.dashboards.grafana import files
+from seqprof.reports.exports.dashboards import run_rows
+from seqprof.reports.exports.dashboards.grafana import files
 from seqprof.reports.formats import load, result_of
 from seqprof.spec import Spec
 
@@ -173,7 +173,7 @@ def matching(query: str, exposition: str) -> Iterator[dict[str, str]]:
 @pytest.fixture(scope="module")
 def documents() -> dict[str, dict[str, Any]]:
     return {
-        name: json.loads(json_report.dumps(recording, result_of(recording, name).summary))
+        name: json.loads(document_of(recording))
         for name, recording in (
             ("cell", cpu_cell()),
             ("fused", cpu_fused()),

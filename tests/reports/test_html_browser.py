@@ -13,7 +13,7 @@ from example_recordings import ALL
 from html_results import FIRST_PLOT, HOSTILE, every_kind, long_run, marked_in_part
 
 from seqprof.reports.formats import result_of
-from seqprof.reports.html import HTML
+from seqprof.reports.renderers import HTML
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -29,7 +29,7 @@ pytestmark = [
 #: Where nothing is slow a page of 16,384 timesteps takes 0.3 s; a test on a loaded machine only
 #: says that it is not minutes.
 SANE_MS = 60_000
-KINDS = ["run", "compare", "scale", "depth", "trace"]
+KINDS = ["run", "compare", "scale", "depth", "explain", "trace"]
 
 
 @pytest.fixture(scope="module")
@@ -388,3 +388,10 @@ def test_16384_timesteps_open_about_as_fast_as_few(browser: Browser, tmp_path: P
     # 256 times as many timesteps; reading and drawing them is a small part of opening a page.
     assert times[16_384] < 32 * max(times[64], 20)
     assert times[16_384] < SANE_MS
+
+
+def test_the_argument_prints_as_two_sheets(browser: Browser, written: dict[str, Path]) -> None:
+    opened = Opened(browser, written["explain"])
+    opened.draw_all()
+    printed = opened.page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type\s*/Page\b(?!s)", printed)) == 2

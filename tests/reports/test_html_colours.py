@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import seqprof.reports.html
+import seqprof.reports.renderers.html
 
-_SHEET = Path(seqprof.reports.html.__file__).parent / "static" / "report.css"
+_SHEET = Path(seqprof.reports.renderers.html.__file__).parent / "static" / "report.css"
 _PAIR = re.compile(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)")
 #: How linear RGB appears without one kind of cone: Machado, Oliveira and Fernandes (2009),
 #: "A Physiologically-based Model for Simulation of Color Vision Deficiency", severity 1.0.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shutil
 import subprocess
@@ -14,8 +13,8 @@ from format_results import HOSTILE, hostile_run, small, small_accelerator
 from html_results import every_kind
 
 from seqprof.reports.escaping import one_line
+from seqprof.reports.exports.prometheus import PROMETHEUS
 from seqprof.reports.formats import Result, result_of
-from seqprof.reports.prometheus import FAMILIES, PROMETHEUS
 
 _LINE = re.compile(r'([a-z_]+)\{((?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)*)\} (\S+)')
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
@@ -115,15 +114,6 @@ def test_hostile_labels_come_back() -> None:
     told = {text for _, labels in found for label, text in labels if label == "run"}
     assert told == {one_line(HOSTILE)}
     assert any(('"quoted"' in t and "\\n" in t) for t in told)
-
-
-def test_every_metric_of_the_table_exists() -> None:
-    """A metric that rows no longer have would silently be missing."""
-    from seqprof.analysis import rows, rows_compare, rows_scale
-
-    text = "".join(inspect.getsource(module) for module in (rows, rows_compare, rows_scale))
-    busy = {"core_busy_fraction"}  # of a comparison, by the name of its source
-    assert {metric for metric in FAMILIES if f'"{metric}"' not in text} - busy == set()
 
 
 # Prometheus' own readers ----------------------------------------------------------------------

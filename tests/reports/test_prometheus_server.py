@@ -25,7 +25,7 @@ from example_recordings import accelerator, cpu_fused
 from format_results import small_accelerator, small_run
 from html_results import every_kind
 
-from seqprof.reports.dashboards.grafana import files
+from seqprof.reports.exports.dashboards.grafana import files
 from seqprof.reports.formats import load, result_of
 
 PROGRAMS = ("prometheus", "prometheus-node-exporter")

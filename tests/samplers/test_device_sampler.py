@@ -17,6 +17,7 @@ import pytest
 from nvml_fixtures import DEVICE_0, DEVICE_1, SetVariables
 from planted_log import duty, plant
 
+from seqprof.analysis.run.dwell import fresh_samples
 from seqprof.recording import Device, DeviceSamples, Incident, SampleSeries
 from seqprof.samplers.device import DeviceSampler
 
@@ -88,7 +89,7 @@ def test_reads_everything(nvml: SetVariables) -> None:
         assert len(one.at_s) == len(one.value)
         assert list(one.at_s) == sorted(set(one.at_s))
         assert 0 <= one.at_s[0] <= one.at_s[-1] <= end_s
-    assert series(samples, "nvml_utilization").window_s == pytest.approx(0.020, rel=0.01)
+    assert series(samples, "nvml_utilization").window_s == pytest.approx(1 / 6)
     assert set(series(samples, "sm_clock_hz").value) == {345e6}
     assert set(series(samples, "power_w").value) == {70.0}
     assert {latency.call for latency in samples.latencies} >= {"nvmlDeviceGetSamples"}
@@ -113,31 +114,59 @@ def test_utilization_follows_what_ran(nvml: SetVariables, boot: bool) -> None:
     busy_from, half_from, idle_from = (start + ms * MS for ms in (600, 1200, 1800))
     plant(log, [(busy_from, half_from), *duty(half_from, idle_from, 20 * MS, 0.5)])
     with sampler(origin_ns=start) as running:
-        wait_for(lambda: time.monotonic_ns() > idle_from + 300 * MS)
+        wait_for(lambda: time.monotonic_ns() > idle_from + 500 * MS)
         samples, incidents, _ = running.finish()
     assert incidents == ()
 
     def inside(metric: str, first: int, last: int) -> list[float]:
-        """Values that saw nothing but this time, with two windows to spare for the anchoring."""
+        """Values that saw nothing but this time, with 40 ms to spare for the anchoring."""
         one = series(samples, metric)
         assert one.window_s is not None
         return [
             value
             for at, value in zip(one.at_s, one.value, strict=True)
-            if at - 3 * one.window_s > (first - start) / 1e9
-            and at + 2 * one.window_s < (last - start) / 1e9
+            if at - one.window_s - 0.04 > (first - start) / 1e9 and at + 0.04 < (last - start) / 1e9
         ]
 
     for first, last, truth in (
         (busy_from, half_from, 1.0),
         (half_from, idle_from, 0.5),
-        (idle_from, idle_from + 300 * MS, 0.0),
+        (idle_from, idle_from + 500 * MS, 0.0),
     ):
         values = inside("nvml_utilization", first, last)
         assert len(values) > 3
         assert values == pytest.approx([truth] * len(values), abs=0.011)
     assert max(series(samples, "sm_active").value) == pytest.approx(0.8, abs=0.05)  # as simulated
     assert max(series(samples, "energy_j").value) > min(series(samples, "energy_j").value)
+
+
+def test_stamps_finer_than_the_window_admit_no_time_before_a_dwell(nvml: SetVariables) -> None:
+    """The driver stamps every 20 ms what it averaged over 300 ms: the response shows it."""
+    log = nvml(sample_window_us=300_000)
+    start = time.monotonic_ns()
+    busy_from, half_from, until = (start + ms * MS for ms in (600, 1400, 2200))
+    plant(log, [(busy_from, half_from), *duty(half_from, until, 20 * MS, 0.5)])
+    with sampler(origin_ns=start) as running:
+        wait_for(lambda: time.monotonic_ns() > until)
+        samples, incidents, _ = running.finish()
+    assert incidents == ()
+    utilization = series(samples, "nvml_utilization")
+    assert utilization.window_s is not None
+    assert 0.3 <= utilization.window_s < 0.4
+    inside = fresh_samples(utilization, (half_from - start) / 1e9 + 0.02, (until - start) / 1e9)
+    assert len(inside) > 5
+    assert list(inside.values()) == pytest.approx([0.5] * len(inside), abs=0.02)
+
+
+def test_a_driver_that_starts_slowly_is_waited_for(nvml: SetVariables) -> None:
+    """2.5 s is what the supervisor takes for a hang; the call comes back, so it was none."""
+    nvml(init_us=2_500_000)
+    with sampler() as running:
+        assert running._log.began
+        assert running._log.facts is not None
+        wait_for(lambda: running.fresh_samples("energy_j", 0, 1e9))
+        _, incidents, _ = running.finish()
+    assert incidents == ()
 
 
 def test_fresh_samples_count_as_they_come(nvml: SetVariables) -> None:
@@ -322,16 +351,45 @@ def test_transient_errors_are_retried(nvml: SetVariables) -> None:
     assert len(series(samples, "energy_j").at_s) == 3
 
 
-def test_mig_is_recognised(nvml: SetVariables) -> None:
+INSTANCE_0 = DEVICE_0.replace("GPU-", "MIG-")
+OTHERS_BYTES = 20 << 30
+
+
+@pytest.mark.parametrize("found_by", ["the instance's UUID", "CUDA_VISIBLE_DEVICES"])
+def test_of_a_mig_instance_only_its_own_figures_are_read(
+    nvml: SetVariables, monkeypatch: pytest.MonkeyPatch, found_by: str
+) -> None:
+    """The board's memory and SMs hold the other instances' too."""
     nvml(mig=1)
-    with sampler() as running:
+    by_variable = found_by == "CUDA_VISIBLE_DEVICES"
+    if by_variable:  # CUDA gives the board's UUID
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", INSTANCE_0)
+    with sampler(DEVICE_0 if by_variable else INSTANCE_0) as running:
         wait_for(lambda: running.fresh_samples("sm_active", 0, 1e9))
         samples, (incident,), _ = running.finish()
     assert samples.mig
     assert incident.kind == "mig"
     assert "MIG" in samples.absent["nvml_utilization"]
-    assert "nvml_utilization" not in metrics(samples)
+    assert max(series(samples, "memory_used_bytes").value) < OTHERS_BYTES
+    assert set(series(samples, "sm_active").value) == {0.0}
     assert "power_w" in metrics(samples)
+
+
+@pytest.mark.parametrize("visible", ["", "0", DEVICE_0, "MIG-GPU-5eb9f000/7/0", "MIG-unknown"])
+def test_a_partitioned_board_does_not_stand_for_an_instance(
+    nvml: SetVariables, monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    nvml(mig=1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with sampler() as running:
+        wait_for(lambda: running.fresh_samples("power_w", 0, 1e9))
+        samples, (incident,), _ = running.finish()
+    assert incident.kind == "mig"
+    for metric in ("memory_used_bytes", "sm_active", "sm_occupancy", "nvml_utilization"):
+        assert metric not in metrics(samples)
+        assert metric in samples.absent
+    assert "not known which instance" in samples.absent["memory_used_bytes"]
+    assert samples.other_processes is None
 
 
 def test_no_gpm_before_hopper(nvml: SetVariables) -> None:

@@ -1,5 +1,7 @@
 """The host's load: against what the test itself does to the machine."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -35,6 +37,33 @@ def test_counts_the_cpu_time_of_all_threads() -> None:
     assert load.involuntary_switches >= 0
     assert load.steal_s is None or load.steal_s >= 0
     assert load.load_average_1m is not None
+
+
+#: A child that spends 0.4 s of processor time, says so, and waits to be ended.
+CHILD = """
+import sys, time
+while time.process_time() < 0.4:
+    pass
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["ended", "alive"])
+def test_processes_that_this_one_started_are_no_other_programs(ended: bool) -> None:
+    meter = HostMeter()
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", CHILD], stdin=pipe, stdout=pipe) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        if ended:
+            child.communicate()
+        load = meter.stop()
+    assert load.children_cpu_s is not None
+    assert load.machine_busy_s is not None
+    assert load.others_s is not None
+    assert 0.35 <= load.children_cpu_s < 5.0
+    assert load.others_s <= load.machine_busy_s - load.children_cpu_s
 
 
 def test_starting_anew_forgets_what_was_before() -> None:

@@ -8,17 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqprof.analysis.dwell import fresh_samples
+from seqprof.analysis.run.dwell import fresh_samples
 from seqprof.recording import SampleSeries
 from seqprof.samplers.records import (
-    Batch,
-    End,
-    Facts,
+    DeviceFacts,
     Failed,
     Hung,
     Processes,
     Reading,
     Record,
+    SampleBatch,
     Stopped,
     Writer,
 )
@@ -45,13 +44,13 @@ def replay(tmp_path: Path, *records: Record) -> SampleLog:
     return load(path)
 
 
-def facts(mig: bool = False) -> Facts:
-    return Facts(0, "580.65.06", "13.580.65.06", "simulated", "GPU-x", mig)
+def facts(mig: bool = False) -> DeviceFacts:
+    return DeviceFacts(0, "580.65.06", "13.580.65.06", "simulated", "GPU-x", mig)
 
 
-def batch(at_ms: int, stamps_ms: list[int], values: list[float]) -> Batch:
+def batch(at_ms: int, stamps_ms: list[int], values: list[float]) -> SampleBatch:
     stamps_us = [1000 * stamp for stamp in stamps_ms]
-    return Batch("nvmlDeviceGetSamples", "nvml_utilization", at_ms * MS, 0, stamps_us, values)
+    return SampleBatch("nvmlDeviceGetSamples", "nvml_utilization", at_ms * MS, 0, stamps_us, values)
 
 
 def only(log: SampleLog) -> SampleSeries:
@@ -62,11 +61,11 @@ def only(log: SampleLog) -> SampleSeries:
 def test_recorded_utilization_is_what_ran() -> None:
     series = {one.metric: one for one in recorded().series()}
     utilization = series["nvml_utilization"]
-    assert utilization.window_s == pytest.approx(0.02)
+    assert utilization.window_s == pytest.approx(1 / 6)  # stamped every 20 ms, which proves nothing
     for start_s, end_s, truth in ((0.5, 1.0, 1.0), (1.0, 1.5, 0.5), (1.5, 1.9, 0.0)):
-        # A window to spare at either end: the offset between the clocks is known to that.
+        # 20 ms to spare at either end: the offset between the clocks is known to that.
         values = fresh_samples(utilization, start_s + 0.02, end_s - 0.02)
-        assert len(values) >= 15
+        assert len(values) >= 9
         assert set(values.values()) == {truth}
     assert set(series["memory_used_bytes"].value) == {float(1 << 20)}
     assert recorded().incidents() == ()
@@ -124,7 +123,44 @@ def test_stamps_are_anchored_to_the_batch_that_came_soonest(tmp_path: Path) -> N
     series = only(log)
     assert series.at_s == pytest.approx([1.02, 1.04, 1.06, 1.08, 1.10, 1.12, 1.14])
     assert series.value == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-    assert series.window_s == pytest.approx(0.02)
+    assert series.window_s == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize(
+    ("values", "window_s"),
+    [
+        ([0.0, 1.0, 1.0, 1.0, 0.0], 1 / 6),  # a device that starts at once
+        ([0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 0.0], 0.4),  # an average over 0.4 s
+        ([0.25, 0.5, 0.75, 1.0], 1 / 6),  # where it began is not known
+        ([0.0, 0.5, 0.4, 0.9, 1.0], 1 / 6),  # a fall: it is the work that varies
+    ],
+)
+def test_the_response_to_work_shows_the_window(
+    tmp_path: Path, values: list[float], window_s: float
+) -> None:
+    stamps = [100 * (index + 1) for index in range(len(values))]
+    log = replay(tmp_path, facts(), batch(1000, stamps, values))
+    assert only(log).window_s == pytest.approx(window_s)
+
+
+def test_a_clock_that_is_set_meanwhile_places_no_sample(tmp_path: Path) -> None:
+    """Stamps of the epoch, and NTP sets it 0.3 s on after the tenth of twenty batches."""
+    steady = [batch(100 * n, [100 * n - 7], [0.5]) for n in range(1, 21)]
+    step = [batch(100 * n, [100 * n - 7 + (300 if n > 10 else 0)], [0.5]) for n in range(1, 21)]
+    assert replay(tmp_path, facts(), *steady).incidents() == ()
+    folder = tmp_path / "set"
+    folder.mkdir()
+    set_on = replay(folder, facts(), *step)
+    assert set_on.series() == []
+    (incident,) = set_on.incidents()
+    assert incident.kind == "clock_set"
+    assert "+0.30 s" in incident.detail
+    assert "clock" in set_on.samples().absent["nvml_utilization"]
+
+
+def test_a_call_that_came_back_did_not_hang(tmp_path: Path) -> None:
+    log = replay(tmp_path, Hung(0, "nvmlInitWithFlags", 2.1), facts())
+    assert log.incidents() == ()
 
 
 def test_a_stamp_counts_once(tmp_path: Path) -> None:
@@ -135,7 +171,7 @@ def test_a_stamp_counts_once(tmp_path: Path) -> None:
 
 
 def test_what_was_buffered_before_the_start_is_left_out(tmp_path: Path) -> None:
-    begin = Facts(100 * MS, None, None, None, None, None)
+    begin = DeviceFacts(100 * MS, None, None, None, None, None)
     log = replay(tmp_path, begin, batch(121, [80, 100, 120], [0.1, 0.2, 0.3]))
     assert only(log).value == (0.2, 0.3)
 
@@ -222,16 +258,16 @@ def test_lacking_is_a_reason_and_failing_an_incident(tmp_path: Path) -> None:
     }
 
 
-def test_stopped_and_hung_are_incidents_at_their_time(tmp_path: Path) -> None:
-    log = replay(
-        tmp_path,
-        facts(),
-        Hung(2_000 * MS, "nvmlDeviceGetPowerUsage", 2.1),
-        Stopped(5_000 * MS, "gpu_lost", "GPU is lost", "reset it"),
-        End(6_000 * MS),
-    )
-    hung, lost = log.incidents()
+def test_a_call_that_hangs_is_an_incident_at_its_time(tmp_path: Path) -> None:
+    log = replay(tmp_path, facts(), Hung(2_000 * MS, "nvmlDeviceGetPowerUsage", 2.1))
+    (hung,) = log.incidents()
     assert (hung.kind, hung.at_s) == ("nvml_hang", 2.0)
     assert "nvmlDeviceGetPowerUsage" in hung.detail
+
+
+def test_a_sampler_that_stopped_says_when_and_why(tmp_path: Path) -> None:
+    stopped = Stopped(5_000 * MS, "gpu_lost", "GPU is lost", "reset it")
+    log = replay(tmp_path, facts(), stopped)
+    (lost,) = log.incidents()
     assert (lost.kind, lost.at_s, lost.detail) == ("gpu_lost", 5.0, "GPU is lost. Remedy: reset it")
     assert log.samples().reason == "GPU is lost"

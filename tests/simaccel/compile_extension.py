@@ -1,7 +1,9 @@
 """python -m simaccel.compile_extension FOLDER: compiles accelerator/*.cpp to an extension there."""
 
 import sys
+from pathlib import Path
 
+import torch
 from torch.utils.cpp_extension import load
 
 from .build import EXTENSION_NAME, HERE
@@ -13,6 +15,8 @@ def main() -> None:
         EXTENSION_NAME,
         sources,
         extra_cflags=["-O1", "-std=c++20", "-Wall", "-DAT_PER_OPERATOR_HEADERS"],
+        # Kineto's own headers include each other by name (torch 2.13 has them).
+        extra_include_paths=[str(Path(torch.__file__).parent / "include" / "kineto")],
         build_directory=sys.argv[1],
     )
 

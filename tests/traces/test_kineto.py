@@ -28,8 +28,8 @@ from traces_fixtures import (
 
 from seqprof.analysis.timeline.structure import Timeline
 from seqprof.errors import SeqprofError
+from seqprof.traces.containers import CHUNK_BYTES
 from seqprof.traces.kineto import read_trace
-from seqprof.traces.source import CHUNK_BYTES
 
 EVENTS = [
     operator("aten::mm", 0, 5),

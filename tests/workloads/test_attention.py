@@ -9,7 +9,7 @@ import torch
 
 from seqprof.errors import SeqprofError
 from seqprof.spec import ModelSpec
-from seqprof.workloads.attention import AttentionBody, build
+from seqprof.workloads.families.attention import AttentionBody, build
 
 
 def make_body(name: str, **model: Any) -> AttentionBody:

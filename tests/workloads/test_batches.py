@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqprof.spec import DataSpec, Spec
-from seqprof.workloads.batches import IGNORED, Batch, open_data
-from seqprof.workloads.lengths import Lengths, pad
+from seqprof.workloads.batches import IGNORED, Batch
+from seqprof.workloads.data.lengths import Lengths, pad
+from seqprof.workloads.data.opening import open_data
 
 sizes = st.integers(1, 9)
 
@@ -39,7 +40,7 @@ def test_chunks_tile_a_batch(batch: Batch, size: int) -> None:
     chunks = [batch.chunk(s, min(s + size, batch.timesteps)) for s in starts]
     assert torch.equal(torch.cat([c.inputs for c in chunks], 1), batch.inputs)
     assert sum(c.positions for c in chunks) == batch.positions
-    assert sum(c.padded_positions for c in chunks) == batch.padded_positions
+    assert sum(c.padded_positions or 0 for c in chunks) == batch.padded_positions
     if batch.has_target_per_timestep:
         assert torch.equal(torch.cat([c.targets for c in chunks], 1), batch.targets)
     if batch.lengths is not None:
@@ -57,6 +58,7 @@ def test_a_prefix_is_what_comes_first(batch: Batch, timesteps: int) -> None:
     assert prefix.timesteps == timesteps
     assert torch.equal(prefix.inputs, batch.inputs[:, :timesteps])
     assert prefix.packed == batch.packed
+    assert prefix.padded_positions is not None
     assert 0 <= prefix.padded_positions <= prefix.positions <= batch.positions
     if batch.lengths is not None and prefix.lengths is not None:
         assert torch.equal(prefix.lengths, batch.lengths.clamp(max=timesteps))

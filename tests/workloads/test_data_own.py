@@ -13,8 +13,9 @@ import torch
 
 from seqprof.errors import SeqprofError
 from seqprof.spec import Spec
-from seqprof.workloads.batches import Data, open_data
+from seqprof.workloads.batches import Data
 from seqprof.workloads.build import build
+from seqprof.workloads.data.opening import open_data
 from seqprof.workloads.targets import call_target, load_target
 
 MODULE = """
@@ -126,7 +127,7 @@ def test_a_batch_keeps_its_lengths(own: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("broken_rank", r"batch 0 of own_code:broken_rank: inputs are torch.float32 \[2\]"),
+        ("broken_rank", r"batch 0 of own_code:broken_rank: inputs are float32 \[2\]"),
         ("no_pair", "it is a str"),
         ("misfit", r"inputs \[2, 3\] do not fit targets \[2, 4\]"),
         ("flat_floats", r"give \[B, T, 1\]"),

@@ -11,8 +11,9 @@ import torch
 
 from seqprof.errors import SeqprofError
 from seqprof.spec import Spec
-from seqprof.workloads import data_text
-from seqprof.workloads.batches import IGNORED, Batch, Data, open_data
+from seqprof.workloads.batches import IGNORED, Batch, Data
+from seqprof.workloads.data import text as data_text
+from seqprof.workloads.data.opening import open_data
 
 
 def make_spec(model: dict[str, Any], **data: Any) -> Spec:
@@ -167,27 +168,34 @@ def test_a_model_that_sees_the_window_predicts_what_comes_after_it(
     ids=["semicolon", "tab", "byte order mark", "blank line"],
 )
 def test_other_csv_dialects_are_read(tmp_path: Path, text: str, names: int) -> None:
-    from seqprof.workloads.data_csv import read_table
+    from seqprof.spec import DataSpec
+    from seqprof.workloads.data.table import read_table
 
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
-    assert len(read_table(tmp_path / "t.csv", None).names) == names
+    assert len(read_table(tmp_path / "t.csv", DataSpec()).names) == names
 
 
 @pytest.mark.parametrize(
     ("text", "data", "message", "hint"),
     [
         (None, {}, "cannot read .*No such file", None),
-        ("a,b\n1,2\n3\n", {}, r"t\.csv:3: 1 values where the first line has 2", None),
-        ("a,b\n1,2\n3,x\n", {}, r"t\.csv:3: column 'b' is 'x'", "data.columns"),
-        ("a,b\n1,2\n3,\n", {}, r"t\.csv:3: column 'b' is ''", "missing"),
-        ("a,b\n1,2\n3,nan\n", {}, r"t\.csv:3: column 'b' is 'nan'", None),
+        ("a,b\n1,2\n3\n", {}, r"t\.csv:3:1: 1 values where the first line has 2", "drop"),
+        ("a,b\n1,2\n3,x\n", {}, r"t\.csv:3:3: column 'b' is 'x'", "data.columns"),
+        ("a,b\n1,2\n3,\n", {}, r"t\.csv:3:3: column 'b' has no value: ''", "data.missing"),
+        ("a,b\n1,2\n3,nan\n", {}, r"t\.csv:3:3: column 'b' has no value: 'nan'", None),
         ("a,b\n1,2\n", {}, "1 rows, too few", "horizon"),
         ("a\n" + "1\n" * 5, {}, "5 rows, too few", "at most 4"),
         ("temp,wind\n1,2\n", {"columns": ["tmp"]}, "no column 'tmp'", "'temp'"),
         ("a\nx\ny\n", {}, "no numeric column", None),
         ("a,b\n", {}, "no rows", None),
         ("", {}, "no rows", None),
-        (b"\xff\xfe\x00", {}, "UTF-8", None),
+        (b"\xff\xfe\x00", {}, r"t\.csv:1:3: the byte 0x00 is not utf-16", "data.encoding"),
+        (b"a\x00b\n1\n", {}, "is not text", "utf-16-le"),
+        (b"\x1f\x8bgone", {}, "is damaged", "decompress"),
+        ("a,b\n1,2\n3,inf\n", {}, r"t\.csv:3:3: column 'b' is 'inf', not a finite number", None),
+        ("a,b\n1,2\n", {"group": "c"}, "data.group: .*no column 'c'", "it has a, b"),
+        ("s,y\n" + "A,1\nB,2\n" * 4, {"group": "s"}, "4 rows in its longest series", "at most 3"),
+        ("y\nü\n1\n".encode("latin-1"), {"encoding": "utf-8"}, r"t\.csv:2:1: the byte", "latin-1"),
     ],
 )
 def test_unusable_csv_is_refused_with_its_place(

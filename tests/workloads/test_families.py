@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from seqprof.errors import SeqprofError
 from seqprof.spec import ModelSpec
 from seqprof.workloads.body import Body, detach_state
-from seqprof.workloads.mlstm import MLSTM
+from seqprof.workloads.families.mlstm import MLSTM
+from seqprof.workloads.families.residual_stack import Mixer, ResidualBlock, ResidualStack
 from seqprof.workloads.registry import find_family
-from seqprof.workloads.residual_stack import Block, Mixer, ResidualStack
 
 SIZE = 8
 
@@ -420,7 +420,7 @@ def test_an_mlstm_with_large_gates_is_the_same_in_both_forms() -> None:
 def test_blocks_with_an_mlp_have_it_in_a_residual_of_its_own() -> None:
     body = make_body({"name": "linear-attention"})
     [block] = body.get_submodule("blocks").children()
-    assert isinstance(block, Block)
+    assert isinstance(block, ResidualBlock)
     assert isinstance(block.mixer, Mixer)
     x = torch.randn(2, 5, SIZE, dtype=torch.float64)
     assert block.mlp is not None

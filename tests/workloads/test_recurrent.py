@@ -17,8 +17,8 @@ from seqprof.spec import ModelSpec, Spec
 from seqprof.workloads.batches import Batch
 from seqprof.workloads.body import Body, State, detach_state
 from seqprof.workloads.build import build
-from seqprof.workloads.recurrent import Timestep
-from seqprof.workloads.recurrent import build as build_body
+from seqprof.workloads.families.recurrent import Timestep
+from seqprof.workloads.families.recurrent import build as build_body
 from seqprof.workloads.sequence_model import SequenceModel
 from seqprof.workloads.step import TrainingStep
 

@@ -17,35 +17,43 @@ from seqprof.workloads.registry import families, find_family, is_causal
 PLUGIN = """
 from torch import nn
 from seqprof.workloads.body import Body
-from seqprof.workloads.registry import Family
+from seqprof.conflicts import Conflict
+from seqprof.workloads.registry import Family, Option
+
+def check(model):
+    if model.hidden_size % 2:
+        yield Conflict("model.hidden_size", "an even number, please")
 
 family = Family(name="convolution", recurrence="none", executions=(), parallel_over_time=True,
-                builder="sequence_plugin:make")
+                builder="sequence_plugin:make", checks=(check,),
+                own_options=(Option(name="width", kind=int, default=3, minimum=1,
+                                    description="timesteps seen"),))
 lstm = Family(name="lstm", recurrence="an impostor", executions=(), parallel_over_time=True,
               builder="sequence_plugin:make")
 
 class Convolution(Body):
-    def __init__(self, size, width):
+    def __init__(self, size, features, width):
         super().__init__()
-        self.layer = nn.Conv1d(size, width, 3)
-        self.output_size = width
+        self.layer = nn.Conv1d(size, features, width)
+        self.output_size, self.width = features, width
     def forward(self, inputs, state=None, lengths=None, packed=False):
-        padded = nn.functional.pad(inputs.transpose(1, 2), (2, 0))
+        padded = nn.functional.pad(inputs.transpose(1, 2), (self.width - 1, 0))
         return self.layer(padded).transpose(1, 2), ()
 
 def make(spec, input_size):
-    return Convolution(input_size, spec.hidden_size)
+    return Convolution(input_size, spec.hidden_size, family.settings(spec)["width"])
 """
 TRAIN = """
 from pathlib import Path
 from seqprof.spec import Spec
 from seqprof.workloads.build import build
-spec = Spec.model_validate({"model": {"name": "convolution", "hidden_size": 8},
+spec = Spec.model_validate({"model": {"name": "convolution", "hidden_size": 8,
+                                      "options": {"width": 5}},
                             "data": {"kind": "synthetic", "seq_len": 6}})
 built = build(spec, Path())
 batch = next(iter(built.data))
 built.loss(built.model(batch.inputs), batch).backward()
-print(built.facts.family, built.facts.flops_reason)
+print(built.facts.family, built.facts.flops_reason, built.model.body.layer.kernel_size[0])
 """
 
 
@@ -72,10 +80,23 @@ def test_another_package_adds_a_family_by_an_entry_point(tmp_path: Path) -> None
     install(tmp_path, entries)
     done = python(tmp_path, "-c", TRAIN)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "convolution convolution does not say its FLOPs"
+    assert done.stdout.strip() == "convolution convolution does not say its FLOPs 5"
     listed = python(tmp_path, "-m", "seqprof", "list").stdout
     assert "convolution" in listed
     assert "impostor" not in listed
+
+
+def test_a_familys_own_options_and_checks_are_held_against_the_spec(tmp_path: Path) -> None:
+    install(tmp_path, "convolution = sequence_plugin:family")
+    (tmp_path / "bad.yaml").write_text(
+        "model:\n  name: convolution\n  hidden_size: 7\n  options: {width: 0, withd: 3}\n"
+    )
+    done = python(tmp_path, "-m", "seqprof", "run", str(tmp_path / "bad.yaml"))
+    assert done.returncode == 2
+    told = " ".join(done.stderr.split())
+    assert "option 'width' is a whole number ≥ 1, not 0" in told
+    assert "no option 'withd'; did you mean 'width'?" in told
+    assert "bad.yaml:3:3: an even number, please" in told
 
 
 @pytest.mark.parametrize(

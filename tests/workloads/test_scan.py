@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqprof.spec import ModelSpec
-from seqprof.workloads.registry import find_family
-from seqprof.workloads.scan import (
+from seqprof.workloads.families.scan import (
     Elements,
     LinearRecurrence,
     associative_scan,
     combine_linear,
     combine_log_linear,
 )
+from seqprof.workloads.registry import find_family
 
 
 def affine(earlier: Elements, later: Elements) -> Elements:

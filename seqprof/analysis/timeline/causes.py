@@ -108,8 +108,8 @@ def host_waits(timeline: Timeline, threads: set[int]) -> Waits:
 
     def chosen(pattern: str, *kinds: int) -> Bools:
         of_kind = among(host.kind, np.array(sorted(kinds)))
-        found: Bools = mine & of_kind & timeline.named(host.name, pattern)
-        return found
+        matching: Bools = mine & of_kind & timeline.named(host.name, pattern)
+        return matching
 
     blocking = chosen(_BLOCKING_CALL, RUNTIME)
     blocking |= _pageable_copies(timeline) & mine

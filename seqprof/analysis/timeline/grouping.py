@@ -35,5 +35,5 @@ def among(values: Ints, wanted: Ints) -> Bools:
     if not len(wanted):
         return np.zeros(len(values), dtype=np.bool_)
     at = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
-    found: Bools = wanted[at] == values
-    return found
+    present: Bools = wanted[at] == values
+    return present

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, field
 
-from seqprof.analysis.timeline.grouping import among, distinct
+from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.intervals import Intervals, union
 from seqprof.analysis.timeline.structure import (
     ANNOTATION,
@@ -50,11 +51,13 @@ class Segments(Struct, frozen=True):
     """Host time cut where the step or the phase changes; ``start_ns[i]`` begins segment i.
 
     Segment 0 begins before everything. ``step`` is a row of ``Phases.steps`` or ``OUTSIDE``.
+    ``settled_ns``: host times, ascending, at which the device had done all that was launched.
     """
 
     start_ns: Ints
     step: Ints
     phase: Ints
+    settled_ns: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def at(self, times: Ints) -> Ints:
         """The segment in which each of ``times`` lies."""
@@ -69,6 +72,8 @@ class Phases(Struct, frozen=True):
     segments: Segments
     methods: dict[str, Method]
     main_thread: int
+    #: Steps that were left out because others are inside them.
+    nested_steps: int = 0
 
 
 def divide(timeline: Timeline) -> Phases:
@@ -82,34 +87,60 @@ def divide(timeline: Timeline) -> Phases:
     host = timeline.host
     annotations = host.where(host.kind == ANNOTATION)
     is_step = timeline.named(annotations.name, _STEP)
-    steps = annotations.where(is_step)
+    every_step = annotations.where(is_step)
+    steps = _innermost_steps(every_step)
     phase = _phase_of_names(timeline.names)[annotations.name]
     phased = (phase >= 0) & ~is_step
     main = _main_thread(host, annotations, is_step, phased)
     marks = phased & (annotations.thread == main)
     windows, labels = annotations.where(marks), phase[marks]
+    if timeline.synchronized:
+        steps = _from_first_phase(steps, windows.start_ns)
     methods: dict[str, Method] = {PHASES[label]: "annotation" for label in sorted(set(labels))}
     bounds, values = innermost(windows.start_ns, windows.end_ns, labels)
-    for name, found in _from_autograd(timeline, steps, methods).items():
+    for name, intervals in _from_autograd(timeline, steps, methods).items():
         methods[name] = "autograd"
-        bounds, values = _fill(bounds, values, found, PHASES.index(name))
+        bounds, values = _fill(bounds, values, intervals, PHASES.index(name))
     return Phases(
         steps=steps,
         step_names=tuple(timeline.names[code] for code in steps.name),
-        segments=_segments(steps, bounds, values),
+        segments=_segments(steps, bounds, values, settled_at(timeline, steps)),
         methods=methods,
         main_thread=main,
+        nested_steps=len(every_step) - len(steps),
     )
+
+
+def _innermost_steps(steps: HostEvents) -> HostEvents:
+    """Leave out steps around others; of equal ones the last stays."""
+    if len(steps) < 2:
+        return steps
+    # In order of start, the longest first: one that holds any other holds the next.
+    around = (steps.start_ns[1:] < steps.end_ns[:-1]) & (steps.end_ns[1:] <= steps.end_ns[:-1])
+    return steps.where(~np.append(around, False))
+
+
+def _from_first_phase(steps: HostEvents, phases_ns: Ints) -> HostEvents:
+    """Steps that begin with their first phase: what a profiler does before it is left out."""
+    after = np.append(np.sort(phases_ns), np.iinfo(np.int64).max)
+    first = after[np.searchsorted(after, steps.start_ns)]
+    start_ns = np.where(first < steps.end_ns, first, steps.start_ns)
+    return msgspec.structs.replace(steps, start_ns=start_ns)
+
+
+def settled_at(timeline: Timeline, steps: HostEvents) -> Ints:
+    """When the device is known to have nothing to do: as steps begin, if they were waited for."""
+    return steps.start_ns if timeline.synchronized else steps.start_ns[:0]
 
 
 def _phase_of_names(names: tuple[str, ...]) -> Ints:
     """The phase that each name spells, or -1."""
     spellings = [(PHASES.index(phase), re.compile(text)) for phase, text in _SPELLINGS]
-    found = np.full(len(names) + 1, -1, dtype=np.int64)
+    phase_of = np.full(len(names) + 1, -1, dtype=np.int64)
     for code, name in enumerate(names):
         lower = name.lower()
-        found[code] = next((phase for phase, text in spellings if text.search(lower)), -1)
-    return found
+        phase_of[code] = next((phase for phase, text in spellings if text.search(lower)), -1)
+    return phase_of
 
 
 def _main_thread(host: HostEvents, marks: HostEvents, is_step: Bools, phased: Bools) -> int:
@@ -156,18 +187,18 @@ def innermost(start: Ints, end: Ints, labels: Ints) -> tuple[Ints, Ints]:
     return np.array(bounds, dtype=np.int64), np.array(values, dtype=np.int64)
 
 
-def _fill(bounds: Ints, values: Ints, found: Intervals, label: int) -> tuple[Ints, Ints]:
-    """Give the unlabelled time inside ``found`` the phase ``label``."""
-    cuts = distinct(np.concatenate((bounds, found.start, found.end)))
+def _fill(bounds: Ints, values: Ints, intervals: Intervals, label: int) -> tuple[Ints, Ints]:
+    """Give the unlabelled time inside ``intervals`` the phase ``label``."""
+    cuts = distinct(np.concatenate((bounds, intervals.start, intervals.end)))
     current = values[np.searchsorted(bounds, cuts, side="right") - 1]
-    return cuts, np.where((current == OTHER) & found.contains(cuts), label, current)
+    return cuts, np.where((current == OTHER) & intervals.contains(cuts), label, current)
 
 
 def autograd_operators(timeline: Timeline) -> Bools:
     """Which host events evaluate a node of autograd's graph."""
     host = timeline.host
-    found: Bools = (host.kind == OPERATOR) & timeline.named(host.name, AUTOGRAD_OPERATOR)
-    return found
+    matching: Bools = (host.kind == OPERATOR) & timeline.named(host.name, AUTOGRAD_OPERATOR)
+    return matching
 
 
 def _from_autograd(
@@ -178,12 +209,12 @@ def _from_autograd(
     if not nodes.any() or {"forward", "backward"} <= methods.keys():
         return {}
     backward = _backward_windows(timeline, nodes, steps)
-    found = {} if "backward" in methods else {"backward": backward}
+    intervals = {} if "backward" in methods else {"backward": backward}
     if "forward" not in methods:
         forward = _forward_windows(timeline, nodes, backward, steps)
         if len(forward):
-            found["forward"] = forward
-    return found
+            intervals["forward"] = forward
+    return intervals
 
 
 def _backward_windows(timeline: Timeline, nodes: Bools, steps: HostEvents) -> Intervals:
@@ -203,10 +234,13 @@ def _backward_windows(timeline: Timeline, nodes: Bools, steps: HostEvents) -> In
 def _forward_windows(
     timeline: Timeline, nodes: Bools, backward: Intervals, steps: HostEvents
 ) -> Intervals:
-    """From the first operator that autograd recorded for a backward up to that backward."""
+    """From the first operator that autograd recorded up to the backward that follows.
+
+    The backward need not reach it: timesteps before a detached state are of the forward too.
+    """
     host = timeline.host
-    numbers = distinct(host.sequence[nodes & (host.sequence >= 0)])
-    recorded = (host.kind == OPERATOR) & ~nodes & among(host.sequence, numbers)
+    latest = host.sequence[nodes].max(initial=-1)
+    recorded = (host.kind == OPERATOR) & ~nodes & (host.sequence >= 0) & (host.sequence <= latest)
     begins = np.sort(host.start_ns[recorded & ~backward.contains(host.start_ns)])
     earliest = np.concatenate(([np.iinfo(np.int64).min], backward.end[:-1]))
     step = np.searchsorted(steps.start_ns, backward.start, side="right") - 1
@@ -219,7 +253,7 @@ def _forward_windows(
     return Intervals(start[have], backward.start[have])
 
 
-def _segments(steps: HostEvents, bounds: Ints, values: Ints) -> Segments:
+def _segments(steps: HostEvents, bounds: Ints, values: Ints, settled_ns: Ints) -> Segments:
     """Cut at every change of phase and of step; neighbours that agree are joined."""
     cuts = distinct(np.concatenate((bounds, steps.start_ns, steps.end_ns)))
     phase = values[np.searchsorted(bounds, cuts, side="right") - 1]
@@ -228,4 +262,4 @@ def _segments(steps: HostEvents, bounds: Ints, values: Ints) -> Segments:
         reach = np.maximum.accumulate(steps.end_ns)
         step = np.where((step >= 0) & (cuts < reach[np.maximum(step, 0)]), step, OUTSIDE)
     change = np.concatenate(([True], (phase[1:] != phase[:-1]) | (step[1:] != step[:-1])))
-    return Segments(cuts[change], step[change], phase[change])
+    return Segments(cuts[change], step[change], phase[change], settled_ns)

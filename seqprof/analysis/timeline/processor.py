@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from seqprof.analysis.timeline.grouping import distinct
-from seqprof.analysis.timeline.structure import KERNEL, OPERATOR, Activities, Timeline
+from seqprof.analysis.timeline.structure import KERNEL, OPERATOR, Activities, Ints, Timeline
 
 #: ``Activities.device`` of operators on the processor.
 PROCESSOR = -2
@@ -21,7 +21,23 @@ def outermost_operators(timeline: Timeline) -> Activities:
         mine = np.flatnonzero(host.thread[rows] == thread)
         reach = np.maximum.accumulate(host.end_ns[rows[mine]])
         keep[mine[1:]] = host.start_ns[rows[mine[1:]]] >= reach[:-1]
-    rows = np.sort(rows[keep])
+    return _as_activities(timeline, np.sort(rows[keep]))
+
+
+def inner_operators(timeline: Timeline, row: int) -> Activities:
+    """The outermost operators inside the host event ``row``, on its thread."""
+    host = timeline.host
+    # Rows are in order of start: what is inside begins behind it and before its end.
+    stop = int(np.searchsorted(host.start_ns, host.end_ns[row], side="left"))
+    rows = np.arange(row + 1, stop)
+    rows = rows[(host.kind[rows] == OPERATOR) & (host.thread[rows] == host.thread[row])]
+    reach = np.maximum.accumulate(host.end_ns[rows])
+    keep = np.append(True, host.start_ns[rows[1:]] >= reach[:-1])[: len(rows)]
+    return _as_activities(timeline, rows[keep])
+
+
+def _as_activities(timeline: Timeline, rows: Ints) -> Activities:
+    host = timeline.host
     count = len(rows)
     return Activities(
         device=np.full(count, PROCESSOR),
@@ -33,4 +49,6 @@ def outermost_operators(timeline: Timeline) -> Activities:
         launch=rows,
         launch_ns=host.start_ns[rows],
         bytes=np.zeros(count, dtype=np.int64),
+        group=np.zeros(count, dtype=np.int64),
+        seq=np.full(count, -1),
     )

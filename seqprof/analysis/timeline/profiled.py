@@ -13,23 +13,24 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
+from seqprof.analysis.timeline.accounts import Account, StepAccount
 from seqprof.analysis.timeline.grouping import distinct
-from seqprof.analysis.timeline.phases import OTHER, OUTSIDE, Segments
+from seqprof.analysis.timeline.phases import OTHER, OUTSIDE, Segments, divide, settled_at
 from seqprof.analysis.timeline.processor import outermost_operators
 from seqprof.analysis.timeline.structure import Activities, Ints, Timeline
 from seqprof.analysis.timeline.summary import (
-    Account,
     DeviceSummary,
-    StepAccount,
     TraceSummary,
     summarise,
 )
+from seqprof.analysis.timeline.timestep_loop import Recurrence
 from seqprof.analysis.timeline.windows import busy, tile
 from seqprof.recording import (
     ActivityTotal,
     ProfiledPass,
     ProfiledPhase,
     ProfiledTimesteps,
+    RepeatedActivities,
 )
 
 NS = 1e-9
@@ -37,7 +38,10 @@ NS = 1e-9
 MOST_TOTALS = 10
 #: Caveats of a trace that say nothing about a pass that seqprof itself took.
 _EXPECTED = {"no_device_activity", "no_steps"}
-NO_KERNELS = "torch.profiler recorded no activity of the device"
+NO_KERNELS = (
+    "torch.profiler recorded no activity of the device: another profiler (nsys, DCGM) may hold it, "
+    "or the driver allows none; KINETO_LOG_LEVEL=0 before the command shows what Kineto says"
+)
 NO_OPERATORS = "torch.profiler recorded no operator"
 NO_STEPS = "the trace holds no step"
 
@@ -66,36 +70,48 @@ def profiled_pass(
         The pass; with a reason and nothing else where the trace holds nothing to account.
     """
     summary = summarise(timeline)
-    found = _device(summary, device)
+    device_summary = _device(summary, device)
     on: Literal["device", "processor"] = "processor" if device is None else "device"
-    if found is None:
+    if device_summary is None:
         return ProfiledPass(on=on, reason=NO_OPERATORS if device is None else NO_KERNELS)
-    steps = found.steps[1:] or found.steps
+    steps = device_summary.steps[1:] or device_summary.steps
     if not steps:
         return ProfiledPass(on=on, reason=NO_STEPS)
     activities = (
         outermost_operators(timeline)
         if device is None
-        else timeline.activities.where(timeline.activities.device == found.device)
+        else timeline.activities.where(timeline.activities.device == device_summary.device)
     )
     first = _start_of(timeline, steps[0].step)
+    settled = settled_at(timeline, divide(timeline).steps) if windows else np.empty(0, np.int64)
     accounted = [window for window in windows if window.start_ns >= first]
     return ProfiledPass(
         on=on,
         steps=len(steps),
         whole=_mean("step", steps),
         phases=_phases(steps),
-        timesteps=tuple(_timesteps(activities, accounted)),
-        activities=_totals(found, summary.profiler_steps),
-        launchless=found.launchless,
-        quality=_quality(summary, found),
+        timesteps=tuple(_timesteps(activities, accounted, settled)),
+        recurrences=tuple(map(_repeated, device_summary.recurrences)),
+        activities=_totals(device_summary, summary.profiler_steps),
+        launchless=device_summary.launchless,
+        quality=_quality(summary, device_summary),
+    )
+
+
+def _repeated(found: Recurrence) -> RepeatedActivities:
+    return RepeatedActivities(
+        phase=found.phase,
+        repeats=found.repeats,
+        period=found.period,
+        latency_s=tuple(length * NS for length in found.latency_ns),
+        evidence="; ".join(found.remarks),
     )
 
 
 def _device(summary: TraceSummary, device: int | None) -> DeviceSummary | None:
     if device is None:
         return summary.processor
-    return next((found for found in summary.devices if found.device == device), None)
+    return next((candidate for candidate in summary.devices if candidate.device == device), None)
 
 
 def _start_of(timeline: Timeline, step: str) -> int:
@@ -128,7 +144,7 @@ def _phases(steps: Sequence[StepAccount]) -> tuple[ProfiledPhase, ...]:
     return tuple(_mean(phase, accounts, len(steps)) for phase, accounts in by_phase.items())
 
 
-def _totals(found: DeviceSummary, steps: int) -> tuple[ActivityTotal, ...]:
+def _totals(device: DeviceSummary, steps: int) -> tuple[ActivityTotal, ...]:
     return tuple(
         ActivityTotal(
             name=kernel.name,
@@ -136,15 +152,15 @@ def _totals(found: DeviceSummary, steps: int) -> tuple[ActivityTotal, ...]:
             total_s=kernel.total_ns / steps * NS,
             share=kernel.share,
         )
-        for kernel in found.kernels[:MOST_TOTALS]
+        for kernel in device.kernels[:MOST_TOTALS]
     )
 
 
-def _quality(summary: TraceSummary, found: DeviceSummary) -> tuple[str, ...]:
+def _quality(summary: TraceSummary, device: DeviceSummary) -> tuple[str, ...]:
     return tuple(
         f"{caveat.message}: {caveat.effect}"
         for caveat in summary.caveats
-        if caveat.code not in _EXPECTED and caveat.device in (None, found.device)
+        if caveat.code not in _EXPECTED and caveat.device in (None, device.device)
     )
 
 
@@ -152,18 +168,18 @@ def _quality(summary: TraceSummary, found: DeviceSummary) -> tuple[str, ...]:
 
 
 def _timesteps(
-    activities: Activities, windows: Iterable[CallWindow]
+    activities: Activities, windows: Iterable[CallWindow], settled_ns: Ints
 ) -> Iterable[ProfiledTimesteps]:
     def key(window: CallWindow) -> tuple[str, str]:
         return window.loop, window.phase
 
     for _, mine in groupby(sorted(windows, key=key), key=key):
-        yield _loop(activities, sorted(mine, key=lambda window: window.start_ns))
+        yield _loop(activities, sorted(mine, key=lambda window: window.start_ns), settled_ns)
 
 
-def _loop(activities: Activities, windows: list[CallWindow]) -> ProfiledTimesteps:
+def _loop(activities: Activities, windows: list[CallWindow], settled_ns: Ints) -> ProfiledTimesteps:
     """Device windows of the timesteps of one loop in one phase, over all steps."""
-    segments = _segments(windows)
+    segments = _segments(windows, settled_ns)
     segment = np.where(
         activities.launch >= 0,
         np.searchsorted(segments.start_ns, activities.launch_ns, side="right") - 1,
@@ -187,7 +203,7 @@ def _loop(activities: Activities, windows: list[CallWindow]) -> ProfiledTimestep
     )
 
 
-def _segments(windows: list[CallWindow]) -> Segments:
+def _segments(windows: list[CallWindow], settled_ns: Ints) -> Segments:
     """Host time cut at each window; ``step`` holds the timestep, OUTSIDE between windows."""
     starts, values = [np.iinfo(np.int64).min], [OUTSIDE]
     for window in windows:
@@ -201,6 +217,7 @@ def _segments(windows: list[CallWindow]) -> Segments:
         np.maximum.accumulate(begins),
         np.array(values, dtype=np.int64),
         np.full(len(begins), OTHER, dtype=np.int64),
+        settled_ns,
     )
 
 

@@ -15,10 +15,26 @@ from seqprof.analysis.timeline.windows import busy
 
 #: A queued kernel follows within microseconds; after this it waited for something unrecorded.
 LONG_DEPENDENCY_NS = 1_000_000
+#: Host and device clocks of a trace agree to about this; kernels seem to start so long before
+#: their launch in any recording (pytorch/kineto#1380).
+CLOCK_ERROR_NS = 2_000
 #: An activity this many times further away than all others span has a wrong clock.
 OUTLIER_DISTANCE = 10
 #: At most this share of activities can be outliers; more is another part of the program.
 OUTLIER_SHARE = 0.01
+#: Characters of a kernel's name in a message.
+_NAME = 40
+
+
+class LargestGap(Struct, frozen=True, kw_only=True):
+    """One gap that is most of all idle time; ``at_ns`` is since the device's first activity."""
+
+    at_ns: int
+    length_ns: int
+    share_of_idle: float
+    cause: str
+    after: str
+    before: str
 
 
 class TraceCaveat(Struct, frozen=True, kw_only=True):
@@ -28,6 +44,25 @@ class TraceCaveat(Struct, frozen=True, kw_only=True):
     message: str
     effect: str
     device: int | None = None
+    process: str | None = None
+
+
+def one_gap(gap: LargestGap | None, device: int, process: str | None) -> Iterator[TraceCaveat]:
+    """Name a single gap that is nearly all of idle."""
+    if gap is not None:
+        yield TraceCaveat(
+            code="one_gap",
+            message=f"one gap of {_ms(gap.length_ns)} is {gap.share_of_idle:.1%} of all idle time "
+            f"({gap.cause}; {_ms(gap.at_ns)} after the start, behind {_short(gap.after)}, before "
+            f"{_short(gap.before)})",
+            effect="what bounds the device is judged without it",
+            device=device,
+            process=process,
+        )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
 def trace_caveats(timeline: Timeline, phases: Phases) -> Iterator[TraceCaveat]:
@@ -61,6 +96,12 @@ def trace_caveats(timeline: Timeline, phases: Phases) -> Iterator[TraceCaveat]:
             else "the trace holds no device activity",
             effect="operators on the processor are analysed instead; this is not device time",
         )
+    if phases.nested_steps:
+        yield TraceCaveat(
+            code="nested_steps",
+            message=f"{_count(phases.nested_steps, 'step')} around other steps (two profilers?)",
+            effect="the inner steps are accounted, those around them are left out",
+        )
     if not len(phases.steps):
         yield TraceCaveat(
             code="no_steps",
@@ -92,26 +133,30 @@ def _file_caveats(timeline: Timeline) -> Iterator[TraceCaveat]:
     if defects.repaired_text:
         yield TraceCaveat(
             code="repaired_text",
-            message="the file is not valid JSON (nan or inf, lone backslashes or bad UTF-8)",
+            message="the file is not valid JSON (nan or inf, bad escapes, bad UTF-8, control "
+            "characters, or a comma too many)",
             effect="it was read all the same; only names and unused arguments are touched",
         )
 
 
 def device_caveats(
-    timeline: Timeline, activities: Activities, gaps: Gaps, phases: Phases
+    timeline: Timeline, recorded: Activities, activities: Activities, gaps: Gaps, phases: Phases
 ) -> Iterator[TraceCaveat]:
-    """Defects in the activities of one device."""
+    """Defects in the activities of one device, as they were recorded and as they are accounted."""
     device = int(activities.device[0])
     for code, message, effect in (
         *_unknown_device(activities),
         *_launch_defects(activities, gaps),
-        *_stream_overlaps(activities),
+        *_stream_overlaps(recorded, activities),
+        *_longer_than_a_step(activities, phases),
         *_empty_steps(activities, phases),
         *_clock_outliers(activities),
         *_zero_durations(activities),
         *_long_dependencies(gaps),
     ):
-        yield TraceCaveat(code=code, message=message, effect=effect, device=device)
+        yield TraceCaveat(
+            code=code, message=message, effect=effect, device=device, process=timeline.process
+        )
 
 
 _Found = Iterator[tuple[str, str, str]]
@@ -138,7 +183,7 @@ def _launch_defects(activities: Activities, gaps: Gaps) -> _Found:
             f"they count as busy ({_ms(without)} that no other activity covers) but belong to no "
             f"phase; {_ms(unknown)} of idle before them has no known cause",
         )
-    early = launched & (activities.start_ns < activities.launch_ns)
+    early = launched & (activities.start_ns < activities.launch_ns - CLOCK_ERROR_NS)
     if early.any():
         most = int((activities.launch_ns - activities.start_ns)[early].max())
         yield (
@@ -148,18 +193,44 @@ def _launch_defects(activities: Activities, gaps: Gaps) -> _Found:
         )
 
 
-def _stream_overlaps(activities: Activities) -> _Found:
+def _stream_overlaps(recorded: Activities, activities: Activities) -> _Found:
     count = summed = 0
-    for stream in distinct(activities.stream):
-        mine = activities.where(activities.stream == stream)
+    for stream in distinct(recorded.stream):
+        mine = recorded.where(recorded.stream == stream)
         reach = np.maximum.accumulate(mine.end_ns)
         count += int((mine.start_ns[1:] < reach[:-1]).sum())
         summed += int((mine.end_ns - mine.start_ns).sum()) - busy(mine).length
-    if count:
+    if not count:
+        return
+    cut = int((recorded.end_ns != activities.end_ns).sum())
+    effect = f"overlaps count once; a sum of durations would be {_ms(summed)} too large"
+    if cut:
+        as_recorded, as_cut = busy(recorded).length, busy(activities).length
+        effect = (
+            f"{_count(cut, 'activity')} outlasted the next of the stream, which a stream does not "
+            f"allow: each is ended where the next starts. Busy is {_ms(as_cut)}; as recorded it "
+            f"would be {_ms(as_recorded)}. {effect[0].upper()}{effect[1:]}"
+        )
+    yield (
+        "stream_overlaps",
+        f"{_count(count, 'activity')} begun before the one ahead on the stream had ended",
+        effect,
+    )
+
+
+def _longer_than_a_step(activities: Activities, phases: Phases) -> _Found:
+    steps = phases.steps
+    if not len(steps):
+        return
+    duration = activities.end_ns - activities.start_ns
+    long = duration > int((steps.end_ns - steps.start_ns).max())
+    if long.any():
         yield (
-            "stream_overlaps",
-            f"{_count(count, 'activity')} begun before the one ahead on the stream had ended",
-            f"overlaps count once; a sum of durations would be {_ms(summed)} too large",
+            "longer_than_a_step",
+            f"{_count(int(long.sum()), 'activity')} longer than any step on the host, by up to "
+            f"{_ms(int(duration.max()))}",
+            "their windows reach into steps behind; if the profiler lost their ends, busy is too "
+            "large",
         )
 
 

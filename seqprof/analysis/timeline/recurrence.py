@@ -1,261 +1,274 @@
 """Timesteps that nobody marked: find the loop over time in the stream of kernels or operators.
 
-A stack of equal layers repeats in the stream just as a loop over timesteps does. What tells them
-apart is whether the repeats share their parameters: autograd accumulates the gradient of a shared
-parameter once, after the loop, and that of a layer's own parameter inside its repeat; a module
-that is called again is the same module, while a layer is another one. Where a trace has neither,
-names of attention and convolution speak against a recurrence, and what is left is reported as a
-pattern only.
+What repeats in a pass over a phase is a candidate; :mod:`.evidence` says whether it is a loop over
+timesteps, a stack of layers, or neither for certain. The backward is not searched where autograd's
+sequence numbers tie it to the forward: its timesteps are those of the forward that it reaches.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from functools import cache
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from seqprof.analysis.timeline.grouping import distinct
+from seqprof.analysis.timeline.autograd import Nodes, autograd_nodes
+from seqprof.analysis.timeline.batches import batch_sizes, is_packed
+from seqprof.analysis.timeline.bptt import Reached, backward_of
+from seqprof.analysis.timeline.candidates import Decision, PassLoops, Why, decide
+from seqprof.analysis.timeline.evidence import Evidence
 from seqprof.analysis.timeline.intervals import union
-from seqprof.analysis.timeline.phases import PHASES, Phases, autograd_operators
-from seqprof.analysis.timeline.repeats import MIN_LIKENESS, Period, Run, find_periods
-from seqprof.analysis.timeline.structure import (
-    MODULE,
-    Activities,
-    Ints,
-    Timeline,
-)
+from seqprof.analysis.timeline.passes import Pass, host_work, passes, searched
+from seqprof.analysis.timeline.phases import Phases
+from seqprof.analysis.timeline.structure import Activities, Ints, Timeline
+from seqprof.analysis.timeline.timestep_loop import Origin, Recurrence, Rejected
 
-Evidence = Literal["shared parameters", "same module", "pattern only"]
-
-#: Passes over a phase that are searched, and symbols in each; more would only repeat the answer.
-_PASSES = 3
-_LONGEST = 200_000
-_SCRAP = 0.1
-_LAYER_KERNEL = r"(?i)attention|attn|fmha|flash|softmax|conv|batch_?norm|winograd"
-#: Compiled graphs all bear the same name, whichever they are.
-_OWN_MODULE = r"^nn\.Module: (?!GraphModule)"
-_FAR = np.iinfo(np.int64).max
-_ACCUMULATE = r"AccumulateGrad$"
+_REASONS: dict[Why, str] = {
+    "undecided": "{repeats} repeats; timesteps or layers, the trace cannot tell; record with "
+    "torch.profiler's with_stack=True to know",
+    "layers": "the {repeats} repeats are layers: each has modules or parameters of its own",
+    "nothing": "nothing repeats through most of the phase",
+    "fused": "one call takes most of the phase, and shows no timesteps",
+}
 
 
-class Recurrence(Struct, frozen=True):
-    """A loop over timesteps in one phase; times of the pass of median length, one per timestep.
+class _Timing(Struct, frozen=True):
+    """One loop of one pass: times of each timestep, and what of the pass its loops cover."""
 
-    ``latency_ns`` reaches from a timestep's first activity to the next one's (the last: to its own
-    end), ``gap_ns`` is the part of it in which nothing ran. Their medians are of all timesteps.
-    """
-
-    phase: str
+    latency_ns: Ints
+    gap_ns: Ints
     period: int
-    repeats: int
     coverage: float
-    passes: int
-    agreeing: int
+
+
+class _Entry(Struct, frozen=True):
+    """A loop (or several of one length) in one pass, forward or backward."""
+
+    one: Pass
+    repeats: int
+    loops: int
     evidence: Evidence
-    latency_ns: tuple[int, ...]
-    gap_ns: tuple[int, ...]
-    median_latency_ns: int
-    median_gap_ns: int
+    origin: Origin
+    timing: _Timing
     outer_period: int | None = None
     outer_repeats: int | None = None
+    forward_repeats: int | None = None
+    batch_sizes: tuple[int, ...] = ()
+    packed: bool = False
 
 
-class Rejected(Struct, frozen=True):
-    """A pattern that repeats but is no recurrence, or none at all (``period`` is null)."""
-
-    phase: str
-    reason: str
-    period: int | None = None
-    repeats: int | None = None
-
-
-class _Pass(Struct, frozen=True):
-    """One uninterrupted pass over a phase: its activities in the order of their launch."""
-
-    phase: str
-    activities: Activities
-    launch_ns: Ints
-    start_ns: int
-    end_ns: int
-    backward_ns: tuple[int, int]
+Result = tuple[list[Recurrence], list[Rejected]]
 
 
 def find_recurrences(
     timeline: Timeline, activities: Activities, segment: Ints, phases: Phases
 ) -> tuple[tuple[Recurrence, ...], tuple[Rejected, ...]]:
     """Search each phase in which a model runs; ``segment`` is that of each activity's launch."""
-    found, rejected = [], []
-    for phase in ("forward", "backward", "other"):
-        if phase == "other" and {"forward", "backward"} & phases.methods.keys():
-            continue
-        passes = _passes(activities, segment, phases, phase)
-        if not passes:
-            continue
-        result = _search(timeline, passes)
-        if isinstance(result, Recurrence):
-            found.append(result)
+    nodes = autograd_nodes(timeline)
+    work = host_work(timeline, activities)
+
+    def of_phase(phase: str) -> list[Pass]:
+        return passes(activities, segment, phases, phase, work)
+
+    if not {"forward", "backward"} & phases.methods.keys():
+        recurrences, rejected = _search(timeline, nodes, "other", of_phase("other"))
+        return tuple(recurrences), tuple(rejected)
+    forward = of_phase("forward")
+    decisions = _decided(timeline, searched(forward), nodes)
+    left_out = len(forward) - len(decisions)
+    first = _result(
+        "forward", decisions, [_entries(timeline, each) for each in decisions], left_out
+    )
+    second = _backward(timeline, nodes, decisions, of_phase("backward"), left_out)
+    return (*first[0], *_beside(first[0], second[0])), (*first[1], *second[1])
+
+
+def _search(timeline: Timeline, nodes: Nodes, phase: str, passes: list[Pass]) -> Result:
+    decisions = _decided(timeline, searched(passes), nodes)
+    entries = [_entries(timeline, each) for each in decisions]
+    return _result(phase, decisions, entries, len(passes) - len(decisions))
+
+
+def _decided(timeline: Timeline, passes: list[Pass], nodes: Nodes) -> list[Decision]:
+    """What repeats in each pass; the same activities in the same order are searched once."""
+    known: dict[bytes, tuple[Pass, Decision]] = {}
+    decisions = []
+    for one in passes:
+        key = one.activities.name.tobytes()
+        before, decision = known.get(key, (None, None))
+        # One in which layers were opened has rows of its own.
+        if decision is None or any(loops.one is not before for loops in decision.found):
+            decision = decide(timeline, one, nodes)
+            known[key] = one, decision
         else:
-            rejected.append(result)
-    return tuple(found), tuple(rejected)
+            moved = tuple(structs.replace(loops, one=one) for loops in decision.found)
+            decision = structs.replace(decision, found=moved)
+        decisions.append(decision)
+    return decisions
 
 
-def _passes(activities: Activities, segment: Ints, phases: Phases, phase: str) -> list[_Pass]:
-    """The passes of a phase, the longest first; launchless activities are left out."""
-    segments = phases.segments
-    wanted = np.flatnonzero(segments.phase == PHASES.index(phase))
-    counts = np.bincount(segment[segment >= 0], minlength=len(segments.phase))
-    # A scrap of a phase before or after it, such as a lone operator, is no pass over it.
-    wanted = wanted[counts[wanted] > _SCRAP * counts[wanted].max(initial=0)]
-    wanted = wanted[np.argsort(-counts[wanted], kind="stable")][:_PASSES]
-    ends = np.append(segments.start_ns[1:], _FAR)
-    passes = []
-    for row in wanted:
-        mine = np.flatnonzero(segment == row)
-        order = np.lexsort((activities.start_ns[mine], activities.launch_ns[mine]))[:_LONGEST]
-        mine = mine[order]
-        begin, end = int(segments.start_ns[row]), int(ends[row])
-        passes.append(
-            _Pass(
-                phase,
-                _taken(activities, mine),
-                activities.launch_ns[mine],
-                begin,
-                end,
-                (begin, _next_forward(phases, row)) if phase == "forward" else (begin, end),
-            )
-        )
-    return passes
+def _beside(forward: list[Recurrence], backward: list[Recurrence]) -> list[Recurrence]:
+    """The backward's loops, each with T of the forward's where only their order ties them."""
+    if len(forward) != len(backward):
+        return backward
+    return [
+        structs.replace(one, forward_repeats=one.forward_repeats or other.repeats)
+        for one, other in zip(backward, forward, strict=True)
+    ]
 
 
-def _next_forward(phases: Phases, row: int) -> int:
-    """When the forward after segment ``row`` begins: the backward of ``row`` is before it."""
-    later = np.flatnonzero(phases.segments.phase[row + 1 :] == PHASES.index("forward"))
-    after = np.flatnonzero(phases.segments.phase[row + 1 :] == PHASES.index("backward"))
-    if len(after):
-        later = later[later > after[0]]
-    return int(phases.segments.start_ns[row + 1 + later[0]]) if len(later) else _FAR
+def _backward(
+    timeline: Timeline,
+    nodes: Nodes,
+    forward: list[Decision],
+    backward: list[Pass],
+    unsearched: int,
+) -> Result:
+    """The backward by the forward's timesteps, else by what repeats in it."""
+    tied = [
+        [entry for loops in decision.found for entry in _tied(loops, backward, nodes)]
+        for decision in forward
+    ]
+    if any(tied):
+        return _result("backward", [], tied, unsearched)
+    if forward and all(decision.why == "layers" for decision in forward) and backward:
+        return _result("backward", forward, [])
+    return _search(timeline, nodes, "backward", backward)
 
 
-def _taken(activities: Activities, rows: Ints) -> Activities:
-    return Activities(*(getattr(activities, name)[rows] for name in activities.__struct_fields__))
+def _result(
+    phase: str, decisions: list[Decision], entries: list[list[_Entry]], unsearched: int = 0
+) -> Result:
+    """One recurrence for each loop that most passes have, or the reason why there is none."""
+    have = [of_pass for of_pass in entries if of_pass]
+    if have and len(have) * 2 >= len(entries):
+        count = Counter(map(len, have)).most_common(1)[0][0]
+        alike = [of_pass for of_pass in have if len(of_pass) == count]
+        columns = zip(*alike, strict=True)
+        return [_recurrence(phase, column, len(entries), unsearched) for column in columns], []
+    if not decisions:
+        return [], []
+    why = Counter((one.why, one.period, one.repeats) for one in decisions if not one.found)
+    (reason, period, repeats), _ = why.most_common(1)[0]
+    said = _REASONS[reason].format(repeats=repeats)
+    return [], [Rejected(phase, said, period, repeats, undecided=reason == "undecided")]
 
 
-def _search(timeline: Timeline, passes: list[_Pass]) -> Recurrence | Rejected:
-    phase = passes[0].phase
-    periods = [(one, find_periods(one.activities.name)) for one in passes]
-    repeating = [(one, found) for one, found in periods if found]
-    if len(repeating) * 2 < len(passes):
-        return Rejected(phase, "nothing repeats through most of the phase")
-    levels = [(one, max(found, key=lambda level: level.repeats), found) for one, found in repeating]
-    key = Counter((level.symbols, level.repeats) for _, level, _ in levels).most_common(1)[0][0]
-    agreeing = [entry for entry in levels if (entry[1].symbols, entry[1].repeats) == key]
-    one, level, found = sorted(agreeing, key=lambda entry: _duration(entry[0]))[len(agreeing) // 2]
-    evidence = _evidence(timeline, one, level)
-    if isinstance(evidence, Rejected):
-        return evidence
-    run = max(level.runs, key=lambda run: run.repeats)
-    latency, gap = _timing(one.activities, run)
-    outer = next((other for other in found if other.symbols > level.symbols), None)
+def _recurrence(
+    phase: str, passes_: Sequence[_Entry], searched: int, unsearched: int
+) -> Recurrence:
+    """The loop as in the pass of median length among those that agree on T."""
+    repeats = Counter(entry.repeats for entry in passes_).most_common(1)[0][0]
+    agreeing = [entry for entry in passes_ if entry.repeats == repeats]
+    entry = sorted(agreeing, key=lambda each: _duration(each.one))[len(agreeing) // 2]
+    timing = entry.timing
     return Recurrence(
         phase=phase,
-        period=level.symbols,
-        repeats=level.repeats,
-        coverage=level.coverage,
-        passes=len(passes),
+        period=timing.period,
+        repeats=entry.repeats,
+        coverage=timing.coverage,
+        passes=searched,
         agreeing=len(agreeing),
-        evidence=evidence,
-        latency_ns=tuple(latency.tolist()),
-        gap_ns=tuple(gap.tolist()),
-        median_latency_ns=int(np.median(latency)),
-        median_gap_ns=int(np.median(gap)),
-        outer_period=outer.symbols if outer else None,
-        outer_repeats=outer.repeats if outer else None,
+        evidence=entry.evidence,
+        latency_ns=tuple(timing.latency_ns.tolist()),
+        gap_ns=tuple(timing.gap_ns.tolist()),
+        median_latency_ns=int(np.median(timing.latency_ns)),
+        median_gap_ns=int(np.median(timing.gap_ns)),
+        loops=entry.loops,
+        origin=entry.origin,
+        repeats_by_pass=tuple(each.repeats for each in passes_),
+        outer_period=entry.outer_period,
+        outer_repeats=entry.outer_repeats,
+        steps=tuple(each.one.step for each in passes_) if passes_[0].one.step else (),
+        unsearched=unsearched,
+        forward_repeats=entry.forward_repeats,
+        batch_sizes=entry.batch_sizes,
+        packed=entry.packed,
     )
 
 
-def _duration(one: _Pass) -> int:
+def _duration(one: Pass) -> int:
     return int(one.activities.end_ns.max() - one.activities.start_ns.min())
 
 
-def _timing(activities: Activities, run: Run) -> tuple[Ints, Ints]:
-    """Latency and gap of each timestep of ``run``."""
-    starts = np.array([activities.start_ns[at:stop].min() for at, stop in _bounds(run)])
-    last = int(activities.end_ns[run.starts[-1] : run.end].max())
+# Forward, or any phase by what repeats in it ----------------------------------------------------
+
+
+def _entries(timeline: Timeline, decision: Decision) -> list[_Entry]:
+    return [
+        _Entry(
+            loops.one,
+            loops.repeats,
+            len(loops.loops),
+            loops.evidence,
+            "repeats",
+            _of_repeats(loops),
+            loops.outer_period,
+            loops.outer_repeats,
+            batch_sizes=batch_sizes(timeline, loops.one, loops.loops[0]),
+            packed=is_packed(timeline, loops.one),
+        )
+        for loops in decision.found
+    ]
+
+
+def _of_repeats(loops: PassLoops) -> _Timing:
+    """Times of the first loop, which are those of its own rows."""
+    activities, loop = loops.one.activities, loops.loops[0]
+    bounds = loop.bounds()
+    rows = slice(loop.starts[0], loop.end)
+    starts = np.minimum.reduceat(activities.start_ns[rows], bounds[:-1] - bounds[0])
+    end = int(activities.end_ns[loop.starts[-1] : loop.end].max())
+    latency, gap = _times(activities.at(rows), starts, end)
+    covered = sum(each.end - each.starts[0] for each in loops.loops)
+    return _Timing(
+        latency, gap, round(float(np.median(np.diff(bounds)))), covered / len(activities)
+    )
+
+
+def _times(activities: Activities, starts: Ints, end: int) -> tuple[Ints, Ints]:
+    """Latency and gap of timesteps that begin at ``starts``; the last ends at ``end``."""
     # On several streams a timestep may begin before the one launched earlier: it has no time.
-    edges = np.maximum.accumulate(np.append(starts, max(last, int(starts.max()))))
-    rows = slice(run.starts[0], run.end)
-    covered = union(activities.start_ns[rows], activities.end_ns[rows])
+    edges = np.maximum.accumulate(np.append(starts, max(end, int(starts.max()))))
+    covered = union(activities.start_ns, activities.end_ns)
     latency = np.diff(edges)
-    gap = latency - covered.within(edges[:-1], edges[1:])
-    return latency, gap
+    return latency, latency - covered.within(edges[:-1], edges[1:])
 
 
-def _bounds(run: Run) -> list[tuple[int, int]]:
-    return list(zip(run.starts, (*run.starts[1:], run.end), strict=True))
+# Backward by the forward's timesteps ------------------------------------------------------------
 
 
-def _evidence(timeline: Timeline, one: _Pass, level: Period) -> Evidence | Rejected:
-    """What shows that the repeats are timesteps, or why they are not."""
-    verdict = _by_gradients(timeline, one, level)
-    if verdict is None:
-        verdict = _by_modules(timeline, one, level)
-    if verdict is None:
-        names = one.activities.name[level.runs[0].starts[0] : level.runs[0].end]
-        layers = any(_is_of_a_layer(timeline.names[code]) for code in distinct(names))
-        verdict = False if layers else "pattern only"
-    if verdict:
-        return verdict
-    return Rejected(
-        one.phase, "the repeats look like layers, not timesteps", level.symbols, level.repeats
-    )
+def _tied(loops: PassLoops, backward: list[Pass], nodes: Nodes) -> list[_Entry]:
+    """The loops of ``loops`` in the backward; those that it follows as far are one entry."""
+    reached = backward_of(loops, backward, nodes)
+    by_length: dict[int, list[Reached]] = {}
+    for each in reached:
+        by_length.setdefault(len(each.timesteps), []).append(each)
+    return [
+        _Entry(
+            group[0].one,
+            length,
+            len(group),
+            loops.evidence,
+            "sequence numbers",
+            _of_nodes(group),
+            forward_repeats=loops.repeats,
+        )
+        for length, group in by_length.items()
+    ]
 
 
-@cache
-def _is_of_a_layer(kernel: str) -> bool:
-    return re.search(_LAYER_KERNEL, kernel) is not None
-
-
-def _by_gradients(
-    timeline: Timeline, one: _Pass, level: Period
-) -> Evidence | Literal[False] | None:
-    """Whether parameters are shared, told by where the backward accumulates their gradients.
-
-    Fewer parameters than repeats must be shared. Otherwise the backward of a loop is one long
-    stretch of nodes without any accumulation, that of a stack accumulates all along.
-    ``None`` if autograd left no trace, ``False`` if each repeat may have parameters of its own.
-    """
-    host = timeline.host
-    begin, end = one.backward_ns
-    nodes = host.where(
-        autograd_operators(timeline) & (host.start_ns >= begin) & (host.start_ns < end)
-    )
-    reach = np.maximum.accumulate(nodes.end_ns)
-    outermost = np.append(True, nodes.start_ns[1:] >= reach[:-1])[: len(nodes)]
-    accumulates = timeline.named(nodes.name[outermost], _ACCUMULATE)
-    if not accumulates.any():
-        return None
-    if accumulates.sum() < level.repeats:
-        return "shared parameters"
-    edges = np.flatnonzero(np.concatenate(([True], accumulates, [True])))
-    return "shared parameters" if np.diff(edges).max() - 1 >= len(accumulates) / 2 else False
-
-
-def _by_modules(timeline: Timeline, one: _Pass, level: Period) -> Evidence | Literal[False] | None:
-    """Whether the repeats call the same module; ``None`` if the trace does not show modules."""
-    run = max(level.runs, key=lambda run: run.repeats)
-    end = one.launch_ns[run.end] if run.end < len(one.launch_ns) else one.end_ns
-    edges = np.append(one.launch_ns[np.array(run.starts)], end)
-    host = timeline.host
-    calls = (host.kind == MODULE) & timeline.named(host.name, _OWN_MODULE)
-    inside = calls & (host.start_ns >= edges[0]) & (host.start_ns < edges[-1])
-    if not inside.any():
-        return None
-    repeat = np.searchsorted(edges, host.start_ns[inside], side="right")
-    # Each module counts once in a repeat, however often it is called there.
-    pairs = distinct(host.name[inside] * len(edges) + repeat - 1)
-    repeats_of_a_module = np.bincount(pairs // len(edges)).max()
-    return "same module" if repeats_of_a_module >= MIN_LIKENESS * level.repeats else False
+def _of_nodes(group: list[Reached]) -> _Timing:
+    """Times of the first loop, in the order in which the backward reaches its timesteps."""
+    first = group[0]
+    activities = first.one.activities
+    inside = first.timestep >= 0
+    step = np.searchsorted(first.timesteps, first.timestep[inside])
+    mine = activities.where(inside)
+    starts = np.full(len(first.timesteps), np.iinfo(np.int64).max)
+    np.minimum.at(starts, step, mine.start_ns)
+    latency, gap = _times(activities, np.sort(starts), int(mine.end_ns.max()))
+    covered = sum(int((each.timestep >= 0).sum()) for each in group)
+    period = round(float(np.median(np.bincount(step))))
+    return _Timing(latency, gap, period, covered / len(activities))

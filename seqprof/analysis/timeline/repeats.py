@@ -29,7 +29,7 @@ _NOISE_LENGTH = 1.5
 #: More noisy repeats than this between two exact ones end a run.
 _NOISY_IN_A_ROW = 8
 #: Symbols between two repeats that are noise: one, or this part of the pattern.
-_INSERTED = 8
+_INSERTED = 5
 _CANDIDATES = 48
 #: Turns of a pattern that are tried in the end.
 _TURNS = 16
@@ -37,7 +37,7 @@ _NGRAMS = (1, 2, 4, 8)
 _HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
-class Run(Struct, frozen=True):
+class RepeatRun(Struct, frozen=True):
     """Consecutive repeats: ``starts`` of each, the end of the last, symbols as in the pattern."""
 
     starts: tuple[int, ...]
@@ -55,7 +55,7 @@ class Period(Struct, frozen=True):
     symbols: int
     repeats: int
     coverage: float
-    runs: tuple[Run, ...]
+    runs: tuple[RepeatRun, ...]
 
     @property
     def matched(self) -> int:
@@ -71,12 +71,12 @@ def find_periods(sequence: Ints) -> tuple[Period, ...]:
     if len(sequence) < MIN_REPEATS:
         return ()
     symbols = np.searchsorted(distinct(sequence), sequence).astype(np.int64)
-    found = [p for c in _candidate_periods(symbols) if (p := _judge(symbols, c)) is not None]
+    periods = [p for c in _candidate_periods(symbols) if (p := _judge(symbols, c)) is not None]
     # Through noise a period one symbol off covers as much, but leaves a symbol of each unexplained.
     # The pattern itself counts against it, as in a description that gives it once.
-    found.sort(key=lambda period: (period.symbols - period.matched, period.symbols))
+    periods.sort(key=lambda period: (period.symbols - period.matched, period.symbols))
     levels: list[Period] = []
-    for period in found:
+    for period in periods:
         if all(_nested(period, level) for level in levels) and len(levels) < 2:
             levels.append(period)
     return tuple(
@@ -194,10 +194,10 @@ def _is_power(pattern: Ints) -> bool:
     )
 
 
-def _runs(symbols: Ints, pattern: Ints) -> list[Run]:
+def _runs(symbols: Ints, pattern: Ints) -> list[RepeatRun]:
     """Chain the occurrences of ``pattern``, exact and noisy, into runs, and extend their ends."""
     size = len(pattern)
-    chains: list[Run] = []
+    chains: list[RepeatRun] = []
     starts: list[int] = []
     free = matched = 0
     for at in _occurrences(symbols, pattern):
@@ -205,13 +205,13 @@ def _runs(symbols: Ints, pattern: Ints) -> list[Run]:
             continue
         noisy = _noisy_starts(symbols, pattern, free, at) if starts else None
         if noisy is None:
-            chains += [Run(tuple(starts), free, matched)] if starts else []
+            chains += [RepeatRun(tuple(starts), free, matched)] if starts else []
             starts, matched = [at], size
         else:
             starts += [*noisy[0], at]
             matched += noisy[1] + size
         free = at + size
-    chains += [Run(tuple(starts), free, matched)] if starts else []
+    chains += [RepeatRun(tuple(starts), free, matched)] if starts else []
     floors = [0, *(chain.end for chain in chains)]
     ceilings = [*(chain.starts[0] for chain in chains[1:]), len(symbols)]
     return [
@@ -234,12 +234,13 @@ def _rotations(symbols: Ints, pattern: Ints) -> list[Ints]:
     at, size = _occurrences(symbols, pattern), len(pattern)
     before = symbols[max(at[0] - size + 1, 0) : at[0]][::-1]
     after = symbols[at[-1] + size : at[-1] + 2 * size - 1]
-    left = _alike_length(before, pattern[::-1])
-    right = _alike_length(after, pattern)
+    left = alike_length(before, pattern[::-1])
+    right = alike_length(after, pattern)
     return [np.roll(pattern, left), np.roll(pattern, -right)]
 
 
-def _alike_length(one: Ints, other: Ints) -> int:
+def alike_length(one: Ints, other: Ints) -> int:
+    """How many symbols from the first on are the same in both."""
     differs = np.flatnonzero(one != other[: len(one)])
     return int(differs[0]) if len(differs) else len(one)
 
@@ -263,7 +264,7 @@ def _noisy_starts(
     return [start + length * index // count for index in range(count)], common
 
 
-def _extended(symbols: Ints, pattern: Ints, run: Run, floor: int, ceiling: int) -> Run:
+def _extended(symbols: Ints, pattern: Ints, run: RepeatRun, floor: int, ceiling: int) -> RepeatRun:
     """Add a first and a last repeat that differ a little, as those of a recurrence do."""
     reach = int(len(pattern) * _NOISE_LENGTH)
     starts, end, matched = run.starts, run.end, run.matched
@@ -274,7 +275,7 @@ def _extended(symbols: Ints, pattern: Ints, run: Run, floor: int, ceiling: int) 
     taken, common = _shortest_alike(before[::-1], pattern[::-1])
     if taken:
         starts, matched = (starts[0] - taken, *starts), matched + common
-    return Run(starts, end, matched)
+    return RepeatRun(starts, end, matched)
 
 
 def _shortest_alike(window: Ints, pattern: Ints) -> tuple[int, int]:
@@ -285,6 +286,11 @@ def _shortest_alike(window: Ints, pattern: Ints) -> tuple[int, int]:
     if lengths[-1] < MIN_LIKENESS * len(pattern):
         return 0, 0
     return lengths.index(lengths[-1]) + 1, lengths[-1]
+
+
+def likeness(window: Ints, pattern: Ints) -> float:
+    """Share of ``pattern`` that ``window`` holds in order."""
+    return _common(window, pattern) / len(pattern)
 
 
 def _may_be_alike(window: Ints, pattern: Ints) -> bool:

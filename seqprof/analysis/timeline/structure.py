@@ -34,7 +34,8 @@ class Activities(Struct, frozen=True):
 
     Ties are broken by end, launch, stream and name, so that the order does not depend on the order
     in the file. ``launch`` is the row of the launching call in :class:`HostEvents`, ``launch_ns``
-    its start. ``device`` may be ``NO_DEVICE``.
+    its start. ``device`` may be ``NO_DEVICE``. ``group`` (a name) and ``seq`` are those of a
+    collective, where recorded (an empty name, -1).
     """
 
     device: Ints
@@ -46,21 +47,36 @@ class Activities(Struct, frozen=True):
     launch: Ints
     launch_ns: Ints
     bytes: Ints
+    group: Ints
+    seq: Ints
 
     def __len__(self) -> int:
         return len(self.start_ns)
 
     def where(self, keep: Bools) -> Activities:
         """The rows for which ``keep`` holds, in the same order."""
-        if keep.all():
-            return self
-        return Activities(*(getattr(self, column)[keep] for column in self.__struct_fields__))
+        return self if keep.all() else self.at(np.flatnonzero(keep))
+
+    @classmethod
+    def none(cls) -> Activities:
+        """A table without rows."""
+        return cls(*(np.empty(0, dtype=np.int64) for _ in cls.__struct_fields__))
+
+    def at(self, rows: Ints | slice) -> Activities:
+        """The given rows, in the given order."""
+        return Activities(*(column[rows] for column in self.columns()))
+
+    def columns(self) -> tuple[Ints, ...]:
+        """All columns, in the order of the fields."""
+        return tuple(getattr(self, column) for column in self.__struct_fields__)
 
 
 class HostEvents(Struct, frozen=True):
     """What happened on the host: operators, runtime calls, annotations, calls of ``nn.Module``.
 
     ``sequence`` is autograd's sequence number, which ties a backward operator to its forward one.
+    ``index`` is which slice ``aten::select`` took, ``batch`` how many rows were multiplied by a
+    matrix, where inputs were recorded.
     """
 
     start_ns: Ints
@@ -69,13 +85,24 @@ class HostEvents(Struct, frozen=True):
     kind: Ints
     name: Ints
     sequence: Ints
+    index: Ints
+    batch: Ints
 
     def __len__(self) -> int:
         return len(self.start_ns)
 
     def where(self, keep: Bools) -> HostEvents:
         """The rows for which ``keep`` holds, in the same order."""
-        return HostEvents(*(getattr(self, column)[keep] for column in self.__struct_fields__))
+        return self.at(np.flatnonzero(keep))
+
+    @classmethod
+    def none(cls) -> HostEvents:
+        """A table without rows."""
+        return cls(*(np.empty(0, dtype=np.int64) for _ in cls.__struct_fields__))
+
+    def at(self, rows: Ints | slice) -> HostEvents:
+        """The given rows, in the given order."""
+        return HostEvents(*(getattr(self, column)[rows] for column in self.__struct_fields__))
 
 
 class Defects(Struct, frozen=True):
@@ -92,7 +119,11 @@ class Defects(Struct, frozen=True):
 
 
 class Timeline(Struct, frozen=True):
-    """One trace: activities, host events, and the strings that their ``name`` columns index."""
+    """One trace: activities, host events, and the strings that their ``name`` columns index.
+
+    Of a file with several processes each is a timeline of its own, one of ``parts``, and the whole
+    has no rows.
+    """
 
     source: str
     events: int
@@ -102,10 +133,15 @@ class Timeline(Struct, frozen=True):
     device_names: Mapping[int, str] = field(default_factory=dict)
     rank: int | None = None
     defects: Defects = field(default_factory=Defects)
+    process: str | None = None
+    parts: tuple[Timeline, ...] = ()
+    #: Whether the host waited for the device at the end of each step: what lies between two steps
+    #: is then nobody's idle time.
+    synchronized: bool = False
 
     def named(self, codes: Ints, pattern: str) -> Bools:
         """Which of the name ``codes`` are of names that the regular expression finds."""
-        found = re.compile(pattern).search
-        names = np.array([found(name) is not None for name in self.names], dtype=np.bool_)
+        matches = re.compile(pattern).search
+        names = np.array([matches(name) is not None for name in self.names], dtype=np.bool_)
         matching: Bools = names[codes] if len(names) else np.zeros(len(codes), dtype=np.bool_)
         return matching

@@ -7,14 +7,30 @@ from collections.abc import Mapping
 import numpy as np
 from msgspec import Struct
 
-from seqprof.analysis.timeline.causes import CAUSES, Gaps, explain, explain_processor, host_waits
+from seqprof.analysis.timeline.accounts import (
+    Account,
+    Ledger,
+    PhaseWindowAccount,
+    StepAccount,
+    by_cause,
+    fraction,
+)
+from seqprof.analysis.timeline.causes import CAUSES, explain, explain_processor, host_waits
 from seqprof.analysis.timeline.grouping import distinct
-from seqprof.analysis.timeline.intervals import Intervals, gaps, union
-from seqprof.analysis.timeline.phases import OUTSIDE, PHASES, Phases, divide
+from seqprof.analysis.timeline.intervals import gaps
+from seqprof.analysis.timeline.overlaps import cut_overruns
+from seqprof.analysis.timeline.phases import Phases, divide
 from seqprof.analysis.timeline.processor import PROCESSOR, outermost_operators
-from seqprof.analysis.timeline.quality import TraceCaveat, device_caveats, trace_caveats
-from seqprof.analysis.timeline.recurrence import Recurrence, Rejected, find_recurrences
-from seqprof.analysis.timeline.structure import NO_DEVICE, Activities, Bools, Ints, Timeline
+from seqprof.analysis.timeline.quality import (
+    LargestGap,
+    TraceCaveat,
+    device_caveats,
+    one_gap,
+    trace_caveats,
+)
+from seqprof.analysis.timeline.recurrence import find_recurrences
+from seqprof.analysis.timeline.structure import NO_DEVICE, Activities, Timeline
+from seqprof.analysis.timeline.timestep_loop import Recurrence, Rejected
 from seqprof.analysis.timeline.traffic import (
     Collective,
     KernelTotal,
@@ -23,52 +39,21 @@ from seqprof.analysis.timeline.traffic import (
     kernel_totals,
     transfers,
 )
-from seqprof.analysis.timeline.windows import Windows, busy, tile
-
-#: Raised by one whenever the JSON of `seqprof trace` changes shape.
-SCHEMA_VERSION = 1
+from seqprof.analysis.timeline.windows import busy, tile
 
 #: A device that idles less than this is bound by its own work, whatever ends its gaps.
 BOUND_BY_DEVICE = 0.10
-
-
-class Account(Struct, frozen=True, kw_only=True):
-    """Busy and idle of some windows of one device; idle by cause adds up to idle exactly.
-
-    ``own_busy_ns`` is the union of the activities that this step or phase launched, wherever they
-    ran; it may exceed ``busy_ns`` where phases overlap on the device.
-    """
-
-    window_ns: int
-    busy_ns: int
-    idle_ns: int
-    idle_fraction: float | None
-    idle_by_cause_ns: Mapping[str, int]
-    activities: int
-    launches: int
-    own_busy_ns: int
-
-
-class PhaseAccount(Account, frozen=True, kw_only=True):
-    """``method``: ``annotation``, ``autograd`` (its structure), or null for what is left."""
-
-    phase: str
-    method: str | None
-
-
-class StepAccount(Account, frozen=True, kw_only=True):
-    """``host_ns`` is the step on the host, ``host_working_ns`` what of it was not waiting."""
-
-    step: str
-    host_ns: int
-    host_working_ns: int
-    phases: tuple[PhaseAccount, ...]
+#: A gap that is this part of all idle time is judged apart from the rest.
+MOST_OF_IDLE = 0.9
+#: Of fewer gaps one is no exception.
+FEWEST_GAPS = 8
 
 
 class HostAgainstDevice(Struct, frozen=True, kw_only=True):
     """Whether the host keeps the device fed.
 
-    ``bound_by`` is ``device`` while it idles less than 10 %, else the greatest cause of idle.
+    ``bound_by`` is ``device`` while it idles less than 10 %, else the greatest cause of idle; both
+    without a single gap that is most of it (``largest_gap``), which says nothing of the rest.
     ``starved_fraction``: share of launches that found the device with nothing left to do.
     """
 
@@ -96,7 +81,7 @@ class DeviceSummary(Struct, frozen=True, kw_only=True):
     launchless: int
     busy_launched_only_ns: int
     idle_by_cause_ns: Mapping[str, int]
-    phases: tuple[PhaseAccount, ...]
+    phases: tuple[PhaseWindowAccount, ...]
     steps: tuple[StepAccount, ...]
     outside_steps: Account | None
     host: HostAgainstDevice
@@ -105,13 +90,19 @@ class DeviceSummary(Struct, frozen=True, kw_only=True):
     kernels: tuple[KernelTotal, ...]
     recurrences: tuple[Recurrence, ...]
     not_recurrent: tuple[Rejected, ...]
+    #: The process that launched it, in a file that holds several.
+    process: str | None = None
+    largest_gap: LargestGap | None = None
 
     @property
     def title(self) -> str:
         """What reports call it."""
+        of_process = "" if self.process is None else f" of process {self.process}"
         if self.device is None:
-            return "Processor (operators; not device time)"
-        return "Device unknown" if self.device == NO_DEVICE else f"Device {self.device}"
+            return f"Processor{of_process} (operators; not device time)"
+        if self.device == NO_DEVICE:
+            return f"Device unknown{of_process}"
+        return f"Device {self.device}{of_process}"
 
 
 class TraceSummary(Struct, frozen=True, kw_only=True):
@@ -124,43 +115,67 @@ class TraceSummary(Struct, frozen=True, kw_only=True):
     devices: tuple[DeviceSummary, ...]
     processor: DeviceSummary | None
     caveats: tuple[TraceCaveat, ...]
+    #: Of a file of several processes without a device: the others.
+    other_processors: tuple[DeviceSummary, ...] = ()
+
+    @property
+    def accounts(self) -> tuple[DeviceSummary, ...]:
+        """The devices, or the processors that stand in for them."""
+        stand_in = () if self.processor is None else (self.processor, *self.other_processors)
+        return self.devices or stand_in
 
 
 def summarise(timeline: Timeline) -> TraceSummary:
-    """Analyse every device of ``timeline``; without one, the operators on the processor."""
+    """Analyse every device of ``timeline``; without one, the operators on the processor.
+
+    Each process of a file that holds several is analysed by itself.
+    """
+    parts = [_of_process(part) for part in timeline.parts or (timeline,)]
+    devices = tuple(device for part in parts for device in part.devices)
+    processors = tuple(part.processor for part in parts if part.processor is not None)
+    return TraceSummary(
+        source=timeline.source,
+        events=timeline.events,
+        profiler_steps=max(part.steps for part in parts),
+        rank=timeline.rank,
+        devices=devices,
+        processor=processors[0] if processors and not devices else None,
+        other_processors=() if devices else processors[1:],
+        caveats=tuple(dict.fromkeys(caveat for part in parts for caveat in part.caveats)),
+    )
+
+
+class _Part(Struct, frozen=True):
+    """What was found in one process."""
+
+    devices: list[DeviceSummary]
+    processor: DeviceSummary | None
+    steps: int
+    caveats: list[TraceCaveat]
+
+
+def _of_process(timeline: Timeline) -> _Part:
     phases = divide(timeline)
     activities = timeline.activities
     devices, caveats = [], list(trace_caveats(timeline, phases))
     for index in distinct(activities.device):
-        view = _View.of(timeline, activities.where(activities.device == index), phases)
+        recorded = activities.where(activities.device == index)
+        view = _View.of(timeline, cut_overruns(recorded), phases)
         devices.append(_summary(view))
-        caveats += device_caveats(timeline, view.activities, view.gaps, phases)
+        caveats += device_caveats(timeline, recorded, view.activities, view.gaps, phases)
+        caveats += one_gap(devices[-1].largest_gap, int(index), timeline.process)
     processor = None
     if not devices:
         operators = outermost_operators(timeline)
         if len(operators):
             processor = _summary(_View.of(timeline, operators, phases))
-    return TraceSummary(
-        source=timeline.source,
-        events=timeline.events,
-        profiler_steps=len(phases.steps),
-        rank=timeline.rank,
-        devices=tuple(devices),
-        processor=processor,
-        caveats=tuple(caveats),
-    )
+    return _Part(devices, processor, len(phases.steps), caveats)
 
 
-class _View(Struct, frozen=True):
+class _View(Ledger, frozen=True, kw_only=True):
     """One device, with what every account of it is made from."""
 
     timeline: Timeline
-    activities: Activities
-    phases: Phases
-    segment: Ints
-    covered: Intervals
-    windows: Windows
-    gaps: Gaps
 
     @classmethod
     def of(cls, timeline: Timeline, activities: Activities, phases: Phases) -> _View:
@@ -168,45 +183,13 @@ class _View(Struct, frozen=True):
         segment = np.where(launched, phases.segments.at(activities.launch_ns), -1)
         covered = busy(activities)
         is_processor = int(activities.device[0]) == PROCESSOR
-        found = (
+        parts = (
             explain_processor(timeline, covered, phases)
             if is_processor
             else explain(timeline, activities, covered, phases)
         )
         windows = tile(activities, segment, phases.segments)
-        return cls(timeline, activities, phases, segment, covered, windows, found)
-
-    def account(self, windows: Bools, segments: Bools) -> dict[str, object]:
-        """The fields of an :class:`Account` over some windows and the activities of segments."""
-        length = int(self.windows.length[windows].sum())
-        occupied = int(self.windows.within(self.covered)[windows].sum())
-        row = self.windows.of(self.gaps.where.start)
-        causes = windows[row].astype(np.int64) @ self.gaps.cause_ns
-        mine = (self.segment >= 0) & segments[self.segment]
-        return {
-            "window_ns": length,
-            "busy_ns": occupied,
-            "idle_ns": length - occupied,
-            "idle_fraction": _fraction(length - occupied, length),
-            "idle_by_cause_ns": _by_cause(causes),
-            "activities": int(mine.sum()),
-            "launches": len(distinct(self.activities.launch[mine])),
-            "own_busy_ns": union(
-                self.activities.start_ns[mine], self.activities.end_ns[mine]
-            ).length,
-        }
-
-    def phase_accounts(self, windows: Bools, segments: Bools) -> tuple[PhaseAccount, ...]:
-        """One account for each phase that has windows or activities among those given."""
-        accounts = []
-        for code, phase in enumerate(PHASES):
-            of_windows = windows & (self.windows.phase == code)
-            of_segments = segments & (self.phases.segments.phase == code)
-            fields = self.account(of_windows, of_segments)
-            if fields["window_ns"] or fields["activities"]:
-                method = self.phases.methods.get(phase)
-                accounts.append(PhaseAccount(phase=phase, method=method, **fields))  # type: ignore[arg-type]
-        return tuple(accounts)
+        return cls(activities, phases, segment, covered, windows, parts, timeline=timeline)
 
 
 def _summary(view: _View) -> DeviceSummary:
@@ -214,11 +197,10 @@ def _summary(view: _View) -> DeviceSummary:
     launched = activities.where(activities.launch >= 0)
     span = int(activities.end_ns.max() - activities.start_ns[0])
     idle = gaps(view.covered).length
-    causes = _by_cause(view.gaps.cause_ns.sum(axis=0))
-    every_window = np.ones(len(view.windows.step), dtype=np.bool_)
-    every_segment = np.ones(len(phases.segments.step), dtype=np.bool_)
+    causes = by_cause(view.gaps.cause_ns.sum(axis=0))
     device = int(activities.device[0])
-    found, rejected = find_recurrences(view.timeline, activities, view.segment, phases)
+    largest = _largest_gap(view, idle)
+    recurrences, rejected = find_recurrences(view.timeline, activities, view.segment, phases)
     return DeviceSummary(
         device=None if device == PROCESSOR else device,
         name=view.timeline.device_names.get(device),
@@ -227,49 +209,63 @@ def _summary(view: _View) -> DeviceSummary:
         span_ns=span,
         busy_ns=view.covered.length,
         idle_ns=idle,
-        idle_fraction=_fraction(idle, span),
+        idle_fraction=fraction(idle, span),
         launchless=len(activities) - len(launched),
         busy_launched_only_ns=busy(launched).length,
         idle_by_cause_ns=causes,
-        phases=view.phase_accounts(every_window, every_segment),
-        steps=_steps(view),
-        outside_steps=_outside(view),
-        host=_host_against_device(launched, idle, span, causes),
+        phases=view.by_phase(),
+        steps=view.by_step(_host_working(view)),
+        outside_steps=view.outside_steps(),
+        host=_host_against_device(launched, *_without(largest, idle, span, causes)),
         transfers=transfers(view.timeline, activities),
         collectives=collectives(view.timeline, activities),
         kernels=kernel_totals(view.timeline, activities),
-        recurrences=found,
+        recurrences=recurrences,
         not_recurrent=rejected,
+        process=view.timeline.process,
+        largest_gap=largest,
     )
 
 
-def _steps(view: _View) -> tuple[StepAccount, ...]:
-    phases = view.phases
-    steps = phases.steps
-    waits = host_waits(view.timeline, {phases.main_thread})
-    waiting = sum(waits.split(steps.start_ns, steps.end_ns), np.zeros(len(steps), dtype=np.int64))
-    accounts = []
-    for row, name in enumerate(phases.step_names):
-        windows, segments = view.windows.step == row, phases.segments.step == row
-        host = int(steps.end_ns[row] - steps.start_ns[row])
-        accounts.append(
-            StepAccount(
-                step=name,
-                host_ns=host,
-                host_working_ns=host - int(waiting[row]),
-                phases=view.phase_accounts(windows, segments),
-                **view.account(windows, segments),  # type: ignore[arg-type]
-            )
-        )
-    return tuple(accounts)
-
-
-def _outside(view: _View) -> Account | None:
-    """What lies outside all steps; null in a trace without steps."""
-    if not len(view.phases.steps):
+def _largest_gap(view: _View, idle: int) -> LargestGap | None:
+    """The longest gap, if it is most of all idle time and others are beside it."""
+    where = view.gaps.where
+    if len(where) < FEWEST_GAPS:
         return None
-    windows = view.windows.step == OUTSIDE
-    return Account(**view.account(windows, view.phases.segments.step == OUTSIDE))  # type: ignore[arg-type]
+    row = int(np.argmax(where.end - where.start))
+    length = int(where.end[row] - where.start[row])
+    if length < MOST_OF_IDLE * idle:
+        return None
+    activities, names = view.activities, view.timeline.names
+    last = int(np.argmax(np.where(activities.end_ns == where.start[row], 1, 0)))
+    following = int(np.searchsorted(activities.start_ns, where.end[row]))
+    return LargestGap(
+        at_ns=int(where.start[row] - activities.start_ns[0]),
+        length_ns=length,
+        share_of_idle=length / idle,
+        cause=CAUSES[int(np.argmax(view.gaps.cause_ns[row]))],
+        after=names[activities.name[last]],
+        before=names[activities.name[following]],
+    )
+
+
+def _without(
+    gap: LargestGap | None, idle: int, span: int, causes: Mapping[str, int]
+) -> tuple[int, int, Mapping[str, int]]:
+    """Idle time, span and causes without one gap."""
+    if gap is None:
+        return idle, span, causes
+    rest = {**causes, gap.cause: max(causes[gap.cause] - gap.length_ns, 0)}
+    return idle - gap.length_ns, span - gap.length_ns, rest
+
+
+def _host_working(view: _View) -> list[int]:
+    """Time of each step on the host that was not waiting."""
+    steps = view.phases.steps
+    waits = host_waits(view.timeline, {view.phases.main_thread})
+    waiting = sum(waits.split(steps.start_ns, steps.end_ns), np.zeros(len(steps), dtype=np.int64))
+    working: list[int] = (steps.end_ns - steps.start_ns - waiting).tolist()
+    return working
 
 
 def _host_against_device(
@@ -297,11 +293,3 @@ def _starved(launched: Activities) -> float | None:
     ended = np.maximum.accumulate(end)[:-1] <= launch[1:]
     calls = first[1:]
     return float(ended[calls].mean()) if calls.any() else None
-
-
-def _by_cause(causes: Ints) -> dict[str, int]:
-    return dict(zip(CAUSES, (int(cause) for cause in causes), strict=True))
-
-
-def _fraction(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

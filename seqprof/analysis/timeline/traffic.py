@@ -49,8 +49,8 @@ class KernelTotal(Struct, frozen=True, kw_only=True):
 def is_collective(timeline: Timeline, activities: Activities) -> Bools:
     """Which activities are kernels of a collective."""
     named = timeline.named(activities.name, _COLLECTIVE)
-    found: Bools = named & (activities.kind == KERNEL)
-    return found
+    collective: Bools = named & (activities.kind == KERNEL)
+    return collective
 
 
 def transfers(timeline: Timeline, activities: Activities) -> tuple[Transfer, ...]:

@@ -2,7 +2,9 @@
 
 The window of a segment of host time reaches from the end of the last device activity that earlier
 segments launched to the end of the last that it launched itself (METRICS.md). So the windows tile
-the device's span: nothing is counted twice and nothing is left over.
+the device's span: nothing is counted twice and nothing is left over. Where the device was waited
+for at the end of each step, what lies between two steps (the profiler's own work) is of neither:
+the window of the second begins no earlier than the step does on the host.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ def tile(activities: Activities, segment: Ints, segments: Segments) -> Windows:
     reach = np.full(len(segments.step), span_start)
     launched = segment >= 0
     np.maximum.at(reach, segment[launched], activities.end_ns[launched])
+    before = np.searchsorted(segments.start_ns, segments.settled_ns) - 1
+    np.maximum.at(reach, before, np.clip(segments.settled_ns, span_start, span_end))
     bounds = np.concatenate(([span_start], np.maximum.accumulate(reach), [span_end]))
     return Windows(bounds, np.append(segments.step, OUTSIDE), np.append(segments.phase, OTHER))
 

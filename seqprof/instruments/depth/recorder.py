@@ -20,10 +20,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from seqprof.analysis.depth import OperationGraph
+from seqprof.analysis.depth.operation_graph import OperationGraph
 from seqprof.instruments.depth.regions import (
     Region,
     covers,
@@ -102,10 +103,16 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
+def _name_alone(storage: torch.UntypedStorage) -> object:
+    """What keeps a storage's address from naming another, but not its memory."""
+    return StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+
+
 class Storage:
     """A storage and who last wrote each region of it, the newest last.
 
-    It is kept alive so that its address names nothing else; a meta storage holds no memory.
+    It is kept alive so that its address names nothing else; a meta storage holds no memory. Of a
+    real one only the name is kept, its memory is the script's.
 
     Attributes:
         last: the operation that last wrote to any part of it.
@@ -113,8 +120,8 @@ class Storage:
 
     __slots__ = ("_filled", "_grid", "_keep", "_nbytes", "_writes", "last")
 
-    def __init__(self, storage: torch.UntypedStorage) -> None:
-        self._keep = storage
+    def __init__(self, storage: torch.UntypedStorage, *, real: bool = False) -> None:
+        self._keep: object = _name_alone(storage) if real else storage
         self._nbytes = storage.nbytes()
         self._clear(None)
 
@@ -131,9 +138,9 @@ class Storage:
         if region is None:
             return
         if region[1] == self._grid and is_cell(region):
-            found = self._writes.get(region, self._filled)
-            if found is not None:
-                yield found
+            writers = self._writes.get(region, self._filled)
+            if writers is not None:
+                yield writers
             return
         for written, operation in reversed(self._writes.items()):
             if overlaps(written, region):
@@ -160,16 +167,22 @@ class Storage:
 
 
 class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records operations on meta tensors while it is entered.
+    """Records operations on one kind of device while it is entered.
 
     Set :attr:`phase` to the name of the phase that is about to run.
+
+    Args:
+        device_type: ``meta``, or another whose fake tensors have shapes alone.
+        real: the tensors are a script's own; the caller tells of each operation by :meth:`record`.
     """
 
     #: Let higher-order operators (scans) come here too.
     supports_higher_order_operators = True
 
-    def __init__(self) -> None:
+    def __init__(self, device_type: str = "meta", *, real: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._real = real
+        self._device_type = device_type
         self.graph = OperationGraph()
         self.phase = "forward"
         self._storages: dict[int, Storage] = {}
@@ -184,12 +197,11 @@ class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         call: Callable[..., Any] = func
         named = kwargs or {}
         result = call(*args, **named)
-        self._record(func, args, named, result)
+        self.record(func, args, named, result)
         return result
 
-    def _record(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
-    ) -> None:
+    def record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Take in an operation that has run."""
         traits = _traits(func)
         reads, writes, inputs = [], [], {}
         for key, value in (*enumerate(args), *kwargs.items()):
@@ -201,7 +213,7 @@ class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     reads.append(tensor)
         writes += [t for t in _tensors(result) if t.untyped_storage()._cdata not in inputs]
         # Without a write and without anything new it is a view (or a question to the host).
-        if not traits.computes or not any(t.is_meta for t in writes):
+        if not traits.computes or not any(t.device.type == self._device_type for t in writes):
             return
         read, written = self._places(reads), self._places(writes)
         last = (self._storage(tensor).last for tensor in inputs.values())
@@ -224,7 +236,7 @@ class DepthRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         storage = tensor.untyped_storage()
         known = self._storages.get(storage._cdata)
         if known is None:
-            known = self._storages[storage._cdata] = Storage(storage)
+            known = self._storages[storage._cdata] = Storage(storage, real=self._real)
         return known
 
 

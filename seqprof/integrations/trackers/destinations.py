@@ -49,9 +49,9 @@ def _parse(value: str) -> Destination:
             f"--log {value}: no tracker is called {name!r}{did_you_mean(name, list(TRACKERS))}",
             f"it takes {', '.join(TRACKERS)}; NAME=WHERE says where to",
         )
-    found = find_spec(name)
+    installed = find_spec(name)
     # A folder of that name, as trackers leave them behind, is a package without a file to load.
-    if found is None or found.origin is None:
+    if installed is None or installed.origin is None:
         raise SeqprofError(
             f"--log {name} needs the package {name}, which is not installed",
             f"pip install 'seqprof[{name}]'",
@@ -60,7 +60,7 @@ def _parse(value: str) -> Destination:
     return Destination(name, where or None)
 
 
-def send(found: Entries, destination: Destination) -> str:
+def send(logged: Entries, destination: Destination) -> str:
     """Hand a result to a tracker.
 
     Returns:
@@ -71,4 +71,4 @@ def send(found: Entries, destination: Destination) -> str:
     """
     module = import_module(f"seqprof.integrations.trackers.to_{destination.name}")
     log: Callable[[Entries, str | None], str] = module.log
-    return log(found, destination.where)
+    return log(logged, destination.where)

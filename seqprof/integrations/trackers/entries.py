@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from seqprof.analysis.catalogue import every_quantity
+
 if TYPE_CHECKING:
     from seqprof.analysis.rows import Row
     from seqprof.recording import Recording
@@ -19,7 +21,6 @@ Plain = str | int | float | bool
 #: Points of all series over the timestep together: trackers take each in a call or record of its
 #: own. Beyond it neighbouring timesteps share a point, their median.
 MOST_TIMESTEP_POINTS = 4_096
-_UNITS = {"s": "_s", "B": "_bytes", "1/s": "_per_s", "W": "_w", "J": "_j"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ def _x(row: Row) -> int | None:
 
 def _name(row: Row) -> str:
     parts = (
-        row.metric + _UNITS.get(row.unit, ""),
+        row.metric + every_quantity()[row.metric].dimension.suffix,
         row.phase,
         row.candidate,
         f"against_{row.against}" if row.against else None,
@@ -112,12 +113,12 @@ def _name(row: Row) -> str:
 
 
 def _series(rows: Sequence[Row]) -> dict[str, tuple[tuple[int, float], ...]]:
-    found: dict[str, list[tuple[int, float]]] = {}
+    series: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
         x = _x(row)
         if x is not None and row.value is not None:
-            found.setdefault(_name(row), []).append((x, row.value))
-    return {name: tuple(sorted(points)) for name, points in found.items()}
+            series.setdefault(_name(row), []).append((x, row.value))
+    return {name: tuple(sorted(points)) for name, points in series.items()}
 
 
 def _notes(result: Result, rows: Sequence[Row]) -> str:
@@ -159,10 +160,10 @@ def _methods(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
             yield row.method + shared, f"`{_name(row)}`"
 
 
-def _grouped(told: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Say a thing once, with all the names that it is true of."""
     names: dict[str, dict[str, None]] = {}
-    for what, name in told:
+    for what, name in pairs:
         names.setdefault(what, {})[name] = None
     for what, those in names.items():
         yield f"{what}: {', '.join(those)}"

@@ -20,21 +20,21 @@ DESCRIPTION, LONGEST_TAG = "mlflow.note.content", 5_000
 LONGEST_PARAMETER = 500
 
 
-def log(found: Entries, where: str | None) -> str:
-    """Log ``found`` to the tracking URI ``where``, else to that of MLFLOW_TRACKING_URI."""
+def log(logged: Entries, where: str | None) -> str:
+    """Log ``logged`` to the tracking URI ``where``, else to that of MLFLOW_TRACKING_URI."""
     mlflow: Any = import_module("mlflow")
     client = mlflow.MlflowClient(tracking_uri=where)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
     experiment = client.get_experiment_by_name(name)
-    at = round(datetime.fromisoformat(found.created).timestamp() * 1000)
+    at = round(datetime.fromisoformat(logged.created).timestamp() * 1000)
     run = client.create_run(
         experiment.experiment_id if experiment else client.create_experiment(name),
         start_time=at,
-        run_name=found.title,
-        tags={DESCRIPTION: _cut(found.notes, LONGEST_TAG)},
+        run_name=logged.title,
+        tags={DESCRIPTION: _cut(logged.notes, LONGEST_TAG)},
     ).info.run_id
     try:
-        _log(client, mlflow.entities, run, found, at)
+        _log(client, mlflow.entities, run, logged, at)
     except BaseException:
         client.set_terminated(run, "FAILED")
         raise
@@ -42,16 +42,16 @@ def log(found: Entries, where: str | None) -> str:
     return f"run {run} of the experiment {name}"
 
 
-def _log(client: Any, entities: Any, run: str, found: Entries, at: int) -> None:
+def _log(client: Any, entities: Any, run: str, logged: Entries, at: int) -> None:
     parameters = [
         entities.Param(_key(name), _cut(str(value), LONGEST_PARAMETER))
-        for name, value in found.parameters.items()
+        for name, value in logged.parameters.items()
     ]
     metrics = [
-        *(entities.Metric(_key(name), value, at, 0) for name, value in found.scalars.items()),
+        *(entities.Metric(_key(name), value, at, 0) for name, value in logged.scalars.items()),
         *(
             entities.Metric(_key(name), value, at, x)
-            for name, points in found.series.items()
+            for name, points in logged.series.items()
             for x, value in points
         ),
     ]
@@ -68,7 +68,7 @@ def _parts(items: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
 
 def _key(name: str) -> str:
     """Return a name that MLflow takes; different names stay different."""
-    return re.sub(r"[^\w./ -]", lambda found: f"_x{ord(found[0]):x}_", name)
+    return re.sub(r"[^\w./ -]", lambda match: f"_x{ord(match[0]):x}_", name)
 
 
 def _cut(text: str, most: int) -> str:

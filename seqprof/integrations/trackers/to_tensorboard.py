@@ -14,34 +14,34 @@ from seqprof.integrations.trackers.entries import Entries
 DEFAULT_FOLDER = "runs"
 
 
-def log(found: Entries, where: str | None) -> str:
-    """Write ``found`` under the folder ``where``; `tensorboard --logdir` reads that."""
-    folder = Path(where or DEFAULT_FOLDER) / re.sub(r"[^\w.@+-]+", "_", found.title)
-    at = datetime.fromisoformat(found.created).timestamp()
+def log(logged: Entries, where: str | None) -> str:
+    """Write ``logged`` under the folder ``where``; `tensorboard --logdir` reads that."""
+    folder = Path(where or DEFAULT_FOLDER) / re.sub(r"[^\w.@+-]+", "_", logged.title)
+    at = datetime.fromisoformat(logged.created).timestamp()
     writer = import_module("tensorboard.summary.writer.event_file_writer").EventFileWriter(
         str(folder)
     )
     event_pb2 = import_module("tensorboard.compat.proto.event_pb2")
     try:
-        for summary, step in (*_once(found), *_points(found)):
+        for summary, step in (*_once(logged), *_points(logged)):
             writer.add_event(event_pb2.Event(wall_time=at, step=step, summary=summary))
     finally:
         writer.close()
     return f"{folder}; tensorboard --logdir {where or DEFAULT_FOLDER} shows it"
 
 
-def _once(found: Entries) -> list[tuple[Any, int]]:
+def _once(logged: Entries) -> list[tuple[Any, int]]:
     hparams = import_module("tensorboard.plugins.hparams.summary_v2")
     return [
-        (hparams.hparams_pb(found.parameters, trial_id=found.title), 0),
-        (_text("notes", found.notes), 0),
-        *((_scalar(name, value), 0) for name, value in found.scalars.items()),
+        (hparams.hparams_pb(logged.parameters, trial_id=logged.title), 0),
+        (_text("notes", logged.notes), 0),
+        *((_scalar(name, value), 0) for name, value in logged.scalars.items()),
     ]
 
 
-def _points(found: Entries) -> list[tuple[Any, int]]:
+def _points(logged: Entries) -> list[tuple[Any, int]]:
     return [
-        (_scalar(name, value), x) for name, points in found.series.items() for x, value in points
+        (_scalar(name, value), x) for name, points in logged.series.items() for x, value in points
     ]
 
 

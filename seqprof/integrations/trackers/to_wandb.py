@@ -11,20 +11,20 @@ from seqprof.integrations.trackers.entries import Entries
 DEFAULT_PROJECT = "seqprof"
 
 
-def log(found: Entries, where: str | None) -> str:
-    """Log ``found`` to the project ``where``, else to that of WANDB_PROJECT."""
+def log(logged: Entries, where: str | None) -> str:
+    """Log ``logged`` to the project ``where``, else to that of WANDB_PROJECT."""
     wandb: Any = import_module("wandb")
     run = wandb.init(
         project=where or os.environ.get("WANDB_PROJECT") or DEFAULT_PROJECT,
-        name=found.title,
+        name=logged.title,
         job_type="seqprof",
-        config=found.parameters,
-        notes=found.notes,
+        config=logged.parameters,
+        notes=logged.notes,
         # Its own messages go to stdout too, where `--json` promises nothing but the document.
         settings=wandb.Settings(silent=True, console="off"),
     )
     try:
-        _log(run, found)
+        _log(run, logged)
         place = f"{run.dir}; `wandb sync` sends it" if run.offline else run.url
     except BaseException:
         run.finish(exit_code=1)
@@ -33,12 +33,12 @@ def log(found: Entries, where: str | None) -> str:
     return str(place)
 
 
-def _log(run: Any, found: Entries) -> None:
-    run.log({_key(name): value for name, value in found.scalars.items()})
+def _log(run: Any, logged: Entries) -> None:
+    run.log({_key(name): value for name, value in logged.scalars.items()})
     for axis in ("timestep", "seq_len"):
         series = {
             _key(name): dict(points)
-            for name, points in found.series.items()
+            for name, points in logged.series.items()
             if (axis == "timestep") == name.startswith("timestep_")
         }
         for name in series:

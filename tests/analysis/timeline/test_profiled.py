@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from example_recordings import accelerator, change_trial
+from stored_results import document_of
+from terminal import shown
 from traces_fixtures import (
     RECORDED,
     TRACES,
@@ -23,7 +25,7 @@ from traces_fixtures import (
     write_trace,
 )
 
-from seqprof.analysis.summary import summarise
+from seqprof.analysis.run.summary import summarise
 from seqprof.analysis.timeline.alignment import align
 from seqprof.analysis.timeline.profiled import (
     NO_KERNELS,
@@ -33,10 +35,8 @@ from seqprof.analysis.timeline.profiled import (
     profiled_pass,
 )
 from seqprof.recording import ProfiledPass, Trial
-from seqprof.reports import json as json_report
-from seqprof.reports.console import print_report
 from seqprof.store import dumps, loads
-from seqprof.traces.kineto import read_trace
+from seqprof.traces.kineto import read_own_trace, read_trace
 
 T = 4
 #: µs of a planted step: kernels of 3 every 10 in the forward, pairs of 5 and 4 in the backward.
@@ -107,6 +107,30 @@ def test_a_planted_pass_to_the_nanosecond(tmp_path: Path) -> None:
     assert ns(backward.idle_s) == [11_000, 11_000, 11_000, 77_000 - 56_000 - 9000]
 
 
+def test_what_the_profiler_does_between_synchronized_steps_is_nobodys(tmp_path: Path) -> None:
+    recorded = read_trace(planted(tmp_path / "t.json.gz"))
+    made = profiled_pass(msgspec.structs.replace(recorded, synchronized=True), windows(), device=0)
+    assert made.whole is not None
+    # From the step's first phase to the end of its last kernel; 27 of 200 us lie between steps.
+    assert round(made.whole.window_s * 1e9) == 173_000
+    assert round(sum(phase.window_s for phase in made.phases) * 1e9) == 173_000
+    by_phase = {phase.phase: round(phase.idle_s * 1e9) for phase in made.phases}
+    assert by_phase["forward"] == 46_000 - T * 3000  # up to its last kernel, data included
+    forward = next(loop for loop in made.timesteps if loop.phase == "forward")
+    assert ns(forward.idle_s) == [13_000, 7000, 7000, 7000]
+
+
+@pytest.mark.parametrize(("early_us", "said"), [(1.5, False), (3.0, True)])
+def test_clocks_agree_to_two_microseconds(tmp_path: Path, early_us: float, said: bool) -> None:
+    """A kernel that starts a little before its launch is the clocks' doing, and no defect."""
+    events = planted_step(0, 1)
+    for event in events:
+        if event["cat"] == "cuda_runtime" and event["args"]["correlation"] == 1:
+            event["ts"] += 2 + early_us  # its kernel starts 2 us after it
+    made = profiled_pass(read_trace(write_trace(tmp_path / "t.json", events)), device=0)
+    assert any("before the launch" in text for text in made.quality) == said
+
+
 def test_unmarked_timesteps_are_null_and_windows_need_no_order(tmp_path: Path) -> None:
     timeline = read_trace(planted(tmp_path / "t.json"))
     some = [window for window in reversed(windows()) if window.timestep != 2]
@@ -122,8 +146,10 @@ def test_windows_of_the_bounding_step_do_not_count(tmp_path: Path) -> None:
 
 
 def test_what_holds_nothing_has_a_reason(tmp_path: Path) -> None:
-    empty = read_trace(write_trace(tmp_path / "empty.json", []))
-    assert profiled_pass(empty).reason == NO_OPERATORS
+    unnamed = [annotation("ProfilerStep#1", 0, 100), launch(10, 1), kernel("k", 15, 5, 1)]
+    assert (
+        profiled_pass(read_trace(write_trace(tmp_path / "k.json", unnamed))).reason == NO_OPERATORS
+    )
     only_host = [annotation("ProfilerStep#1", 0, 100), operator("aten::mm", 10, 5)]
     host = read_trace(write_trace(tmp_path / "host.json", only_host))
     assert profiled_pass(host, device=0).reason == NO_KERNELS
@@ -133,6 +159,13 @@ def test_what_holds_nothing_has_a_reason(tmp_path: Path) -> None:
     unstepped = [launch(0, 1), kernel("k", 5, 5, 1)]
     timeline = read_trace(write_trace(tmp_path / "unstepped.json", unstepped))
     assert profiled_pass(timeline, device=0).reason == NO_STEPS
+
+
+def test_an_own_trace_that_recorded_nothing_says_what_it_lacks(tmp_path: Path) -> None:
+    """`trace` refuses such a file as another writer's; of one's own profiler that is no reason."""
+    path = write_trace(tmp_path / "t.json", [annotation("ProfilerStep#1", 0, 100)])
+    assert profiled_pass(read_own_trace(path)).reason == NO_OPERATORS
+    assert profiled_pass(read_own_trace(path), device=0).reason == NO_KERNELS
 
 
 @needs_traces
@@ -165,7 +198,7 @@ def test_recorded_traces(name: str) -> None:
 def clock_trace(path: Path, stamps: list[tuple[int, int]], delay: int, offset: int) -> Path:
     """Ranges that began ``delay`` after the stamp before them, on a clock ``offset`` ahead."""
     events = [annotation("clock", (before + delay + offset) / 1000, 0.1) for before, _ in stamps]
-    return write_trace(path, events)
+    return write_trace(path, [*events, operator("aten::mm", offset / 1000, 1)])
 
 
 def test_clocks_are_tied_within_the_stated_error(tmp_path: Path) -> None:
@@ -185,7 +218,7 @@ def test_drift_between_two_ties_is_interpolated(tmp_path: Path) -> None:
     later = [(late + i * 1000, late + i * 1000 + 10) for i in range(5)]
     events = [annotation("a", (b + 5) / 1000, 0.1) for b, _ in early]
     events += [annotation("b", (b + 1005) / 1000, 0.1) for b, _ in later]
-    timeline = read_trace(write_trace(tmp_path / "t.json", events))
+    timeline = read_trace(write_trace(tmp_path / "t.json", [*events, operator("aten::mm", 0, 1)]))
     tied = align(timeline, [("a", early), ("b", later)])
     assert tied is not None
     assert tied.to_trace(np.array([0, late // 2, late])) == pytest.approx(
@@ -215,18 +248,18 @@ def on_device(tmp_path: Path) -> ProfiledPass:
 
 
 def report(recording: Any) -> str:
-    out = StringIO()
-    print_report(summarise(recording), out)
-    return out.getvalue()
+    return shown(recording)
 
 
-def test_busy_fraction_becomes_exact(on_device: ProfiledPass) -> None:
-    recording = with_profile(on_device)
-    idle = {entry.phase: entry for entry in summarise(recording).idle}
-    assert idle["step"].busy_fraction.value == pytest.approx(70 / 200)
-    assert idle["forward"].busy_fraction.value is not None
+def test_busy_seconds_are_held_against_unprofiled_times(on_device: ProfiledPass) -> None:
+    idle = {entry.phase: entry for entry in summarise(with_profile(on_device)).idle}
+    step = idle["step"]
+    assert on_device.whole is not None
+    assert step.time.value is not None
+    assert step.profiled_busy_fraction.value == pytest.approx(70 / 200)
+    assert step.busy_fraction.value == pytest.approx(on_device.whole.busy_s / step.time.value)
+    assert idle["forward"].idle_source == "busy_fraction"
     assert idle["forward"].nvml_utilization.value == pytest.approx(0.22)  # and is not replaced
-    assert idle["forward"].idle_source == "nvml_utilization"
     assert idle["data"].busy_fraction.value is None
     assert "did nothing" in (idle["data"].busy_fraction.reason or "")
 
@@ -244,8 +277,9 @@ def test_the_slowdown_is_told(on_device: ProfiledPass) -> None:
 
 
 def test_the_report_shows_it(on_device: ProfiledPass) -> None:
-    text = report(with_profile(on_device))
-    assert "Kernel timeline (2 steps under torch.profiler, means)" in text
+    text = " ".join(report(with_profile(on_device)).split())
+    assert "Idle by cause" in text
+    assert "Means of 2 steps under torch.profiler" in text
     assert "kernel" in text
     assert "times as long as bare ones" in text
 
@@ -260,7 +294,7 @@ def test_a_failure_is_null_with_its_reason() -> None:
 
 def test_an_older_recording_still_reads(on_device: ProfiledPass) -> None:
     recording = with_profile(on_device)
-    stored = json_report.dumps(recording, summarise(recording))
+    stored = document_of(recording)
     assert loads(stored, "x") == recording
     document = json.loads(stored)
     del document["recording"]["trials"][0]["profile"]

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqprof.analysis.timeline.intervals import gaps, union
+from seqprof.analysis.timeline.intervals import gaps, union, union_by_group
 
 PAIRS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), max_size=12)
 
@@ -46,3 +46,17 @@ def test_within_a_window(pairs: list[tuple[int, int]], begin: int, length: int) 
 def test_contains(pairs: list[tuple[int, int]], tick: int) -> None:
     start, end, ticks = columns(pairs)
     assert bool(union(start, end).contains(np.array([tick]))[0]) == (tick in ticks)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 20), st.integers(0, 4)), max_size=40),
+    st.sampled_from([0, 2**61]),
+)
+def test_unions_by_group_are_the_unions_of_each_group(
+    rows: list[tuple[int, int, int]], origin: int
+) -> None:
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    start, group = columns[:, 0] + origin, columns[:, 2]
+    end = start + columns[:, 1]
+    alone = [union(start[group == one], end[group == one]).length for one in range(5)]
+    assert union_by_group(start, end, group, 5).tolist() == alone

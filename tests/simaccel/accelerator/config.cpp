@@ -51,6 +51,17 @@ bool traces_synchronizations() {
   return traces;
 }
 
+uint64_t queue_length() {
+  static const auto length = static_cast<uint64_t>(number_from_environment("SIM_QUEUE", 0));
+  return length;
+}
+
+uint64_t profiler_ns() {
+  static const auto price =
+      static_cast<uint64_t>(1e3 * number_from_environment("SIM_PROFILER_US", 0));
+  return price;
+}
+
 uint64_t simulated_duration_ns(uint64_t elapsed_ns) {
   const auto slowed = static_cast<uint64_t>(static_cast<double>(elapsed_ns) * slowdown());
   return std::max<uint64_t>(min_kernel_ns(), slowed);

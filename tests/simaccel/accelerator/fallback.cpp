@@ -143,7 +143,9 @@ std::vector<IValue> written_arguments(const Call& call) {
 }
 
 std::vector<IValue> launch_in_place(const Call& call) {
-  launch(call.device, [op = call.op, arguments = call.arguments] { run_on_cpu(op, arguments); });
+  launch(
+      call.device, [op = call.op, arguments = call.arguments] { run_on_cpu(op, arguments); },
+      call.schema.name());
   return written_arguments(call);
 }
 
@@ -156,11 +158,12 @@ std::vector<IValue> launch_functional(const Call& call, const Stack& shapes) {
                                                          meta.options().device(device))
                                      : meta);
   }
-  launch(call.device, [op = call.op, arguments = call.arguments, results] {
+  const auto body = [op = call.op, arguments = call.arguments, results] {
     const Stack computed = run_on_cpu(op, arguments);
     for (size_t i = 0; i < results.size(); i++)
       if (results[i].defined()) on_cpu(results[i]).copy_(computed[i].toTensor());
-  });
+  };
+  launch(call.device, body, call.schema.name());
   return {results.begin(), results.end()};
 }
 

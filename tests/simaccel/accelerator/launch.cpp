@@ -8,6 +8,7 @@
 
 #include "../busy_log.h"
 #include "config.h"
+#include "kernel_timeline.h"
 #include "log_writer.h"
 #include "poison.h"
 #include "stream.h"
@@ -37,20 +38,30 @@ class SimulatedDuration {
   const uint64_t start_ns_ = busy_log_now_ns();
 };
 
-void run_kernel(int device, const std::function<void()>& body) {
+// Returns when it began and ended.
+std::pair<uint64_t, uint64_t> run_kernel(int device, const std::function<void()>& body) {
   BusyEntry busy(device);
-  SimulatedDuration duration;
-  c10::InferenceMode inference(false);
-  at::NoGradGuard no_grad;
-  body();
+  {
+    SimulatedDuration duration;
+    c10::InferenceMode inference(false);
+    at::NoGradGuard no_grad;
+    body();
+  }
+  return busy.end();
 }
 
 }  // namespace
 
-void launch(int device, std::function<void()> body) {
+void launch(int device, std::function<void()> body, const std::string& name) {
   if (++launch_count == failing_kernel())
     body = [device] { poison(device, "device-side assert triggered (SIM_KERNEL_ERROR_AFTER)"); };
-  current_stream(device).push([device, body = std::move(body)] { run_kernel(device, body); });
+  const RuntimeCall call("simLaunchKernel");
+  const uint32_t correlation = call.correlation();
+  const int64_t stream = current_stream_id(device);
+  current_stream(device).push([device, body = std::move(body), correlation, name, stream] {
+    const auto [start_ns, end_ns] = run_kernel(device, body);
+    record_kernel(correlation, name, device, stream, start_ns, end_ns);
+  });
 }
 
 }  // namespace sim

@@ -4,11 +4,12 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 namespace sim {
 
-// Queues body on the calling thread's current stream of the device.
-void launch(int device, std::function<void()> body);
+// Queues body on the calling thread's current stream of the device; the name is the profiler's.
+void launch(int device, std::function<void()> body, const std::string& name = "kernel");
 
 extern std::atomic<uint64_t> launch_count;
 

@@ -39,21 +39,20 @@ DeviceLog* device_log(int device) {
 
 BusyInterval& entry(DeviceLog& log, uint64_t index) { return log.ring[index % BUSY_LOG_CAPACITY]; }
 
-uint64_t add_running(DeviceLog& log) {
+uint64_t add_running(DeviceLog& log, uint64_t start_ns) {
   busy_log_lock(&log);
   const uint64_t index = log.count;
   BusyInterval& interval = entry(log, index);
   busy_log_store(&interval.end_ns, BUSY_LOG_RUNNING);
-  busy_log_store(&interval.start_ns, busy_log_now_ns());
+  busy_log_store(&interval.start_ns, start_ns);
   busy_log_store(&log.count, index + 1);
   busy_log_unlock(&log);
   return index;
 }
 
-void end_running(DeviceLog& log, uint64_t index) {
+void end_running(DeviceLog& log, uint64_t index, uint64_t end) {
   busy_log_lock(&log);
   BusyInterval& interval = entry(log, index);
-  const uint64_t end = busy_log_now_ns();
   busy_log_store(&log.longest_ns, std::max(log.longest_ns, end - interval.start_ns));
   busy_log_store(&interval.end_ns, end);
   uint64_t open = log.oldest_open;
@@ -64,12 +63,18 @@ void end_running(DeviceLog& log, uint64_t index) {
 
 }  // namespace
 
-BusyEntry::BusyEntry(int device) : device_(device) {
-  if (DeviceLog* log = device_log(device_)) index_ = add_running(*log);
+BusyEntry::BusyEntry(int device) : device_(device), start_ns_(busy_log_now_ns()) {
+  if (DeviceLog* log = device_log(device_)) index_ = add_running(*log, start_ns_);
 }
 
-BusyEntry::~BusyEntry() {
-  if (DeviceLog* log = device_log(device_)) end_running(*log, index_);
+BusyEntry::~BusyEntry() { end(); }
+
+std::pair<uint64_t, uint64_t> BusyEntry::end() {
+  const uint64_t end_ns = busy_log_now_ns();
+  DeviceLog* log = device_log(device_);
+  if (log && !ended_) end_running(*log, index_, end_ns);
+  ended_ = true;
+  return {start_ns_, end_ns};
 }
 
 void log_memory_used(int device, uint64_t bytes) {

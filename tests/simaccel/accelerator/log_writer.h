@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 namespace sim {
 
@@ -11,11 +12,16 @@ class BusyEntry {
  public:
   explicit BusyEntry(int device);
   ~BusyEntry();
+
+  // Ends it now; returns when it began and ended.
+  std::pair<uint64_t, uint64_t> end();
   BusyEntry(const BusyEntry&) = delete;
   BusyEntry& operator=(const BusyEntry&) = delete;
 
  private:
   int device_;
+  bool ended_ = false;
+  uint64_t start_ns_ = 0;
   uint64_t index_ = 0;
 };
 

@@ -23,7 +23,9 @@ void poison(int device, const std::string& message) {
 
 void raise_if_poisoned(int device) {
   std::lock_guard lock(mutex);
-  TORCH_CHECK(messages[device].empty(), "sim asynchronous error: ", messages[device]);
+  if (messages[device].empty()) return;
+  const c10::SourceLocation here = {__func__, __FILE__, static_cast<uint32_t>(__LINE__)};
+  throw c10::AcceleratorError(here, 710, "sim asynchronous error: " + messages[device]);
 }
 
 }  // namespace sim

@@ -3,14 +3,17 @@
 
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
+#include <pybind11/pybind11.h>
 #include <sys/prctl.h>
 
 #include <chrono>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "../busy_log.h"
 #include "config.h"
+#include "kernel_timeline.h"
 #include "poison.h"
 
 namespace sim {
@@ -50,7 +53,16 @@ void StreamQueue::do_one() {
   changed_.notify_all();
 }
 
+void StreamQueue::wait_for_room(uint64_t most) {
+  // Work that ends may free Python's tensors, for which it needs the lock that a caller may hold.
+  std::optional<pybind11::gil_scoped_release> released;
+  if (PyGILState_Check()) released.emplace();
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this, most] { return queue_.size() < most; });
+}
+
 void StreamQueue::push(std::function<void()> work) {
+  if (const uint64_t most = queue_length()) wait_for_room(most);
   {
     std::lock_guard lock(mutex_);
     queue_.push_back(std::move(work));
@@ -61,6 +73,7 @@ void StreamQueue::push(std::function<void()> work) {
 
 void StreamQueue::synchronize() {
   synchronization_count++;
+  const RuntimeCall call("simStreamSynchronize");
   std::string error;
   {
     std::unique_lock lock(mutex_);

@@ -15,7 +15,7 @@ class StreamQueue {
  public:
   explicit StreamQueue(int device);
 
-  void push(std::function<void()> work);  // returns at once
+  void push(std::function<void()> work);  // returns at once, unless the queue is full
   void synchronize();                     // waits for all pushed so far; raises what went wrong
   bool idle();
   void abandon();  // drops what is queued and waits a moment for what runs
@@ -23,6 +23,7 @@ class StreamQueue {
  private:
   void work_forever();
   void do_one();
+  void wait_for_room(uint64_t most);
 
   const int device_;
   std::mutex mutex_;

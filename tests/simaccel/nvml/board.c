@@ -7,14 +7,19 @@
 #include "library.h"
 
 #define TOTAL_BYTES (80ull << 30)
+#define OTHERS_BYTES (20ull << 30)   // what the other instances of a partitioned board hold
 #define RESERVED_BYTES (512ull << 20)  // the driver's own
 #define IDLE_W 70.0
 #define BUSY_W 400.0
 
+static uint64_t used_on(nvmlDevice_t device) {
+  return memory_used(device->index) + (is_shared_board(device) ? OTHERS_BYTES : 0);
+}
+
 EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t* memory) {
   ENTER_WITH_DEVICE(device);
   memory->total = TOTAL_BYTES;
-  memory->used = memory_used(device->index) + RESERVED_BYTES;
+  memory->used = used_on(device) + RESERVED_BYTES;
   memory->free = memory->total - memory->used;
   return NVML_SUCCESS;
 }
@@ -24,7 +29,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v
   if (memory->version != nvmlMemory_v2) return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
   memory->total = TOTAL_BYTES;
   memory->reserved = RESERVED_BYTES;
-  memory->used = memory_used(device->index);
+  memory->used = used_on(device);
   memory->free = memory->total - memory->used - memory->reserved;
   return NVML_SUCCESS;
 }

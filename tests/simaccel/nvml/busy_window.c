@@ -82,6 +82,10 @@ static uint64_t first_reaching(const DeviceLog* log, uint64_t count, uint64_t st
 }
 
 uint64_t busy_ns(int device, uint64_t start_ns, uint64_t end_ns) {
+  return busy_and_gaps_ns(device, start_ns, end_ns, 0);
+}
+
+uint64_t busy_and_gaps_ns(int device, uint64_t start_ns, uint64_t end_ns, uint64_t gap_ns) {
   const BusyLog* board = busy_log();
   if (!board || end_ns <= start_ns) return 0;
   const DeviceLog* log = &board->devices[device];
@@ -91,7 +95,9 @@ uint64_t busy_ns(int device, uint64_t start_ns, uint64_t end_ns) {
     const uint64_t end = busy_log_load(&entry(log, i)->end_ns);
     const uint64_t start = busy_log_load(&entry(log, i)->start_ns);
     if (start >= end_ns) break;
-    const uint64_t from = start > counted_until ? start : counted_until;
+    const int after_gap = start > counted_until && (counted_until == start_ns ||
+                                                    start - counted_until > gap_ns);
+    const uint64_t from = after_gap ? start : counted_until;
     const uint64_t to = end < end_ns ? end : end_ns;
     if (to <= from) continue;
     total += to - from;

@@ -12,6 +12,9 @@ uint64_t memory_used(int device);
 // log's ring goes; costs what lies in the window.
 uint64_t busy_ns(int device, uint64_t start_ns, uint64_t end_ns);
 
+// The same, with gaps between two intervals that are no longer than gap_ns counted in.
+uint64_t busy_and_gaps_ns(int device, uint64_t start_ns, uint64_t end_ns, uint64_t gap_ns);
+
 // The same since the log was started, for counters that only grow. A total remembers what it has
 // already added up, so each part of the log is read once. Use one per device and counter.
 typedef struct {

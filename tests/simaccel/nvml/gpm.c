@@ -5,6 +5,7 @@
 #include "library.h"
 
 struct nvmlGpmSample_st {
+  int others;  // the sample is of a partitioned board, on which others keep all SMs busy
   uint64_t time_ns;
   uint64_t busy_ns;  // since the log was started
 };
@@ -44,14 +45,26 @@ EXPORT nvmlReturn_t nvmlGpmSampleFree(nvmlGpmSample_t sample) {
 }
 
 // The counters are refreshed ten times a second, hence samples must lie further apart than that.
-EXPORT nvmlReturn_t nvmlGpmSampleGet(nvmlDevice_t device, nvmlGpmSample_t sample) {
-  ENTER_WITH_DEVICE(device);
+static nvmlReturn_t take_sample(nvmlDevice_t device, nvmlGpmSample_t sample, int others) {
   if (!is_supported()) return NVML_ERROR_NOT_SUPPORTED;
   static BusyTotal counters[MAX_DEVICES];
   const uint64_t refresh = 100000000;
   sample->time_ns = now_ns() / refresh * refresh;
   sample->busy_ns = busy_since_start_ns(&counters[device->index], device->index, sample->time_ns);
+  sample->others = others;
   return NVML_SUCCESS;
+}
+
+EXPORT nvmlReturn_t nvmlGpmSampleGet(nvmlDevice_t device, nvmlGpmSample_t sample) {
+  ENTER_WITH_DEVICE(device);
+  return take_sample(device, sample, is_shared_board(device));
+}
+
+EXPORT nvmlReturn_t nvmlGpmMigSampleGet(nvmlDevice_t board, unsigned int instance,
+                                        nvmlGpmSample_t sample) {
+  ENTER_WITH_DEVICE(board);
+  if (!is_shared_board(board) || instance != MIG_INSTANCE) return NVML_ERROR_INVALID_ARGUMENT;
+  return take_sample(board, sample, 0);
 }
 
 static nvmlReturn_t fill_metric(nvmlGpmMetric_t* metric, double busy) {
@@ -70,7 +83,7 @@ EXPORT nvmlReturn_t nvmlGpmMetricsGet(nvmlGpmMetricsGet_t* request) {
   if (request->version != NVML_GPM_METRICS_GET_VERSION) return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
   const nvmlGpmSample_t first = request->sample1, second = request->sample2;
   const int apart = second->time_ns > first->time_ns;
-  const double busy = apart ? (double)(second->busy_ns - first->busy_ns) /
+  const double busy = first->others ? 1 : apart ? (double)(second->busy_ns - first->busy_ns) /
                                   (double)(second->time_ns - first->time_ns)
                             : 0;
   for (unsigned int i = 0; i < request->numMetrics; i++) {

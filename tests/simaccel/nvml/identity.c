@@ -31,9 +31,11 @@ EXPORT nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int* count) {
   return NVML_SUCCESS;
 }
 
-// The same as torch.sim.get_device_properties(index).uuid, which has no "GPU-" in front.
-static void write_uuid(int index, char* to) {
-  sprintf(to, "GPU-5eb9f0%02x-0000-4000-8000-%012x", index, index);
+// The same as torch.sim.get_device_properties(index).uuid, which has no "GPU-" in front. (So the
+// accelerator gives the board's for an instance, as CUDA before version 13 does.)
+static void write_uuid(nvmlDevice_t device, char* to) {
+  sprintf(to, "%s-5eb9f0%02x-0000-4000-8000-%012x", device->is_instance ? "MIG" : "GPU",
+          device->index, device->index);
 }
 
 static int bus_number(int index) { return 0x10 + 0x11 * index; }
@@ -53,10 +55,13 @@ EXPORT nvmlReturn_t nvmlDeviceGetHandleByUUID(const char* uuid, nvmlDevice_t* de
   ENTER();
   char own[NVML_DEVICE_UUID_V2_BUFFER_SIZE];
   for (int index = 0; index < device_count(); index++) {
-    write_uuid(index, own);
-    if (strcmp(own, uuid)) continue;
-    *device = device_handle(index);
-    return NVML_SUCCESS;
+    const nvmlDevice_t either[] = {device_handle(index), instance_handle(index)};
+    for (int i = 0; i < 2 && either[i]; i++) {
+      write_uuid(either[i], own);
+      if (strcmp(own, uuid)) continue;
+      *device = either[i];
+      return NVML_SUCCESS;
+    }
   }
   return NVML_ERROR_NOT_FOUND;
 }
@@ -83,7 +88,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int* index)
 EXPORT nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char* uuid, unsigned int length) {
   ENTER_WITH_DEVICE(device);
   char own[NVML_DEVICE_UUID_V2_BUFFER_SIZE];
-  write_uuid(device->index, own);
+  write_uuid(device, own);
   return copy_string(uuid, length, own);
 }
 
@@ -107,6 +112,27 @@ EXPORT nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int*
   ENTER_WITH_DEVICE(device);
   *major = 9;
   *minor = 0;
+  return NVML_SUCCESS;
+}
+
+EXPORT nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned int* is_instance) {
+  ENTER_WITH_DEVICE(device);
+  *is_instance = (unsigned int)device->is_instance;
+  return NVML_SUCCESS;
+}
+
+EXPORT nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t instance,
+                                                                 nvmlDevice_t* board) {
+  ENTER_WITH_DEVICE(instance);
+  if (!instance->is_instance) return NVML_ERROR_INVALID_ARGUMENT;
+  *board = device_handle(instance->index);
+  return NVML_SUCCESS;
+}
+
+EXPORT nvmlReturn_t nvmlDeviceGetGpuInstanceId(nvmlDevice_t device, unsigned int* id) {
+  ENTER_WITH_DEVICE(device);
+  if (!device->is_instance) return NVML_ERROR_NOT_SUPPORTED;
+  *id = MIG_INSTANCE;
   return NVML_SUCCESS;
 }
 

@@ -17,6 +17,8 @@ _Static_assert(sizeof(nvmlGpmMetric_t) == 40, "nvmlGpmMetric_t");
 static _Atomic int initializations;
 
 static struct nvmlDevice_st devices[MAX_DEVICES] = {{0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}};
+static struct nvmlDevice_st instances[MAX_DEVICES] = {{0, 1}, {1, 1}, {2, 1}, {3, 1},
+                                                      {4, 1}, {5, 1}, {6, 1}, {7, 1}};
 
 int device_count(void) {
   const long count = setting("NVMLSTUB_COUNT", 2);
@@ -28,8 +30,18 @@ nvmlDevice_t device_handle(int index) {
   return index >= 0 && index < device_count() ? &devices[index] : NULL;
 }
 
-int is_device(nvmlDevice_t device) {
-  return device && device >= devices && device < devices + device_count();
+nvmlDevice_t instance_handle(int index) {
+  return setting("NVMLSTUB_MIG", 0) && device_handle(index) ? &instances[index] : NULL;
+}
+
+static int lies_in(nvmlDevice_t device, nvmlDevice_t first) {
+  return device && device >= first && device < first + device_count();
+}
+
+int is_device(nvmlDevice_t device) { return lies_in(device, devices) || lies_in(device, instances); }
+
+int is_shared_board(nvmlDevice_t device) {
+  return setting("NVMLSTUB_MIG", 0) && !device->is_instance;
 }
 
 uint64_t now_ns(void) { return busy_log_now_ns(); }
@@ -59,7 +71,10 @@ nvmlReturn_t copy_string(char* to, unsigned int size, const char* from) {
   return NVML_SUCCESS;
 }
 
+// A driver without persistence mode initializes the GPUs first.
 static nvmlReturn_t initialize(const char* function) {
+  const long slow_us = setting("NVMLSTUB_INIT_US", 0);
+  if (slow_us > 0) usleep((useconds_t)slow_us);
   const nvmlReturn_t fault = demanded_fault(function);
   if (fault == NVML_SUCCESS) atomic_fetch_add(&initializations, 1);
   return fault;

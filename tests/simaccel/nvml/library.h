@@ -11,17 +11,21 @@
 #include "faults.h"
 
 #define MAX_DEVICES BUSY_LOG_DEVICES
+#define MIG_INSTANCE 7  // the id of the GPU instance that the accelerator runs on
 
 // All else is hidden (-fvisibility=hidden).
 #define EXPORT __attribute__((visibility("default")))
 
 struct nvmlDevice_st {
   int index;
+  int is_instance;  // of a partitioned board (MIG): the one that the accelerator runs on
 };
 
-int device_count(void);                 // NVMLSTUB_COUNT
-nvmlDevice_t device_handle(int index);  // NULL when there is none
+int device_count(void);                   // NVMLSTUB_COUNT
+nvmlDevice_t device_handle(int index);    // NULL when there is none
+nvmlDevice_t instance_handle(int index);  // NULL when there is none, or MIG is off
 int is_device(nvmlDevice_t device);
+int is_shared_board(nvmlDevice_t device);  // partitioned, so that others compute on it too
 
 uint64_t now_ns(void);        // CLOCK_MONOTONIC, like the busy log
 uint64_t real_time_ns(void);  // CLOCK_REALTIME

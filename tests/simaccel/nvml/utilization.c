@@ -9,8 +9,11 @@
 
 static uint64_t window_ns(void) { return (uint64_t)setting("NVMLSTUB_PERIOD_US", 166667) * 1000; }
 
+// Gaps shorter than NVMLSTUB_GAP_US count as busy: the engine stays active between two kernels.
 static unsigned int percent(int device, uint64_t end_ns, uint64_t length_ns) {
-  return (unsigned int)(100 * busy_fraction(device, end_ns, length_ns) + 0.5);
+  const uint64_t gap_ns = (uint64_t)setting("NVMLSTUB_GAP_US", 0) * 1000;
+  const uint64_t busy = busy_and_gaps_ns(device, end_ns - length_ns, end_ns, gap_ns);
+  return (unsigned int)(100.0 * (double)busy / (double)length_ns + 0.5);
 }
 
 static unsigned int memory_percent(unsigned int gpu_percent) { return gpu_percent / 2; }
@@ -59,6 +62,7 @@ EXPORT nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t
   if (*count == 0) return NVML_ERROR_INVALID_ARGUMENT;
 
   const uint64_t period = (uint64_t)setting("NVMLSTUB_SAMPLE_US", 20000) * 1000;
+  const uint64_t window = (uint64_t)setting("NVMLSTUB_SAMPLE_WINDOW_US", 0) * 1000;
   const uint64_t newest = last_multiple(now_ns(), period), offset = stamp_offset_ns();
   unsigned int written = 0;
   for (unsigned int age = buffered; age-- > 0 && written < *count;) {
@@ -67,7 +71,8 @@ EXPORT nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t
     nvmlSample_t* sample = &samples[written++];
     sample->timeStamp = stamp_us;
     sample->sampleValue.ullVal = 0;
-    sample->sampleValue.uiVal = sampled_value(type, percent(device->index, end, period));
+    sample->sampleValue.uiVal = 
+        sampled_value(type, percent(device->index, end, window ? window : period));
   }
   *count = written;
   return written ? NVML_SUCCESS : NVML_ERROR_NOT_FOUND;

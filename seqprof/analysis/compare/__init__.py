@@ -1,0 +1,1 @@
+"""Several candidates in interleaved rounds."""

@@ -1,0 +1,1 @@
+"""The graph of operations: work, depth and their laws in T."""

@@ -1,0 +1,1 @@
+"""The argument about recurrence, claim by claim, from what was measured."""

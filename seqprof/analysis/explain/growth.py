@@ -1,0 +1,178 @@
+"""Claims 4 and 5: what a longer sequence costs, and what a larger batch."""
+
+from __future__ import annotations
+
+from seqprof.analysis.compare.rounds import rounds_of
+from seqprof.analysis.explain.claim import Claim, Evidence, Figure, Question, below
+from seqprof.analysis.scale.growth import SATURATED_BELOW, Growth, fit_growth
+from seqprof.analysis.scale.summary import BatchGrowth
+from seqprof.analysis.statistics import Estimate
+
+#: "About linear": the power of T.
+LINEAR = (0.75, 1.25)
+#: Below this, twice the batch pays: as `scale` says where a batch saturates.
+PAYS_BELOW = 2.0 / (1.0 + SATURATED_BELOW)
+_FEW = "too few rounds fitted into the budget for an interval"
+
+
+def linear(evidence: Evidence) -> Claim:
+    """By the times of whole steps over T."""
+    label = evidence.first.label
+    growth = growth_of(evidence, label)
+    upper = _from_base(evidence, label)
+    question = Question(
+        number=4,
+        label=label,
+        text="Time grows about linearly with T",
+        tested="whole training steps at several T, in turns; power of T from the base length on",
+        figures=() if growth is None else _length_figures(growth, upper),
+    )
+    if growth is None or upper is None or len(upper.sizes) < 2:
+        return question.untested(_why_no_grid(evidence, "it was measured at fewer than two T"))
+    power, low, high = upper.exponent.value, upper.exponent.low, upper.exponent.high
+    if power is None or low is None or high is None:
+        return question.untested(_FEW)
+    brief = f"T to the {power:.2f} [{low:.2f}, {high:.2f}]"
+    because = f"from T = {upper.sizes[0]:,} to {upper.sizes[-1]:,} it grows as {brief}"
+    holds = _about_linear(power, low, high)
+    if holds is None:
+        return question.answered(None, f"{because}: too wide to tell")
+    return question.answered(holds, because, brief)
+
+
+def _from_base(evidence: Evidence, label: str) -> Growth | None:
+    """Fit the lengths from the base on: shorter ones tell more of what no length pays for."""
+    scaling, (base, batch) = evidence.facts.scaling, evidence.facts.base
+    if scaling is None:
+        return None
+    times = [
+        (trial.workload.timesteps, seconds)
+        for candidate, trial in zip(scaling.candidates, scaling.trials, strict=True)
+        if candidate.label == label and trial.workload.batch_size == batch
+        for seconds in rounds_of(trial).step
+        if trial.workload.timesteps >= base
+    ]
+    return fit_growth([size for size, _ in times], [seconds for _, seconds in times])
+
+
+def _about_linear(power: float, low: float, high: float) -> bool | None:
+    """None where the interval neither lies apart from what is linear nor tells enough."""
+    if high < LINEAR[0] or low > LINEAR[1]:
+        return False
+    inside = LINEAR[0] <= power <= LINEAR[1]
+    return True if inside and high - low <= LINEAR[1] - LINEAR[0] else None
+
+
+def _length_figures(growth: Growth, upper: Growth | None) -> tuple[Figure, ...]:
+    from_base = [] if upper is None or len(upper.sizes) < 2 else [upper]
+    return (
+        Figure(name="one more timestep costs", estimate=growth.marginal),
+        Figure(name="power of T over all", estimate=growth.exponent),
+        *(
+            Figure(name=f"power of T from {one.sizes[0]:,} on", estimate=one.exponent)
+            for one in from_base
+        ),
+        *(
+            Figure(name=f"power from T = {one.start:,} to {one.stop:,}", estimate=one.exponent)
+            for one in growth.local_exponents
+        ),
+    )
+
+
+def growth_of(evidence: Evidence, label: str) -> Growth | None:
+    """Return how a candidate's step grows with T at the base's batch size."""
+    if evidence.scaled is None:
+        return None
+    _, batch = evidence.facts.base
+    return next(
+        (
+            line.growth
+            for line in evidence.scaled.lengths
+            if line.label == label and line.phase == "step" and line.batch_size in (batch, None)
+        ),
+        None,
+    )
+
+
+def _why_no_grid(evidence: Evidence, otherwise: str) -> str:
+    facts = evidence.facts
+    failed = [] if evidence.scaled is None else evidence.scaled.points
+    failures = [p.failed for p in failed if p.label == evidence.first.label and p.failed]
+    return facts.grid_reason or facts.scaling_reason or next(iter(failures), otherwise)
+
+
+# 5 --------------------------------------------------------------------------------------------
+
+
+def batch(evidence: Evidence) -> Claim:
+    """By the times of whole steps over the batch."""
+    line = _batches(evidence)
+    question = Question(
+        number=5,
+        label=evidence.first.label,
+        text="The other sequences of a batch run in parallel",
+        tested="whole training steps at several batch sizes, in turns: whether twice the smallest "
+        "takes less than twice the time",
+        figures=() if line is None else _batch_figures(evidence, line),
+    )
+    if line is None or not line.growth.local_exponents:
+        return question.untested(_why_no_grid(evidence, "it was measured at one batch size only"))
+    first = line.growth.local_exponents[0]
+    ratio = doubled(first.exponent)
+    if ratio.low is None or ratio.high is None or ratio.value is None:
+        return question.untested(_FEW)
+    brief = f"twice batch {first.start} takes {ratio.value:.2f}×; {_where(line)}"
+    because = (
+        f"the step, in which each sequence is, takes {ratio.value:.2f}× "
+        f"[{ratio.low:.2f}, {ratio.high:.2f}] from batch {first.start} to {first.stop}; "
+        f"{_where(line)}"
+    )
+    holds = below(ratio, PAYS_BELOW)
+    if holds is None:
+        return question.answered(None, f"{because}; noise hides whether twice the batch pays")
+    return question.answered(holds, because, brief)
+
+
+def _batches(evidence: Evidence) -> BatchGrowth | None:
+    wanted = (evidence.first.label, evidence.facts.base[0])
+    lines = () if evidence.scaled is None else evidence.scaled.batches
+    return next((line for line in lines if (line.label, line.timesteps) == wanted), None)
+
+
+def _where(line: BatchGrowth) -> str:
+    if line.saturation.batch is not None:
+        return f"saturates at batch {line.saturation.batch}"
+    return f"no saturation up to batch {line.growth.sizes[-1]}"
+
+
+def _batch_figures(evidence: Evidence, line: BatchGrowth) -> tuple[Figure, ...]:
+    assert evidence.scaled is not None
+    latencies = [
+        Figure(name=f"latency of each sequence (the step) at batch {p.batch_size}", estimate=p.step)
+        for p in evidence.scaled.points
+        if (p.label, p.timesteps) == (line.label, line.timesteps) and p.failed is None
+    ]
+    ratios = [
+        Figure(name=f"batch {one.stop} against {one.start}", estimate=doubled(one.exponent))
+        for one in line.growth.local_exponents
+    ]
+    return (
+        *latencies,
+        *ratios,
+        Figure(name="one more sequence costs", estimate=line.growth.marginal),
+        Figure(name="the last doubling adds to sequences/s", estimate=line.saturation.last_lift),
+    )
+
+
+def doubled(exponent: Estimate) -> Estimate:
+    """Return what twice the size takes, as a ratio of times."""
+    low, high = exponent.low, exponent.high
+    return Estimate(
+        value=None if exponent.value is None else 2.0**exponent.value,
+        low=None if low is None else 2.0**low,
+        high=None if high is None else 2.0**high,
+        unit="1",
+        method="2 to the power of log(time ratio) / log(size ratio)",
+        n=exponent.n,
+        reason=exponent.reason,
+    )

@@ -1,0 +1,1 @@
+"""A foreign training loop: recorded events → iterations → phases, by pure functions."""

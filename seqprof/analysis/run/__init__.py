@@ -1,0 +1,1 @@
+"""One training run: every quantity of docs/metrics.md from its recording."""

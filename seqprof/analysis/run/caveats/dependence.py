@@ -1,0 +1,62 @@
+"""Caveats of what a busy machine does to figures: waiting, resemblance, figures that disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seqprof.analysis.dependence import FEWEST
+from seqprof.analysis.run.agreement import disagreements
+from seqprof.analysis.run.caveats.caveat import Case, Caveat
+from seqprof.analysis.statistics import SMALLEST_INTERVAL
+
+#: Time that threads waited for a processor, over the time of the measurement.
+HIGH_RUN_DELAY = 0.10
+
+
+def contended(case: Case) -> Iterator[Caveat]:
+    """Threads that wait for a processor: a loop of timesteps waits with each of them."""
+    host = case.trial.host
+    if host is None or host.run_delay_s is None or host.window_s <= 0.0:
+        return
+    share = host.run_delay_s / host.window_s
+    if share > HIGH_RUN_DELAY:
+        yield Caveat(
+            kind="contended",
+            severity="warning",
+            text="Threads of this process waited for a processor that others had: times are those "
+            "of this load, not of the model",
+            evidence=f"{host.run_delay_s:.2g} s of waiting in {host.window_s:.2g} s "
+            f"({share:.0%}, limit {HIGH_RUN_DELAY:.0%}), over all threads",
+            remedy="--set measure.threads=free takes as many threads as cores are free",
+        )
+
+
+def dependent(case: Case) -> Iterator[Caveat]:
+    """Steps that resemble their neighbours tell less than their number says."""
+    step = case.findings.step
+    if step.independent is None or step.n < FEWEST or step.independent > step.n / 2:
+        return
+    few = step.independent < SMALLEST_INTERVAL
+    yield Caveat(
+        kind="dependent",
+        severity="warning" if few else "note",
+        text="Steps resemble their neighbours so much that too few independent ones are left to "
+        "know how far to trust the median"
+        if few
+        else "Steps resemble their neighbours: intervals are wider for it",
+        evidence=f"{step.n} steps tell as much as {step.independent:.0f} independent ones",
+        remedy="measure longer, or where fewer other programs run: --set measure.pairs="
+        f"{2 * step.n}",
+    )
+
+
+def disagreeing(case: Case) -> Iterator[Caveat]:
+    """Figures obtained in different ways, which have to agree."""
+    for found in disagreements(case.findings):
+        yield Caveat(
+            kind="disagreement",
+            severity="warning",
+            text=f"Two figures that must agree do not: {found.what}",
+            evidence=f"{found.one} against {found.other}, beyond their intervals",
+            remedy="trust neither alone: measure again where fewer other programs run",
+        )

@@ -1,0 +1,1 @@
+"""The quantities of a run: one entry each, with how it is read."""

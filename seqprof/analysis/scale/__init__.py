@@ -1,0 +1,1 @@
+"""Growth over sequence length and batch size."""

@@ -1,0 +1,153 @@
+"""Loops of one pass: consecutive repeats, each a stretch of the pass's activities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from seqprof.analysis.timeline.passes import Pass
+from seqprof.analysis.timeline.repeats import (
+    MIN_REPEATS,
+    Period,
+    RepeatRun,
+    alike_length,
+    likeness,
+)
+from seqprof.analysis.timeline.structure import Bools, Floats, Ints
+
+#: Turns of a loop that are tried, the nearest ones.
+_TURNS = 16
+#: Share of the pattern's symbols that must agree on a number of repeats to correct it by one.
+_MAJORITY = 0.5
+#: Share of a pattern beside a loop in which a first or last repeat that differs may lie.
+_MARGIN = 1.25
+#: Share of the pattern that such a repeat must hold, in order.
+_LEAST_LIKENESS = 0.5
+
+
+class RepeatLoop(Struct, frozen=True):
+    """Repeat i is the activities from ``starts[i]`` to the next start; the last ends at ``end``."""
+
+    starts: tuple[int, ...]
+    end: int
+
+    @property
+    def repeats(self) -> int:
+        return len(self.starts)
+
+    def bounds(self) -> Ints:
+        """Where each repeat begins, and where the last ends, [repeats + 1]."""
+        return np.array((*self.starts, self.end), dtype=np.int64)
+
+    def edges_ns(self, one: Pass) -> Ints:
+        """The same in the launch times of ``one``."""
+        return np.array([one.launched_at(row) for row in (*self.starts, self.end)], dtype=np.int64)
+
+    def every(self, cells: int) -> RepeatLoop:
+        """The loop whose repeats are ``cells`` of these each; what is left over is cut off."""
+        whole = self.repeats // cells * cells
+        end = self.starts[whole] if whole < self.repeats else self.end
+        return RepeatLoop(self.starts[:whole:cells], end)
+
+    def split(self, at: Sequence[int], cells: int = 1) -> tuple[RepeatLoop, ...]:
+        """Loops that begin at these repeats, each timestep of which is ``cells`` of the repeats.
+
+        A part too short for a loop belongs to none: another loop may begin in the last repeat.
+        """
+        begins = [0, *(begin for begin in at if begin > 0)]
+        stops = [*begins[1:], self.repeats]
+        bounds = self.bounds()
+        return tuple(
+            RepeatLoop(self.starts[begin:stop], int(bounds[stop])).every(cells)
+            for begin, stop in zip(begins, stops, strict=True)
+            if stop - begin >= MIN_REPEATS * cells
+        )
+
+
+def loops_of(symbols: Ints, level: Period) -> list[RepeatLoop]:
+    """The runs of a level as loops, their first and last repeats settled."""
+    runs = [run for run in level.runs if run.repeats >= MIN_REPEATS]
+    floors = [0, *(run.end for run in runs)]
+    ceilings = [*(run.starts[0] for run in runs[1:]), len(symbols)]
+    return [
+        _settled(symbols, run, level.symbols, floor, ceiling)
+        for run, floor, ceiling in zip(runs, floors, ceilings, strict=False)
+    ]
+
+
+def turns(symbols: Ints, loop: RepeatLoop) -> Iterator[RepeatLoop]:
+    """The same loop begun earlier or later, where what lies beside it goes on as it repeats.
+
+    By what repeats alone these are as good: where a timestep begins only its parameters can tell.
+    """
+    middle = loop.repeats // 2
+    pattern = symbols[loop.starts[middle] : loop.bounds()[middle + 1]]
+    begin, reach = loop.starts[0], len(pattern) - 1
+    before = alike_length(symbols[max(begin - reach, 0) : begin][::-1], pattern[::-1])
+    after = alike_length(symbols[loop.end : loop.end + reach], pattern)
+    shifts = sorted((shift for shift in range(-before, after + 1) if shift), key=abs)
+    for shift in shifts[:_TURNS]:
+        yield RepeatLoop(tuple(at + shift for at in loop.starts), loop.end + shift)
+
+
+def _settled(symbols: Ints, run: RepeatRun, size: int, floor: int, ceiling: int) -> RepeatLoop:
+    """Correct the number of repeats where most symbols of the pattern occur in another number.
+
+    The first and the last timestep differ from the rest (no state yet, no gradient yet), and what
+    precedes or follows a loop may look like one more.
+    """
+    loop = RepeatLoop(run.starts, run.end)
+    middle = loop.repeats // 2
+    pattern = symbols[loop.starts[middle] : loop.bounds()[middle + 1]]
+    margin = int(_MARGIN * size)
+    low, high = max(floor, loop.starts[0] - margin), min(ceiling, loop.end + margin)
+    repeats = _vote(symbols[low:high], pattern, loop.repeats)
+    if repeats < loop.repeats:
+        return _without_an_end(symbols, loop, pattern)
+    if repeats > loop.repeats:
+        return _with_an_end(symbols[low:high], low, loop, pattern)
+    return loop
+
+
+def _vote(region: Ints, pattern: Ints, counted: int) -> int:
+    """How often ``pattern`` lies in ``region`` by most of its symbols, at most one more or less."""
+    size = int(max(region.max(), pattern.max())) + 1
+    each = np.bincount(pattern, minlength=size)
+    votes = np.rint(np.bincount(region, minlength=size)[each > 0] / each[each > 0])
+    for other in (counted - 1, counted + 1):
+        if each[each > 0][votes == other].sum() > _MAJORITY * len(pattern):
+            return other
+    return counted
+
+
+def _without_an_end(symbols: Ints, loop: RepeatLoop, pattern: Ints) -> RepeatLoop:
+    if loop.repeats <= MIN_REPEATS:
+        return loop
+    first = likeness(symbols[loop.starts[0] : loop.starts[1]], pattern)
+    last = likeness(symbols[loop.starts[-1] : loop.end], pattern)
+    if first < last:
+        return RepeatLoop(loop.starts[1:], loop.end)
+    return RepeatLoop(loop.starts[:-1], loop.starts[-1])
+
+
+def _with_an_end(region: Ints, low: int, loop: RepeatLoop, pattern: Ints) -> RepeatLoop:
+    """One more repeat at the end that is more like one, if it is."""
+    size, begin, end = len(pattern), loop.starts[0] - low, loop.end - low
+    before, after = region[max(begin - size, 0) : begin], region[end : end + size]
+    first, last = likeness(before, pattern), likeness(after, pattern)
+    if max(first, last) < _LEAST_LIKENESS:
+        return loop
+    if first > last:
+        return RepeatLoop((loop.starts[0] - len(before), *loop.starts), loop.end)
+    return RepeatLoop((*loop.starts, loop.end), loop.end + len(after))
+
+
+def shares(one: Pass, loop: RepeatLoop, chosen: Bools) -> Floats:
+    """Share of each repeat's time that the ``chosen`` activities of the pass take, [repeats]."""
+    rows = slice(loop.starts[0], loop.end)
+    at = loop.bounds()[:-1] - loop.starts[0]
+    duration = one.duration_ns[rows]
+    whole = np.maximum(np.add.reduceat(duration, at), 1)
+    return np.add.reduceat(np.where(chosen[rows], duration, 0), at) / whole

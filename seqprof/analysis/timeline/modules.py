@@ -1,0 +1,100 @@
+"""Which modules fill the repeats of a loop, in traces recorded with ``with_stack=True``."""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+
+from seqprof.analysis.timeline.grouping import among, distinct
+from seqprof.analysis.timeline.loops import RepeatLoop
+from seqprof.analysis.timeline.passes import Pass
+from seqprof.analysis.timeline.structure import MODULE, Floats, HostEvents, Ints, Timeline
+
+#: Compiled graphs all bear the same name, whichever they are.
+_OWN_MODULE = r"^nn\.Module: (?!GraphModule)"
+#: Share of a loop's time inside modules that are called in it, below which they say nothing.
+_ENOUGH = 0.3
+#: A call in which so many repeats begin is around several of them.
+_AROUND_MORE = 2
+
+
+class ModuleCalls(Struct, frozen=True):
+    """Time of each repeat in each module that is called inside it; one row per pair."""
+
+    repeats: int
+    repeat: Ints
+    module: Ints
+    time_ns: Ints
+
+    def shared_with(self, distance: int) -> Floats:
+        """Of the time in modules, the share in those that repeat i − ``distance`` calls too.
+
+        One value for each repeat from ``distance`` on.
+        """
+        width = int(self.module.max()) + 1
+        before = among(
+            (self.repeat - distance) * width + self.module,
+            np.sort(self.repeat * width + self.module),
+        )
+        whole = np.zeros(self.repeats, dtype=np.int64)
+        again = np.zeros(self.repeats, dtype=np.int64)
+        np.add.at(whole, self.repeat, self.time_ns)
+        np.add.at(again, self.repeat[before], self.time_ns[before])
+        return (again / np.maximum(whole, 1))[distance:]
+
+
+def calls_per_repeat(timeline: Timeline, one: Pass, loop: RepeatLoop) -> ModuleCalls | None:
+    """The innermost module of each activity, if that module's call lies inside the repeat.
+
+    A module around the whole loop says nothing of its repeats. None where too little of the loop
+    runs inside modules of its own.
+    """
+    edges = loop.edges_ns(one)
+    host = timeline.host
+    begin, end = np.searchsorted(host.start_ns, [one.start_ns, edges[-1]])
+    calls = host.at(slice(begin, end))
+    calls = calls.where((calls.kind == MODULE) & timeline.named(calls.name, _OWN_MODULE))
+    if not len(calls):
+        return None
+    rows = slice(loop.starts[0], loop.end)
+    launched, duration = one.activities.launch_ns[rows], one.duration_ns[rows]
+    repeat = np.repeat(np.arange(loop.repeats), np.diff(loop.bounds()))
+    call = innermost_calls(calls, launched)
+    # By the repeats that begin in it, not by its length: a pause inside makes one call long.
+    begun = np.searchsorted(edges, calls.end_ns) - np.searchsorted(edges, calls.start_ns)
+    inside = (call >= 0) & (begun[call] < _AROUND_MORE)
+    if duration[inside].sum() < _ENOUGH * duration.sum():
+        return None
+    width = int(calls.name.max()) + 1
+    # A call belongs to the repeat in which it works first: one that an edge cuts is no second call.
+    first = np.full(len(calls), loop.repeats)
+    np.minimum.at(first, call[inside], repeat[inside])
+    pairs = first[call[inside]] * width + calls.name[call[inside]]
+    keys = distinct(pairs)
+    time = np.zeros(len(keys), dtype=np.int64)
+    np.add.at(time, np.searchsorted(keys, pairs), duration[inside])
+    return ModuleCalls(loop.repeats, keys // width, keys % width, time)
+
+
+def innermost_calls(calls: HostEvents, times: Ints) -> Ints:
+    """The row of the innermost of the nested ``calls`` around each of ``times``; -1 without one."""
+    bounds: list[int] = []
+    values: list[int] = []
+    open_calls: list[tuple[int, int]] = []
+
+    def close(until: int) -> None:
+        while open_calls and open_calls[-1][0] <= until:
+            at, _ = open_calls.pop()
+            bounds.append(at)
+            values.append(open_calls[-1][1] if open_calls else -1)
+
+    for row, (start, end) in enumerate(
+        zip(calls.start_ns.tolist(), calls.end_ns.tolist(), strict=True)
+    ):
+        close(start)
+        bounds.append(start)
+        values.append(row)
+        open_calls.append((end, row))
+    close(np.iinfo(np.int64).max)
+    at = np.searchsorted(np.array(bounds, dtype=np.int64), times, side="right") - 1
+    return np.where(at >= 0, np.array(values, dtype=np.int64)[np.maximum(at, 0)], -1)

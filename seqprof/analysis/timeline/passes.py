@@ -1,0 +1,194 @@
+"""The passes over a phase in which repeats are sought: activities in the order of their launch."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from msgspec import Struct
+
+from seqprof.analysis.timeline.phases import PHASES, Phases
+from seqprof.analysis.timeline.processor import PROCESSOR, inner_operators, outermost_operators
+from seqprof.analysis.timeline.structure import Activities, Ints, Timeline
+
+#: Passes over a phase that are searched where they are of the same size, to within this part.
+SEARCHED = 3
+_SAME_SIZE = 0.02
+#: The same where sizes differ, and the activities of all of them together.
+_MOST_SEARCHED = 64
+_SEARCHED_ACTIVITIES = 400_000
+#: Symbols of a pass that are searched.
+_LONGEST = 200_000
+#: A segment with fewer activities than this part of the largest is a scrap, no pass.
+_SCRAP = 0.1
+#: Operators that run a recurrent layer, and what is inside them where one kernel does it all.
+_LAYER = r"^aten::(?:lstm|gru|rnn_tanh|rnn_relu|quantized_lstm|quantized_gru)$"
+_FUSED = r"mkldnn_rnn|_cudnn_rnn|miopen_rnn|mps_lstm"
+#: An operator that takes this part of a pass is looked into.
+_DOMINANT = 0.5
+_FAR = np.iinfo(np.int64).max
+
+#: Start, end and name of host operators.
+Work: TypeAlias = tuple[Ints, Ints, Ints]
+
+
+class Pass(Struct, frozen=True):
+    """One uninterrupted pass over a phase.
+
+    ``work_start_ns`` and ``work_end_ns`` are the host operators, one after another, under which the
+    activities were launched, ``work_name`` their names. ``layers`` are from when to when recurrent
+    layers ran that were replaced by what is inside them. ``step`` names the profiler's step, if it
+    is in one.
+    """
+
+    phase: str
+    activities: Activities
+    start_ns: int
+    end_ns: int
+    work_start_ns: Ints
+    work_end_ns: Ints
+    work_name: Ints
+    layers: tuple[tuple[int, int], ...] = ()
+    step: str = ""
+
+    @property
+    def duration_ns(self) -> Ints:
+        return self.activities.end_ns - self.activities.start_ns
+
+    def launched_at(self, row: int) -> int:
+        """When an activity was launched; of the row behind the last, when all have ended."""
+        launches = self.activities.launch_ns
+        if row < len(launches):
+            return int(launches[row])
+        return min(self.end_ns, int(self.activities.end_ns.max()))
+
+    def work_of(self, times: Ints) -> Ints:
+        """The operator that runs at each of ``times``; -1 where none does."""
+        if not len(self.work_start_ns):
+            return np.full(len(times), -1)
+        row = np.searchsorted(self.work_start_ns, times, side="right") - 1
+        inside = (row >= 0) & (times < self.work_end_ns[np.maximum(row, 0)])
+        return np.where(inside, row, -1)
+
+
+def passes(
+    activities: Activities, segment: Ints, phases: Phases, phase: str, work: Work
+) -> list[Pass]:
+    """The passes of a phase in order of time; launchless activities are left out.
+
+    Args:
+        segment: the segment of each activity's launch.
+        work: start, end and name of the host's operators, as :func:`host_work` gives them.
+    """
+    segments = phases.segments
+    wanted = np.flatnonzero(segments.phase == PHASES.index(phase))
+    counts = np.bincount(segment[segment >= 0], minlength=len(segments.phase))
+    wanted = wanted[counts[wanted] > _SCRAP * counts[wanted].max(initial=0)]
+    if not len(wanted):
+        return []
+    # One sort by segment and launch: each pass is then a slice.
+    order = np.lexsort((activities.start_ns, activities.launch_ns, segment))
+    begins = np.searchsorted(segment[order], wanted, side="left")
+    stops = np.searchsorted(segment[order], wanted, side="right")
+    ends = np.append(segments.start_ns[1:], _FAR)
+    return [
+        _pass(
+            phase,
+            activities.at(order[begin:stop][:_LONGEST]),
+            (int(segments.start_ns[row]), int(ends[row])),
+            work,
+            phases.step_names[step] if (step := int(segments.step[row])) >= 0 else "",
+        )
+        for row, begin, stop in zip(wanted, begins, stops, strict=True)
+    ]
+
+
+def _pass(
+    phase: str, activities: Activities, window_ns: tuple[int, int], work: Work, step: str
+) -> Pass:
+    first, last = activities.launch_ns[[0, -1]]
+    here = slice(
+        max(int(np.searchsorted(work[0], first, side="right")) - 1, 0),
+        int(np.searchsorted(work[0], last, side="right")),
+    )
+    start, stop, name = (column[here] for column in work)
+    return Pass(phase, activities, *window_ns, start, stop, name, step=step)
+
+
+def host_work(timeline: Timeline, activities: Activities) -> Work:
+    """Start, end and name of the outermost operators under which ``activities`` were launched."""
+    if int(activities.device[0]) == PROCESSOR:
+        return activities.start_ns, activities.end_ns, activities.name
+    operators = outermost_operators(timeline)
+    return operators.start_ns, operators.end_ns, operators.name
+
+
+def searched(passes: list[Pass]) -> list[Pass]:
+    """The passes that are searched, in order of time.
+
+    Passes of the same size would only repeat the answer; where sizes differ T may, and each is
+    searched as long as there are not too many.
+    """
+    sizes = np.array([len(one.activities) for one in passes])
+    if len(passes) <= SEARCHED:
+        return passes
+    if sizes.max() - sizes.min() <= _SAME_SIZE * sizes.max():
+        chosen = np.sort(np.argsort(-sizes, kind="stable")[:SEARCHED])
+    else:
+        most = min(len(passes), _MOST_SEARCHED, max(_SEARCHED_ACTIVITIES // int(sizes.mean()), 3))
+        chosen = np.arange(most)
+    return [passes[row] for row in chosen]
+
+
+def dominant(one: Pass) -> int | None:
+    """The activity that takes most of the pass, if one does."""
+    duration = one.duration_ns
+    row = int(duration.argmax())
+    return row if duration[row] >= _DOMINANT * duration.sum() else None
+
+
+def recurrent_layers(timeline: Timeline, one: Pass) -> list[int]:
+    """The operators of a pass that run a recurrent layer timestep by timestep."""
+    if int(one.activities.device[0]) != PROCESSOR:
+        return []
+    rows = np.flatnonzero(timeline.named(one.activities.name, _LAYER)).tolist()
+    return [row for row in rows if not _is_fused(timeline, int(one.activities.launch[row]))]
+
+
+def _is_fused(timeline: Timeline, row: int) -> bool:
+    return bool(timeline.named(inner_operators(timeline, row).name, _FUSED).any())
+
+
+def opened(timeline: Timeline, one: Pass, rows: list[int]) -> Pass:
+    """The same pass with the operators ``rows`` (ascending) replaced by those inside them.
+
+    ``aten::lstm`` on packed sequences is one operator outside and a loop inside. The pass itself
+    where nothing is inside.
+    """
+    if int(one.activities.device[0]) != PROCESSOR:
+        return one
+    parts, behind, layers = [], 0, []
+    for row in rows:
+        inner = inner_operators(timeline, int(one.activities.launch[row]))
+        if len(inner):
+            parts += [one.activities.at(slice(behind, row)), inner]
+            layers.append((int(inner.start_ns[0]), int(inner.end_ns.max())))
+            behind = row + 1
+    if not parts:
+        return one
+    columns = zip(
+        *(part.columns() for part in [*parts, one.activities.at(slice(behind, None))]), strict=True
+    )
+    joined = Activities(*(np.concatenate(column) for column in columns))
+    work = joined.start_ns, joined.end_ns, joined.name
+    if not timeline.named(one.activities.name[rows], _LAYER).all():
+        layers = []
+    return Pass(
+        one.phase,
+        joined,
+        one.start_ns,
+        one.end_ns,
+        *work,
+        layers=(*one.layers, *layers),
+        step=one.step,
+    )

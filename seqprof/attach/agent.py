@@ -1,0 +1,216 @@
+"""The agent in the script's process: puts the hooks in, and takes them out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from time import perf_counter_ns
+from typing import Any
+
+import torch
+from torch import nn
+
+from seqprof.analysis.loop.kinds import ROUND
+from seqprof.attach import hooks
+from seqprof.attach.device_clock import DeviceClock
+from seqprof.attach.discovery import DiscoveredLoop
+from seqprof.attach.explorer import Explorer
+from seqprof.attach.facts import process_facts
+from seqprof.attach.made import living_optimizers
+from seqprof.attach.marks import Marks, ScriptLoopMarks
+from seqprof.attach.options import AttachOptions, from_environment
+from seqprof.attach.patches import Patches
+from seqprof.attach.pause import Pause, UpdateSign
+from seqprof.attach.profiled import ProfiledSteps, why_not
+from seqprof.attach.session import Session
+from seqprof.instruments.stride import MarkCost, choose_stride, measure_mark_cost
+
+
+class Agent:
+    """Everything that is attached to one process."""
+
+    def __init__(self, options: AttachOptions) -> None:
+        self.session = Session(options)
+        self._patches = Patches()
+        self._optimizers: hooks.OptimizerHooks | None = None
+        self._compiled_before = _compiled_functions()
+        self.session.at_end = self.detach
+        self.session.at_explored = self._explored
+        self.session.device = self._device
+        if options.every:
+            self.session.at_complete = self._pause
+
+    def attach(self) -> None:
+        """Put the hooks in; files are made at the first event."""
+        session = self.session
+        hooks.install(session, self._patches)
+        for optimizer in session.made.living():  # they were made before us
+            if "step" in vars(optimizer):  # a scheduler has kept what its class had
+                self._optimizers = self._optimizers or hooks.OptimizerHooks(session)
+            else:
+                hooks.watch_optimizer(session, self._patches, optimizer)
+        session.explorer = Explorer(session)
+        self._patches.put(nn.Module, "__call__", hooks.exploring(session))
+        os.register_at_fork(after_in_child=self._forked)
+
+    def _explored(self) -> None:
+        """The loop is known: watch only what the script itself calls, and mark its timesteps."""
+        session, explorer = self.session, self.session.explorer
+        if explorer is None:
+            return
+        session.explorer = None
+        session.compiled = explorer.compiled or _compiled_functions() > self._compiled_before
+        self._patches.restore((nn.Module, "__call__"))
+        readers = explorer.size_readers()
+        for ident, callee in session.callees.items():
+            if ident in readers:
+                timesteps, batch, _ = readers[ident]
+                callee.read_sizes(timesteps, batch)
+        watched = [m for m in session.called_modules() if self._is_needed(m, explorer)]
+        for module_class in dict.fromkeys(type(module) for module in watched):
+            self._patches.put(module_class, "__call__", hooks.calling_root(session))
+        loops = explorer.loops if session.options.timesteps else []
+        if loops:
+            marks = [ScriptLoopMarks(number, found) for number, found in enumerate(loops)]
+            session.loops = loops
+            session.marks = Marks(marks, session.recorder.marks)
+            session.choose_stride = self._stride_for(loops)
+        self._tell(explorer, readers)
+        self._plan_device_figures()
+
+    def _plan_device_figures(self) -> None:
+        session = self.session
+        options, device = session.options, self._device()
+        if device.type != "cpu":
+            session.device_clock = DeviceClock(device, session.recorder.device_times)
+        reason = why_not(device, trace=options.trace)
+        if options.profiled and reason is None:
+            session.profiled = ProfiledSteps(session.recorder, device, options.profiled)
+        elif reason is not None:
+            session.recorder.fact("profiled", reason=reason)
+
+    def _stride_for(self, loops: list[DiscoveredLoop]) -> Callable[[float], int]:
+        """Measure what a mark costs here; returns the stride that keeps marks within the budget."""
+        session = self.session
+        before = session.inside_backward
+        session.inside_backward = True  # the backwards of the measuring are not the script's
+        try:
+            cost = _elsewhere(
+                lambda: measure_mark_cost(self._device(), perf_counter_ns, lambda: None)
+            )
+        finally:
+            session.inside_backward = before
+        session.recorder.fact("mark_cost", seconds=cost.mark_s)
+        calls = sum(found.timesteps * found.per_timestep for found in loops)
+        if any(found.per_timestep > 1 for found in loops):
+            return lambda _step_s: 1  # a timestep's bounds are calls apart
+        # Each timestep is to be marked at least once in a window.
+        rounds = max(1, session.options.steps // ROUND)
+        longest = min(rounds, max(found.timesteps for found in loops))
+        budget = session.options.budget
+        return lambda step_s: choose_stride(cost, calls, longest, step_s, budget)
+
+    def _is_needed(self, module: nn.Module, explorer: Explorer) -> bool:
+        """A criterion is only needed where it tells the loss between two forwards."""
+        return self.session.callees[id(module)].root or explorer.several_roots
+
+    def _tell(self, explorer: Explorer, readers: dict[int, tuple[Any, Any, str]]) -> None:
+        recorder = self.session.recorder
+        options = self.session.options
+        place = {"window": options.window, "steps_before": options.steps_before}
+        recorder.fact("process", **process_facts(self._device()), **place)
+        for number, found in enumerate(explorer.loops):
+            recorder.fact(
+                "loop",
+                number=number,
+                path=found.path,
+                modules=found.modules,
+                timesteps=found.timesteps,
+                per_timestep=found.per_timestep,
+                reverse=found.reverse,
+            )
+        recorder.fact(
+            "explored",
+            sizes=explorer.sizes(),
+            source=_source(explorer, readers),
+            fused=explorer.fused_paths(),
+            compiled=self.session.compiled,
+            timestep_root=self.session.keys.get(explorer.timestep_root or 0),
+        )
+
+    def _device(self) -> torch.device:
+        for module in self.session.called_modules():
+            for parameter in module.parameters():
+                return torch.device(parameter.device)
+        return torch.device("cpu")
+
+    def detach(self) -> None:
+        """Take every hook out."""
+        self._patches.restore()
+        if self._optimizers is not None:
+            self._optimizers.remove()
+            self._optimizers = None
+
+    def _pause(self, sign: UpdateSign) -> None:
+        """Wait for the next window, which is another agent's."""
+        options = self.session.options
+        left = max(1, options.every - self.session.iteration)
+        following = replace(
+            options,
+            window=options.window + 1,
+            steps_before=options.steps_before + self.session.iteration + left,
+        )
+        Pause(left, sign, lambda: _attach_again(following))
+
+    def _forked(self) -> None:
+        if self.session.on:
+            self.session.abandon()
+
+
+def _attach_again(options: AttachOptions) -> None:
+    """Open a later window; a fault of ours must not reach the script."""
+    try:
+        agent = Agent(options)
+        for optimizer in living_optimizers():
+            agent.session.made.add(optimizer)
+        agent.attach()
+    except Exception as error:
+        print(f"seqprof: window {options.window} was not opened: {error!r}", file=sys.stderr)
+
+
+def _compiled_functions() -> int:
+    """How many functions torch.compile has taken in: what runs in one calls no hook of ours."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    counters = getattr(dynamo, "counters", None)
+    return int(counters["frames"]["ok"]) if counters else 0
+
+
+def _elsewhere(measure: Callable[[], MarkCost]) -> MarkCost:
+    """Call ``measure`` on a thread of its own.
+
+    What the script has switched on belongs to its thread: inference mode, autocast, a transform of
+    ``torch.func`` in which no backward may run.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(measure).result()
+
+
+def _source(explorer: Explorer, readers: dict[int, tuple[Any, Any, str]]) -> str | None:
+    """Where T is read, in words; None where calls of modules tell it."""
+    repeats = "counted from operations that repeat" if explorer.repeats_operations else None
+    return next((words for _, _, words in readers.values() if words), repeats)
+
+
+def attach_from_environment() -> None:
+    """Attach as the environment says; called when the script has imported torch."""
+    if _is_helper():
+        return
+    Agent(from_environment()).attach()
+
+
+def _is_helper() -> bool:
+    """Whether this is multiprocessing's resource tracker or fork server, which train nothing."""
+    return any("resource_tracker" in word or "forkserver" in word for word in sys.orig_argv)

@@ -1,0 +1,272 @@
+"""Watch every module call of the first iterations, and say what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import get_ident
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from torch import is_grad_enabled, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from seqprof.attach.discovery import DiscoveredLoop, Group, SubmoduleCalls, plain_path
+from seqprof.attach.graph import repeated_use
+from seqprof.attach.tensors import Place, is_compiled, reader, tensors
+
+if TYPE_CHECKING:
+    from seqprof.attach.callees import Callee
+    from seqprof.attach.session import Session
+
+Call = Callable[..., Any]
+
+#: Groups that are kept to find out where a call's T stands.
+_MOST_GROUPS = 16
+
+
+class Explorer:
+    """Stands in for ``nn.Module.__call__`` until the loop is known."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._stack: list[int] = []
+        self._names: dict[int, str] = {}
+        self._group = Group()
+        self._groups: list[tuple[Group, list[DiscoveredLoop]]] = []
+        self._forwards: list[tuple[Group, list[DiscoveredLoop]]] = []
+        self._watching = self._gradients = False
+        self._thread: int | None = None
+        self._root: SubmoduleCalls | None = None
+        self.compiled = False
+
+    def call(self, original: Call, watched: Call, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        """Call ``module`` as ``original`` would; ``watched`` does it with a root's stamps."""
+        self._thread = self._thread or get_ident()
+        if self._thread != get_ident() or self._session.inside_backward:  # a checkpoint's, again
+            return original(module, *args, **kwargs)
+        if is_compiled(module):  # torch.compile must not see a hook of ours
+            self.compiled = True
+            if self._stack:
+                self._session.at_explored()
+                return original(module, *args, **kwargs)
+            self._session.callee_of(module)
+            self._session.at_explored()
+            return module(*args, **kwargs)  # its class has our hook now
+        if self._stack:
+            return self._inner(original, module, args, kwargs)
+        return self._outer(original, watched, module, args, kwargs)
+
+    def _outer(
+        self, original: Call, watched: Call, module: nn.Module, args: Any, kwargs: Any
+    ) -> Any:
+        try:
+            self._begin(self._session.callee_of(module), module, args, kwargs)
+        except Exception as error:
+            self._session.fail(error)
+            return original(module, *args, **kwargs)
+        result: Any = None
+        try:
+            result = watched(module, *args, **kwargs)
+            return result
+        finally:
+            self._stack.clear()
+            self._end(result)
+
+    def _begin(self, callee: Callee, module: nn.Module, args: Any, kwargs: Any) -> None:
+        self._stack.append(id(module))
+        self._gradients = is_grad_enabled()
+        self._watching = callee.root and (self._gradients or not self._session.trained)
+        if self._watching:
+            self._begin_root(module, args, kwargs)
+
+    def _end(self, result: Any) -> None:
+        if self._root is not None:
+            self._root.last_outputs = [tensor for _, tensor in tensors(result)]
+            self._root = None
+        if self._watching and not self._gradients:
+            try:
+                self.close_group(without_gradients=True)
+            except Exception as error:
+                self._session.fail(error)
+        self._watching = False
+
+    def _begin_root(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        if not self._group.roots:
+            self._group.shapes = [
+                (place, tuple(tensor.shape)) for place, tensor in tensors((args, kwargs))
+            ]
+        self._group.roots.append(str(id(module)))
+        self._root = self._group.enter_root(module, (args, kwargs))
+        if isinstance(module, nn.RNNBase):
+            self._group.fused.append((type(module).__name__, *_fused_size(module, args, kwargs)))
+        for path, submodule in module.named_modules():
+            self._names.setdefault(id(submodule), plain_path(path))
+
+    def _inner(self, original: Call, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        path = self._names.get(id(module))
+        if path is None or not self._watching:
+            return original(module, *args, **kwargs)
+        calls = self._enter(path, module, args, kwargs)
+        self._stack.append(id(module))
+        try:
+            result = original(module, *args, **kwargs)
+        finally:
+            self._stack.pop()
+        if calls is not None:
+            calls.last_outputs = [tensor for _, tensor in tensors(result)]
+        return result
+
+    def _enter(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> SubmoduleCalls | None:
+        try:
+            if isinstance(module, nn.RNNBase):
+                self._group.fused.append((path, *_fused_size(module, args, kwargs)))
+            return self._group.enter(path, module, self._stack, (args, kwargs))
+        except Exception as error:
+            self._session.fail(error)
+            self._watching = False
+            return None
+
+    def close_group(self, outputs: Any = (), without_gradients: bool = False) -> None:
+        """A backward begins: what was called since the last one belongs together.
+
+        Args:
+            outputs: what the backward starts from.
+            without_gradients: there is no backward; this was one forward of an inference loop, or
+                an evaluation before training.
+        """
+        group, self._group = self._group, Group()
+        group.closed_ns = perf_counter_ns()
+        kept = self._forwards if without_gradients else self._groups
+        if len(kept) >= _MOST_GROUPS or (without_gradients and not group.roots):
+            return
+        found = group.loops()
+        for calls in group.all_calls():
+            calls.last_outputs.clear()
+        if not any(_sizes(group, found)):
+            group.repeated = _repeated(group, outputs)
+        kept.append((group, found))
+
+    @property
+    def _seen(self) -> list[tuple[Group, list[DiscoveredLoop]]]:
+        return self._groups or self._forwards
+
+    def fused_paths(self) -> list[str]:
+        """Recurrent layers that take a whole sequence in one call."""
+        return list(dict.fromkeys(path for group, _ in self._seen for path, *_ in group.fused))
+
+    @property
+    def several_roots(self) -> bool:
+        """Whether roots are called several times before a backward."""
+        return any(len(group.roots) > 1 for group, _ in self._seen)
+
+    @property
+    def timestep_root(self) -> int | None:
+        """The root (its ``id``) that is called once a timestep, or that many times in each."""
+        for group, found in self._seen:
+            if found and id(found[0].module) in group.root_calls:
+                return id(found[0].module)
+            if found and len(group.roots) == found[0].timesteps * found[0].per_timestep:
+                return int(group.roots[0])
+        return None
+
+    @property
+    def loops(self) -> list[DiscoveredLoop]:
+        """The loops of all groups, each as it was found last."""
+        last = {id(found.module): found for _, loops in self._seen for found in loops}
+        return list(last.values())
+
+    def sizes(self) -> list[tuple[int, int | None, int | None]]:
+        """When each group ended, its T and its batch size, as far as they are known."""
+        return [(group.closed_ns, *_sizes(group, found)) for group, found in self._seen]
+
+    @property
+    def repeats_operations(self) -> bool:
+        """Whether T is that of operations that repeat."""
+        return any(group.repeated for group, _ in self._seen)
+
+    def size_readers(self) -> dict[int, tuple[Any, Any, str]]:
+        """Per root (its ``id``): functions that read T and the batch size, and T's source in words.
+
+        A size stands where it stood in every group.
+        """
+        readers: dict[int, tuple[Any, Any, str]] = {}
+        groups = [(group, *_sizes(group, found)) for group, found in self._seen]
+        groups = [known for known in groups if known[0].roots]
+        for root in {group.roots[0] for group, _, _ in groups}:
+            own = [(g, t, b) for g, t, b in groups if g.roots[0] == root]
+            several = len(own[-1][0].roots) > 1
+            batch = _place_of([(g, b) for g, _, b in own], avoid=[t for _, t, _ in own])
+            timesteps = _place_of([(g, t) for g, t, _ in own], avoid=[b for _, _, b in own])
+            if several:
+                timesteps = None
+            words = _words(timesteps) if timesteps else ""
+            readers[int(root)] = (
+                reader(*timesteps) if timesteps else None,
+                reader(*batch) if batch else None,
+                words,
+            )
+        return readers
+
+
+def _words(where: tuple[Place, int]) -> str:
+    (side, *keys), dimension = where
+    name = f"argument {keys[0]}" if side == 0 else f"argument '{keys[0]}'"
+    inner = "".join(f"[{key!r}]" for key in keys[1:])
+    return f"dimension {dimension} of {name}{inner} of the model's call"
+
+
+def _sizes(group: Group, found: list[DiscoveredLoop]) -> tuple[int | None, int | None]:
+    if found:
+        return found[0].timesteps, found[0].batch
+    if group.fused:
+        _, timesteps, batch = group.fused[0]
+        return timesteps, batch
+    if group.repeated:
+        return group.repeated, None
+    return _size_of_embedding(group)
+
+
+def _repeated(group: Group, outputs: Any) -> int | None:
+    """T by operations that repeat; where a module was given the sequence, T is a size of it."""
+    repeated = repeated_use(outputs)
+    sizes = {size for _, shape in group.shapes for size in shape}
+    return repeated if not group.roots or repeated in sizes else None
+
+
+def _size_of_embedding(group: Group) -> tuple[int | None, int | None]:
+    """[B, T] of the first integer argument: what token models take."""
+    tokens = any(isinstance(calls.module, nn.Embedding) for calls in group.calls.values())
+    for _, shape in group.shapes:
+        if len(shape) == 2 and tokens:
+            return shape[1], shape[0]
+    return None, None
+
+
+def _place_of(
+    sizes: list[tuple[Group, int | None]], avoid: list[int | None]
+) -> tuple[Place, int] | None:
+    """Where in the roots' arguments the size stands in all groups.
+
+    Args:
+        avoid: the other size of each group, which the place should not have as well.
+    """
+    common: dict[tuple[Place, int], int] = {}
+    for (group, size), other in zip(sizes, avoid, strict=True):
+        for place, shape in group.shapes:
+            for dimension, length in enumerate(shape):
+                if size is not None and length == size:
+                    key = (place, dimension)
+                    common[key] = common.get(key, 0) + (2 if length != other else 1)
+    places = [key for key, votes in common.items() if votes >= len(sizes)]
+    return max(places, key=lambda key: common[key], default=None)
+
+
+def _fused_size(module: nn.RNNBase, args: Any, kwargs: Any) -> tuple[int, int]:
+    """(T, B) of a recurrent layer's call; packed: of its longest sequence."""
+    given = args[0] if args else kwargs["input"]
+    if isinstance(given, PackedSequence):
+        return int(given.batch_sizes.numel()), int(given.batch_sizes[0])
+    if given.dim() == 2:
+        return int(given.shape[0]), 1
+    time, batch = (1, 0) if module.batch_first else (0, 1)
+    return int(given.shape[time]), int(given.shape[batch])

@@ -1,0 +1,54 @@
+"""T of a recurrence in plain tensor operations, from autograd's graph.
+
+No module is called once a timestep there, but each timestep uses the same weights: a parameter has
+as many consumers in the graph as there are timesteps, and the outputs are stacked from as many
+parts. Layers that are no recurrence have weights of their own, with one consumer each.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from torch import Tensor
+
+from seqprof.attach.discovery import FEWEST
+from seqprof.attach.tensors import tensors
+
+#: A graph with more nodes is not looked at: a script must not wait for it.
+_MOST_NODES = 200_000
+_LEAF, _JOINS = "AccumulateGrad", ("StackBackward", "CatBackward")
+
+
+def repeated_use(outputs: Any) -> int | None:
+    """How often the operations behind ``outputs`` use the same weights; None if they do not.
+
+    Args:
+        outputs: what a backward starts from: a tensor, or several.
+    """
+    consumers, joined = _count([tensor for _, tensor in tensors(outputs)])
+    used = Counter(count for count in consumers.values() if count >= FEWEST)
+    if not used:
+        return None
+    divisors = [n for n in joined if any(count % n == 0 for count in used)]
+    return max(divisors) if divisors else max(used, key=lambda count: (used[count], -count))
+
+
+def _count(outputs: list[Tensor]) -> tuple[dict[Any, int], list[int]]:
+    """Consumers of each leaf, and of how many parts each stack or concatenation is made."""
+    consumers: dict[Any, int] = {}
+    joined: list[int] = []
+    front = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
+    seen = set(front)
+    while front and len(seen) < _MOST_NODES:
+        node = front.pop()
+        parents = [parent for parent, _ in node.next_functions if parent is not None]
+        if node.name().startswith(_JOINS) and len(parents) >= FEWEST:
+            joined.append(len(parents))
+        for parent in parents:
+            if parent.name().endswith(_LEAF):
+                consumers[parent] = consumers.get(parent, 0) + 1
+            elif parent not in seen:
+                seen.add(parent)
+                front.append(parent)
+    return consumers, joined

@@ -1,0 +1,315 @@
+"""The places of torch where the steps of a loop can be seen, and what is put there.
+
+Each wrapper stamps what begins and what has ended, and passes everything on: arguments, results and
+exceptions. They lie in every step of somebody else's program, so each does in its own body what it
+does in most calls; what comes once in a step is the session's. Where torch.compile might trace one,
+it asks for that before the clock, which cannot be traced. After the window all are taken out;
+a reference that the script took meanwhile (``from torch.autograd import grad``) then passes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import Any
+
+import torch
+from torch import is_grad_enabled, nn
+from torch.compiler import is_dynamo_compiling
+
+from seqprof.analysis.loop.kinds import Flag, Kind, pack
+from seqprof.attach.patches import Patches
+from seqprof.attach.session import Session
+from seqprof.attach.tracebacks import hide_own_frames
+
+Call = Callable[..., Any]
+Wrapper = Callable[[Call], Call]
+
+_KEY = 24
+_FETCH_IN, _FETCH_OUT = int(Kind.FETCH_IN), int(Kind.FETCH_OUT)
+_EXHAUSTED = pack(Kind.FETCH_OUT, Flag.EXHAUSTED)
+_BACKWARD_OUT = int(Kind.BACKWARD_OUT)
+_OPTIMIZER_IN, _OPTIMIZER_OUT = int(Kind.OPTIMIZER_IN), int(Kind.OPTIMIZER_OUT)
+
+
+def install(session: Session, patches: Patches) -> None:
+    """Put the hooks that every loop needs; roots get theirs when they are known."""
+    from torch.utils.data import dataloader
+
+    patches.put(dataloader._BaseDataLoaderIter, "__next__", _fetching(session))
+    patches.put(torch.Tensor, "backward", _differentiating(session, 0))  # calls the next one
+    patches.put(torch.autograd, "backward", _differentiating(session, 0))
+    patches.put(torch.autograd, "grad", _differentiating(session, int(Flag.FUNCTIONAL)))
+    optimizer = torch.optim.Optimizer
+    patches.put(optimizer, "__init__", _constructing(session, patches))
+    patches.put(optimizer, "zero_grad", _stamping(session, Kind.ZERO_GRAD_IN))
+    patches.put(nn.Module, "zero_grad", _stamping(session, Kind.ZERO_GRAD_IN))
+    patches.put(torch.autocast, "__init__", _stamping(session, Kind.AUTOCAST_IN))
+    patches.put(torch.autocast, "__enter__", _stamping(session, Kind.AUTOCAST_IN))
+    scaler = torch.amp.GradScaler
+    patches.put(scaler, "scale", _stamping(session, Kind.SCALE_IN))
+    patches.put(scaler, "step", _scaling(session, 0))
+    patches.put(scaler, "update", _scaling(session, int(Flag.UPDATE)))
+    patches.put(scaler, "unscale_", _scaling(session, int(Flag.UNSCALE)))
+
+
+class OptimizerHooks:
+    """torch's own global hooks of every optimizer's ``step``.
+
+    They see the steps of optimizers that were made, and whose ``step`` a scheduler has kept, before
+    the classes could be watched; those that are seen already are left to :func:`watch_optimizer`.
+    """
+
+    def __init__(self, session: Session) -> None:
+        from torch.optim import optimizer
+
+        self._session = session
+        self._open: set[int] = set()
+        self._handles = [
+            optimizer.register_optimizer_step_pre_hook(self._before),
+            optimizer.register_optimizer_step_post_hook(self._after),
+        ]
+
+    def remove(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _before(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        session = self._session
+        if id(optimizer) not in session.stepping and session.on:
+            key = session.keys.get(id(optimizer)) or session.new_optimizer(optimizer)
+            session.enter(_OPTIMIZER_IN | key << _KEY, perf_counter_ns())
+            self._open.add(id(optimizer))
+
+    def _after(self, optimizer: Any, _args: Any, _kwargs: Any) -> None:
+        session = self._session
+        if id(optimizer) in self._open and session.on:
+            self._open.discard(id(optimizer))
+            key = session.keys.get(id(optimizer), 0)
+            session.after_optimizer(key)
+            session.leave(_OPTIMIZER_OUT | key << _KEY)
+
+
+def watch_optimizer(session: Session, patches: Patches, optimizer: Any) -> None:
+    """Put a hook around ``step`` of an optimizer's class, once.
+
+    torch's own hooks of a step lie further inside, and are not called when it raises.
+    """
+    kind = type(optimizer)
+    if kind not in session.optimizer_classes:
+        session.optimizer_classes.add(kind)
+        patches.put(kind, "step", _stepping(session))
+
+
+def _fetching(session: Session) -> Wrapper:
+    enter, leave, keys = session.enter, session.leave, session.keys
+
+    def make(original: Call) -> Call:
+        def __next__(iterator: Any) -> Any:  # noqa: N807
+            now = perf_counter_ns()
+            if not session.on:
+                return original(iterator)
+            key = keys.get(id(iterator._index_sampler)) or session.new_loader(iterator)
+            enter(_FETCH_IN | key << _KEY, now)
+            session.at_fetch(key)
+            try:
+                batch = original(iterator)
+            except StopIteration:
+                leave(_EXHAUSTED)
+                raise
+            except BaseException:
+                session.left(_FETCH_OUT)
+                raise
+            leave(_FETCH_OUT)
+            return batch
+
+        return __next__
+
+    return make
+
+
+def _differentiating(session: Session, flags: int) -> Wrapper:
+    enter, leave = session.enter, session.leave
+    code = pack(Kind.BACKWARD_IN, flags)
+
+    def make(original: Call) -> Call:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if is_dynamo_compiling():
+                return original(*args, **kwargs)
+            if session.inside_backward or not session.on:
+                return original(*args, **kwargs)
+            now = perf_counter_ns()
+            session.inside_backward = True
+            enter(code, now)
+            if session.attentive:
+                session.at_backward((args[:1], kwargs))
+            try:
+                result = original(*args, **kwargs)
+            except BaseException:
+                session.inside_backward = False
+                session.left(_BACKWARD_OUT)
+                raise
+            session.inside_backward = False
+            if session.attentive:
+                session.after_backward()
+            leave(_BACKWARD_OUT)
+            return result
+
+        return wrapper
+
+    return make
+
+
+def _constructing(session: Session, patches: Patches) -> Wrapper:
+    def make(original: Call) -> Call:
+        def __init__(optimizer: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            try:
+                original(optimizer, *args, **kwargs)
+            except BaseException:
+                hide_own_frames()
+                raise
+            if session.on:
+                session.made.add(optimizer)
+                watch_optimizer(session, patches, optimizer)
+
+        return __init__
+
+    return make
+
+
+def _stepping(session: Session) -> Wrapper:
+    enter, leave, keys, active = session.enter, session.leave, session.keys, session.stepping
+
+    def make(original: Call) -> Call:
+        def step(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+            if is_dynamo_compiling():
+                return original(optimizer, *args, **kwargs)
+            now = perf_counter_ns()
+            if id(optimizer) in active or not session.on:
+                return original(optimizer, *args, **kwargs)
+            ident = id(optimizer)
+            key = (keys.get(ident) or session.new_optimizer(optimizer)) << _KEY
+            enter(_OPTIMIZER_IN | key, now)
+            active.add(ident)
+            if session.counting is not None:
+                session.counting.begin("optimizer")
+            try:
+                result = original(optimizer, *args, **kwargs)
+            except BaseException:
+                active.discard(ident)
+                session.left(_OPTIMIZER_OUT | key)
+                raise
+            active.discard(ident)
+            if session.counting is not None:
+                session.counting.end("optimizer")
+            if not active:
+                session.after_optimizer(key >> _KEY)
+            leave(_OPTIMIZER_OUT | key)
+            return result
+
+        return step
+
+    return make
+
+
+def _stamping(session: Session, kind: Kind) -> Wrapper:
+    """Wrapper of what needs no more than its two stamps."""
+    enter, leave, code, out = session.enter, session.leave, int(kind), int(kind) + 1
+
+    def make(original: Call) -> Call:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if is_dynamo_compiling():
+                return original(*args, **kwargs)
+            now = perf_counter_ns()
+            if session.inside_root or not session.on:
+                return original(*args, **kwargs)
+            enter(code, now)
+            try:
+                result = original(*args, **kwargs)
+            except BaseException:
+                session.left(out)
+                raise
+            leave(out)
+            return result
+
+        return wrapper
+
+    return make
+
+
+def _scaling(session: Session, flags: int) -> Wrapper:
+    enter, leave = session.enter, session.leave
+
+    def make(original: Call) -> Call:
+        def method(scaler: Any, *args: Any, **kwargs: Any) -> Any:
+            now = perf_counter_ns()
+            if not session.on or not scaler._enabled:
+                return original(scaler, *args, **kwargs)
+            key = session.optimizer_key(args, kwargs, flags)
+            enter(pack(Kind.SCALER_IN, flags, key=key), now)
+            try:
+                result = original(scaler, *args, **kwargs)
+            except BaseException:
+                session.left(pack(Kind.SCALER_OUT, flags))
+                raise
+            if flags & Flag.UPDATE:
+                session.update()
+            leave(pack(Kind.SCALER_OUT, flags))
+            return result
+
+        return method
+
+    return make
+
+
+def calling_root(session: Session) -> Wrapper:
+    """Wrapper of ``__call__`` for the class of a root or a criterion."""
+    enter, leave, known = session.enter, session.leave, session.callees
+
+    def make(original: Call) -> Call:
+        def __call__(module: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+            if is_dynamo_compiling():
+                return original(module, *args, **kwargs)
+            now = perf_counter_ns()
+            if session.inside_root or session.inside_backward or not session.on:
+                return original(module, *args, **kwargs)
+            callee = known.get(id(module)) or session.adopt(module)
+            if callee is None:
+                return original(module, *args, **kwargs)
+            session.inside_root = True
+            grad = is_grad_enabled()
+            enter(callee.codes[2 * grad + module.training], now)
+            if callee.attentive or session.attentive:
+                callee.begin(module, args, kwargs, grad)
+            try:
+                result = original(module, *args, **kwargs)
+            except BaseException:
+                session.inside_root = False
+                session.left(callee.out)
+                raise
+            session.inside_root = False
+            if session.attentive:
+                callee.finish()
+            leave(callee.out)
+            return result
+
+        return __call__
+
+    return make
+
+
+def exploring(session: Session) -> Wrapper:
+    """Wrapper of ``nn.Module.__call__`` for the iterations in which the loop is explored."""
+
+    def make(original: Call) -> Call:
+        watched = calling_root(session)(original)
+
+        def __call__(module: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+            explorer = session.explorer
+            if is_dynamo_compiling() or explorer is None or not session.on:
+                return original(module, *args, **kwargs)
+            return explorer.call(original, watched, module, args, kwargs)
+
+        return __call__
+
+    return make

@@ -1,0 +1,53 @@
+"""The optimizers of a process, and whether one of them can belong to the loop that is watched."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+
+class MadeOptimizers:
+    """Optimizers by weak reference; one left over from another model trains nothing here."""
+
+    def __init__(self) -> None:
+        self._made: list[weakref.ref[Any]] = []
+        self._answer: tuple[tuple[int, ...], bool] | None = None
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def add(self, optimizer: Any) -> None:
+        """An optimizer was made, or is there already."""
+        self._made.append(weakref.ref(optimizer))
+
+    def living(self) -> list[Any]:
+        """The optimizers that have not been given up."""
+        return [optimizer for made in self._made if (optimizer := made()) is not None]
+
+    def may_train(self, modules: Sequence[nn.Module]) -> bool:
+        """Whether a living optimizer has a parameter of ``modules``; of none, whether one lives.
+
+        Args:
+            modules: those that the loop has called so far.
+        """
+        state = (len(self._made), *map(id, modules))
+        if self._answer is None or self._answer[0] != state:
+            self._answer = state, self._look(modules)
+        return self._answer[1]
+
+    def _look(self, modules: Sequence[nn.Module]) -> bool:
+        living = self.living()
+        called = {id(parameter) for module in modules for parameter in module.parameters()}
+        groups = (group for optimizer in living for group in optimizer.param_groups)
+        trained = {id(parameter) for group in groups for parameter in group["params"]}
+        return bool(called & trained) if called else bool(living)
+
+
+def living_optimizers() -> list[Optimizer]:
+    """The optimizers that there are: those made before us cannot be seen as they come."""
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), Optimizer)]

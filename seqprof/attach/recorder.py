@@ -1,0 +1,131 @@
+"""Where the agent writes: events into a mapped file, everything else into lines of JSON.
+
+A mapped file needs no flushing: what was stored is in the file even if the process dies of a
+segmentation fault in the next instruction, and storing three words takes half a microsecond.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+from collections.abc import Callable
+from itertools import count
+from threading import get_ident
+from time import perf_counter_ns, process_time_ns
+from typing import Any, Protocol
+
+from seqprof.analysis.loop.kinds import WORDS
+
+#: Events that one file has room for; the file is sparse, so room costs nothing.
+CAPACITY = 1 << 20
+_THREAD_SHIFT = 16
+_WORD = 8
+
+
+class ReadCpu(Protocol):
+    def __call__(self, wanted: bool, also: Callable[[int], None] | None = None) -> None: ...
+
+
+class Recorder:
+    """The files of one process: ``NAME.events``, ``.facts``, ``.marks`` and ``.device``.
+
+    Args:
+        full: called once when there is no room for another event.
+
+    Attributes:
+        enter: store that something begins, with the time that the hook read first of all.
+        leave: store that something has ended; its time is read last. What a hook does lies inside
+            of what it stamps, as for a clock of the script's own around the call.
+        read_cpu: store CPU time with each event from now on, or no longer; about 1 µs each. With it
+            goes a function that is called with the place of the event: an accelerator's clock.
+    """
+
+    def __init__(self, folder: str, name: str, full: Callable[[], None]) -> None:
+        self._base = os.path.join(folder, name)
+        view = _mapped(self._base + ".events", CAPACITY * WORDS * _WORD)
+        self.enter, self.leave, self.read_cpu = _stamps(view, full)
+        self._files: dict[str, int] = {}
+
+    def fact(self, name: str, /, **values: Any) -> None:
+        """Append one line ``{"fact": name, …}``."""
+        line = json.dumps({"fact": name, **values}, default=str) + "\n"
+        os.write(self._file(".facts"), line.encode())
+
+    def marks(self, block: bytes) -> None:
+        """Append a block of timestep marks."""
+        os.write(self._file(".marks"), block)
+
+    def device_times(self, pairs: bytes) -> None:
+        """Append the device times of some events."""
+        os.write(self._file(".device"), pairs)
+
+    def path(self, ending: str) -> str:
+        """Of another file of this process."""
+        return self._base + ending
+
+    def _file(self, ending: str) -> int:
+        if ending not in self._files:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._files[ending] = os.open(self.path(ending), flags, 0o644)
+        return self._files[ending]
+
+
+def _mapped(path: str, size: int) -> memoryview:
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.ftruncate(file, size)
+        return memoryview(mmap.mmap(file, size)).cast("q")
+    finally:
+        os.close(file)
+
+
+def _stamps(
+    view: memoryview, full: Callable[[], None]
+) -> tuple[Callable[[int, int], None], Callable[[int], None], ReadCpu]:
+    """Return the functions on the hot path, as closures: attribute look-ups would double it."""
+    times, cpus, codes = view[0::WORDS], view[1::WORDS], view[2::WORDS]
+    take = count().__next__
+    numbers, home = _Threads(), get_ident()
+    cpu = False
+    beside: Callable[[int], None] | None = None
+
+    def enter(code: int, now: int) -> None:
+        i = take()
+        try:
+            codes[i] = code if get_ident() == home else code | numbers[get_ident()]
+        except IndexError:
+            full()
+            return
+        if cpu:
+            cpus[i] = process_time_ns()
+            if beside is not None:
+                beside(i * WORDS)
+        times[i] = now
+
+    def leave(code: int) -> None:
+        i = take()
+        try:
+            codes[i] = code if get_ident() == home else code | numbers[get_ident()]
+        except IndexError:
+            full()
+            return
+        if cpu:
+            cpus[i] = process_time_ns()
+            if beside is not None:
+                beside(i * WORDS)
+        times[i] = perf_counter_ns()
+
+    def read_cpu(wanted: bool, also: Callable[[int], None] | None = None) -> None:
+        nonlocal cpu, beside
+        cpu, beside = wanted, also
+
+    return enter, leave, read_cpu
+
+
+class _Threads(dict[int, int]):
+    """Numbers of threads, in their place in a code; the one that came first is 0."""
+
+    def __missing__(self, ident: int) -> int:
+        self[ident] = number = min(len(self) + 1, 255) << _THREAD_SHIFT
+        return number

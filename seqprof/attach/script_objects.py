@@ -1,0 +1,76 @@
+"""The objects of the script that events name: each has a number, and is told of once."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seqprof.attach.callees import Callee
+    from seqprof.attach.recorder import Recorder
+
+
+class ScriptObjects:
+    """Loaders, optimizers and modules, as long as they live.
+
+    Attributes:
+        callees: roots and criteria by ``id``.
+        keys: numbers of the script's objects by ``id``.
+    """
+
+    __slots__ = ("_keys_given", "_known", "callees", "keys", "recorder")
+    recorder: Recorder
+
+    def __init__(self) -> None:
+        self.callees: dict[int, Callee] = {}
+        self.keys: dict[int, int] = {}
+        self._known: dict[int, weakref.ref[Any]] = {}
+        self._keys_given = 0
+
+    def _key_of(self, thing: Any, sort: str, **facts: Any) -> int:
+        """Return the number of an object of the script, and say what it is when it is new."""
+        key = self.keys.get(id(thing))
+        if key is None:
+            self._keys_given = key = self._keys_given + 1
+            self.keys[id(thing)] = key
+            self._remember(thing)
+            self.recorder.fact(sort, key=key, **facts)
+        return key
+
+    def _remember(self, thing: Any) -> None:
+        """An ``id`` is an object's own only as long as it lives.
+
+        It must not live longer for us: a DDP module that the script has let go of before it ends
+        its process group would be torn down after it.
+        """
+        ident = id(thing)
+
+        def forget(_gone: Any) -> None:
+            for names in (self.keys, self.callees, self._known):
+                names.pop(ident, None)
+
+        self._known[ident] = weakref.ref(thing, forget)
+
+    def new_loader(self, iterator: Any) -> int:
+        """Number of the loader of an iterator; it is its sampler that lives as long as it does."""
+        dataset = type(iterator._dataset).__name__
+        workers = iterator._num_workers
+        return self._key_of(iterator._index_sampler, "loader", dataset=dataset, workers=workers)
+
+    def new_optimizer(self, optimizer: Any) -> int:
+        """Number of an optimizer."""
+        groups = optimizer.param_groups
+        size = sum(p.numel() for group in groups for p in group["params"])
+        return self._key_of(optimizer, "optimizer", name=type(optimizer).__name__, parameters=size)
+
+    def optimizer_key(self, args: Any, kwargs: Any, flags: int) -> int:
+        """Number of the optimizer that a scaler is about to step; 0 in its other methods."""
+        if flags:
+            return 0
+        optimizer = args[0] if args else kwargs["optimizer"]
+        return self.keys.get(id(optimizer)) or self.new_optimizer(optimizer)
+
+    def called_modules(self) -> list[Any]:
+        """The modules of all callees."""
+        living = [self._known[ident]() for ident in list(self.callees)]
+        return [module for module in living if module is not None]

@@ -1,0 +1,390 @@
+"""What happens inside the script's process, from the first event to the end of the window.
+
+::
+
+    iteration   0 … explored | warm-up … | bounded probed bounded metered, … | hooks gone
+
+An iteration counts as ended with the update (the step of the last of the optimizers, or a backward
+where there is none) and the next one begins with what comes first after it. This is only what the
+agent needs to know while it runs: what an iteration is in the report is derived from the events.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from threading import get_ident
+from time import perf_counter_ns
+from typing import Any
+
+import torch
+
+from seqprof.analysis.loop.kinds import ROUND, Flag, Kind, pack
+from seqprof.attach.callees import Callee, describe_callee
+from seqprof.attach.device_clock import DeviceClock
+from seqprof.attach.discovery import DiscoveredLoop
+from seqprof.attach.explorer import Explorer
+from seqprof.attach.made import MadeOptimizers
+from seqprof.attach.marks import Marks
+from seqprof.attach.operations import PhaseOperations
+from seqprof.attach.options import AttachOptions
+from seqprof.attach.pause import UpdateSign
+from seqprof.attach.profiled import ProfiledSteps
+from seqprof.attach.recorder import Recorder
+from seqprof.attach.script_objects import ScriptObjects
+from seqprof.attach.tracebacks import hide_own_frames
+
+#: Iterations in which every module call is watched.
+EXPLORED = 2
+#: Backwards without an optimizer's step, after which none is awaited.
+_PATIENCE = 32
+_COUNTED = {
+    int(Kind.FORWARD_OUT): "forward",
+    int(Kind.BACKWARD_OUT): "backward",
+    int(Kind.OPTIMIZER_OUT): "optimizer",
+}
+# Plain numbers: reading a member of an enumeration takes as long as a stamp.
+_PROBED, _METERED, _WARMUP = int(Flag.PROBED), int(Flag.METERED), int(Flag.WARMUP)
+_ITERATION, _FLAGS, _KEY = int(Kind.ITERATION), 8, 24
+#: The kinds of the iterations of a round: nothing but stamps, timestep marks, …, CPU time.
+_ROUND = (0, _PROBED, 0, _METERED)
+
+
+class Session(ScriptObjects):
+    """The state of the window; its methods are what the hooks call besides stamping.
+
+    Attributes:
+        on: whether anything is recorded.
+        attentive: more than a stamp is to be done at the next forward and backward.
+        updated: an update has happened, and nothing since.
+        made: optimizers that exist; one of the model's tells a loop that will step it.
+        stepping: optimizers, by ``id``, that are being stepped.
+        inference: the loop runs forwards only.
+        inside_root, inside_backward: a root is being called, a backward runs.
+        warmup: iterations before those that are measured.
+        explorer: watches module calls in the first iterations, then None.
+        loops: over timesteps, as they were discovered, until they are marked.
+        device_clock: of an accelerator, read in metered steps.
+        counting: counts the operations of one step of the warm-up.
+        compiled: torch.compile has a part of the model.
+        profiled: the steps under torch.profiler; None where none are to be.
+        stride: every so many timesteps are marked in one step; chosen when the warm-up ends, by the
+            time of its last step.
+    """
+
+    # Slots: the hooks read some of these in every step, from caches that the step has emptied.
+    __slots__ = (
+        "_began_ns", "_driver", "_fetched", "_loaders", "_marks", "_metering", "_next_kind",
+        "_optimizers", "_unstepped", "at_complete", "at_end", "at_explored", "attentive",
+        "choose_stride", "compiled", "counting", "device", "device_clock", "enter", "explorer",
+        "inference", "inside_backward", "inside_root", "iteration", "leave", "loops", "made",
+        "marking", "marks", "on", "optimizer_classes", "options", "profiled", "stepping",
+        "stride", "trained", "updated", "warmup",
+    )  # fmt: skip
+
+    def __init__(self, options: AttachOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.warmup = max(options.warmup, EXPLORED + 1)
+        self.on = self.attentive = True
+        self.updated = self.inside_root = self.inside_backward = self.marking = False
+        self.made = MadeOptimizers()
+        self._unstepped = 0
+        self.optimizer_classes: set[type] = set()
+        self.stepping: set[int] = set()
+        self.explorer: Explorer | None = None
+        self.marks: Marks | None = None
+        self._marks: Marks | None = None
+        self.loops: list[DiscoveredLoop] = []
+        self.profiled: ProfiledSteps | None = None
+        self.counting: PhaseOperations | None = None
+        self.compiled = False
+        self.device_clock: DeviceClock | None = None
+        self.iteration = -1
+        self.stride = 1
+        self.device: Callable[[], torch.device] = lambda: torch.device("cpu")
+        self.choose_stride: Callable[[float], int] = lambda _step_s: 1
+        self._began_ns, self._next_kind = 0, _WARMUP
+        self._metering = False
+        self.at_end: Callable[[], None] = lambda: None
+        self.at_complete: Callable[[UpdateSign], None] = lambda _sign: None
+        self.at_explored: Callable[[], None] = lambda: None
+        self.trained = False
+        self.inference = False
+        self._optimizers: list[int] = []
+        self._loaders: set[int] = set()
+        self._fetched: tuple[int, int] | None = None
+        self._driver: int | None = None
+        name = f"rank{os.environ.get('RANK', '0')}.{os.getpid()}{options.ending}"
+        self.recorder = Recorder(options.folder, name, full=lambda: self.close("full"))
+        self.enter, self.leave = self.recorder.enter, self.recorder.leave
+
+    # --- the script's objects ------------------------------------------------------------------
+
+    def callee_of(self, module: Any) -> Callee:
+        """Return the root or criterion that ``module`` is."""
+        callee = self.callees.get(id(module))
+        if callee is None:
+            facts = describe_callee(module)
+            key = self._key_of(module, "module", **facts)
+            callee = Callee(self, key, root=facts["parameters"] > 0)
+            self.callees[id(module)] = callee
+        return callee
+
+    def adopt(self, module: Any) -> Callee | None:
+        """Take in what the script calls for the first time after the exploring.
+
+        A copy (averaged weights), or the model of the next fold: its sizes stand where they stand
+        in a call of another of its class.
+        """
+        try:
+            others = [m for m in self.called_modules() if type(m) is type(module)]
+            callee = self.callee_of(module)
+            if others:
+                callee.read_sizes_as(self.callees[id(others[0])])
+        except Exception as error:
+            self.fail(error)
+            return None
+        return callee
+
+    # --- what comes once in a step -------------------------------------------------------------
+
+    def at_fetch(self, key: int) -> None:
+        """A batch is asked for, by the loop itself or by a thread that fetches ahead for it."""
+        thread = get_ident()
+        if self._driver not in (None, thread):
+            return
+        try:
+            if self.updated and (key in self._loaders or not self._loaders):
+                self._begin_iteration()
+            if key not in self._loaders:
+                self._fetched = key, thread
+                self.attentive = True
+        except Exception as error:
+            self.fail(error)
+
+    def at_forward(self, grad: bool) -> None:
+        """A root is called."""
+        if not grad and not self.inference:
+            return
+        if self._fetched is not None and grad and self._fetched[1] == get_ident():
+            self._loaders.add(self._fetched[0])
+        self._fetched = None
+        if self.updated and not self._loaders:
+            self._begin_iteration()
+
+    def after_forward(self) -> None:
+        """A root has returned."""
+        if self.counting is not None:
+            self.counting.end("forward", then=None if self.inference else "loss")
+        if self.marking and self.marks is not None and self.inference:
+            self.marks.collect()
+        if not self.trained and not self._awaits_optimizer():
+            self.inference = True
+            self.update()
+
+    def _awaits_optimizer(self) -> bool:
+        """Whether an iteration will end with an optimizer's step."""
+        if self._optimizers or self._unstepped >= _PATIENCE:
+            return bool(self._optimizers)
+        return self.made.may_train(self.called_modules())
+
+    def at_backward(self, outputs: Any) -> None:
+        """A backward begins, the outermost, from ``outputs``."""
+        try:
+            self._first_backward()
+            if self.updated and not self._loaders:
+                self._begin_iteration()
+            if self.explorer is not None:
+                self.explorer.close_group(outputs)
+            if self.marking and self.marks is not None:
+                self.marks.register()
+            if self.counting is not None:
+                self.counting.begin("backward")
+        except Exception as error:
+            self.fail(error)
+
+    def _first_backward(self) -> None:
+        if self.trained:
+            return
+        self.trained, self._driver = True, get_ident()
+        if self.inference:  # evaluation came first; this is a training loop
+            self.inference = self.updated = False
+            self.iteration, self._next_kind = -1, _WARMUP
+        if self.iteration < 0:
+            self._begin_iteration()
+
+    def after_backward(self) -> None:
+        """The outermost backward has ended."""
+        try:
+            if self.counting is not None:
+                self.counting.end("backward")
+            if self.marking and self.marks is not None:
+                self.marks.collect()
+            self._unstepped += 1
+            if not self._awaits_optimizer():
+                self.update()
+        except Exception as error:
+            self.fail(error)
+
+    def after_optimizer(self, key: int) -> None:
+        """The last of the optimizers, in the order in which they came first, ends an iteration."""
+        if key not in self._optimizers:
+            self._optimizers.append(key)
+        if key == self._optimizers[-1] or self._loaders:
+            self.update()
+
+    def update(self) -> None:
+        """An iteration has its update; what comes next begins another."""
+        self.updated = self.attentive = True
+        if self._next_kind == _METERED:
+            self._meter(True)  # before what ends here is stamped: it ends and begins
+
+    def step(self) -> None:
+        """The program says that a step has ended here."""
+        self.update()
+        self.leave(int(Kind.STEP))
+
+    def left(self, code: int) -> None:
+        """An exception of the script leaves a hook: its traceback must not show us."""
+        self.leave(code | int(Flag.FAILED) << 8)
+        hide_own_frames()
+        if self.counting is not None:
+            self.counting.end(_COUNTED.get(code & 0xFF, ""))
+        if self.marks is not None:
+            self.marks.detach()
+
+    # --- iterations ----------------------------------------------------------------------------
+
+    def _begin_iteration(self) -> None:
+        self.updated = False
+        self.iteration = number = self.iteration + 1
+        measured = number - self.warmup
+        if measured <= 0:
+            self._in_warmup(number, measured)
+        elif measured >= self.options.steps:
+            self._after_the_measured(number)
+            return
+        kind, self._next_kind = self._next_kind, self.kind_of(number + 1)
+        counts = self.counting is not None
+        self.marking = (kind == _PROBED or counts) and self.marks is not None
+        if self.marks is not None and self.marking and not counts:
+            self.marks.choose(self.stride, measured // ROUND)
+        self.attentive = self.marking or self.explorer is not None or counts or not self._optimizers
+        if self._metering or kind == _METERED:
+            self._meter(kind == _METERED)
+        self.leave(_ITERATION | kind << _FLAGS | number << _KEY)
+
+    def _count_operations(self, number: int) -> None:
+        """In the step after those in which modules were watched, unless the model is compiled.
+
+        The last step of the warm-up tells how long a step is.
+        """
+        if self.counting is not None:
+            self.counting.close()
+            self.recorder.fact("operations", **self.counting.facts())
+            self.counting = None
+            self.marks, self._marks = self._marks, None
+        elif number == EXPLORED and number + 1 < self.warmup and self._may_count:
+            besides = ("optimizer",) if self.stepping else ()
+            self.counting = PhaseOperations(self.device(), self.loops, besides)
+            self._marks, self.marks = self.marks, self.counting.marks
+        self.loops = []  # the script's modules are to live no longer for us
+
+    @property
+    def _may_count(self) -> bool:
+        return self.options.operations and not self.compiled
+
+    def _after_the_measured(self, number: int) -> None:
+        """A few steps under the profiler, then the end."""
+        self.marking = False
+        self._meter(False)
+        if self.profiled is not None and self.profiled.begin_step():
+            self.leave(pack(Kind.ITERATION, Flag.PROFILED, key=number))
+        else:
+            self.close("complete")
+
+    def _in_warmup(self, number: int, measured: int) -> None:
+        """What is found out before anything is measured."""
+        if number == EXPLORED and self.explorer is not None:
+            self.at_explored()
+        self._count_operations(number)
+        now = perf_counter_ns()
+        if measured == 0 and self.marks is not None:
+            self.stride = self.choose_stride((now - self._began_ns) * 1e-9)
+        self._began_ns = now
+
+    def _meter(self, wanted: bool) -> None:
+        """Read CPU time, and the accelerator's clock, at each event from now on, or no longer."""
+        clock, self._metering = self.device_clock, wanted
+        self.recorder.read_cpu(wanted, clock.stamp if wanted and clock is not None else None)
+        if clock is not None and not wanted:
+            clock.end_step()
+
+    def kind_of(self, number: int) -> int:
+        """Flags of an iteration; the order of a round moves on from round to round."""
+        if number < self.warmup:
+            return _WARMUP
+        round_, place = divmod(number - self.warmup, ROUND)
+        return _ROUND[(place + round_) % ROUND]
+
+    # --- ends ----------------------------------------------------------------------------------
+
+    def fail(self, error: BaseException) -> None:
+        """A fault of ours: take everything out, say so, and leave the script alone."""
+        if not self.on:
+            return
+        self.on = False
+        try:
+            self.recorder.fact("failed", error=f"{type(error).__name__}: {error}")
+        except Exception:
+            print(f"seqprof: stopped watching: {error!r}", file=sys.stderr)
+        self._let_go()
+
+    def close(self, why: str) -> None:
+        """The window is over."""
+        if not self.on:
+            return
+        self.on = False
+        self.leave(pack(Kind.WINDOW))
+        self.recorder.fact("closed", why=why)
+        sign = self._update_sign()
+        self._let_go()
+        if why == "complete":
+            self.at_complete(sign)
+        if self.options.stop and why == "complete":
+            raise SystemExit(0)
+
+    def _update_sign(self) -> UpdateSign:
+        """How the end of an iteration is known when all hooks are gone."""
+        key = self._optimizers[-1] if self._optimizers else None
+        ident = next((i for i, k in self.keys.items() if k == key), None)
+        root = next((type(module) for module in self.called_modules()), None)
+        return UpdateSign(
+            optimizer=self._known.get(ident) if ident is not None else None,
+            by_fetch=bool(self._loaders),
+            root=root if self.inference else None,
+        )
+
+    def abandon(self) -> None:
+        """In a forked child: record nothing; the files are the parent's."""
+        self.on = False
+        self.profiled = self.device_clock = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.marks is not None:
+            self.marks.detach()
+        if self.profiled is not None:
+            self.profiled.finish()
+        if self.device_clock is not None:
+            self.device_clock.finish()
+        if self.counting is not None:
+            self.counting.close()
+            self.counting = None
+        self.explorer = None
+        self.marking = False
+        self.at_end()
+        self.callees.clear()
+        self._known.clear()

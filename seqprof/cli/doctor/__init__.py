@@ -1,0 +1,1 @@
+"""What `seqprof doctor` checks."""

@@ -1,0 +1,1 @@
+"""Sequential depth: counted on shapes alone, without any hardware."""

@@ -1,0 +1,350 @@
+"""Whatever ends a run, what it measured is there: the conducting is done in a child process.
+
+::
+
+    parent   reads the spec, resolves where results go | waits, shows progress | reports, writes
+    child                                     fork ──> | imports torch, measures |
+                                                         each stage and now and then: what there is
+
+User code runs in the child only. It may call ``os._exit``, crash, close streams or change folder:
+the parent has the last recording that was sent, and words the end. The child hands over a recording
+after the first pair, and then as often as keeps the share of time that takes below 5 %, never
+inside a timed step.
+
+A signal to the parent (Ctrl-C, a scheduler's SIGTERM, a terminal's SIGHUP) is passed on; the child
+ends the stage and brings home what it has. A child that shows no sign of life is ended, and says
+where it hangs: faulthandler writes its stack when asked. It dies with the parent (prctl).
+
+Without torch: the parent never imports it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+from seqprof.errors import EXIT_CANNOT_MEASURE, EndedError, SeqprofError
+from seqprof.measure.outcome import Outcome, Progress
+from seqprof.recording import Incident, Recording
+
+#: Signals that end a run early and keep what it has.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: A child that was told to end gets this long, to bring home what it has …
+PATIENCE_S = 20.0
+#: … and one that shows no sign of life this many times as long as it ever took, or this long at
+#: least, is ended: while it measures, and before (building and compiling take their time).
+HANG_FACTOR, SHORTEST_HANG_S, STARTING_S = 20.0, 60.0, 900.0
+#: A recording on its way takes at most this share of the time.
+SHARE_OF_TIME = 0.05
+_PR_SET_PDEATHSIG = 1
+
+#: What is conducted: it tells its progress, and offers that what it has.
+Job = Callable[[Progress], Outcome]
+
+
+def die_with_parent() -> None:
+    """Let the kernel end this process when its parent ends, however that ends."""
+    parent = os.getppid()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the kernel was told
+        os._exit(1)
+
+
+def conduct(job: Job, progress: Progress, limit_s: float) -> Outcome:
+    """Run ``job`` in a child process and return what it measured, however it ends.
+
+    In this process instead where torch is imported already: a process with torch's threads cannot
+    be forked.
+
+    Args:
+        job: told to a child by forking: it need not be picklable.
+        progress: of the parent.
+        limit_s: how long the measuring may take on its own account (measure.max_s).
+
+    Raises:
+        SeqprofError: nothing could be measured.
+        EndedError: a signal came before there was anything.
+    """
+    if "torch" in sys.modules or not hasattr(os, "fork"):
+        return job(progress)
+    ours, theirs = Pipe(duplex=False)
+    notes = os.memfd_create("seqprof-stack") if hasattr(os, "memfd_create") else -1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        _serve(job, theirs, notes)
+    theirs.close()
+    try:
+        return _Parent(child, ours, notes, progress, limit_s).outcome()
+    finally:
+        ours.close()
+        if notes >= 0:
+            os.close(notes)
+
+
+# The child ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Sender:
+    """The child's end: tells progress, and hands over what there is."""
+
+    connection: Connection
+    owner: int = field(default_factory=os.getpid)
+    free_at: float = 0.0
+
+    def send(self, kind: str, *parts: Any) -> None:
+        if os.getpid() != self.owner:  # the model forked, and returned into our loop twice
+            os._exit(0)
+        with suppress(BrokenPipeError):
+            self.connection.send((kind, *parts))
+
+    def stage(self, name: str, total: float | None) -> None:
+        self.send("stage", name, total)
+
+    def advance(self, done: float) -> None:
+        self.send("advance", done)
+
+    def keep(self, recording: Callable[[], Recording | None]) -> None:
+        """Hand over a recording, if enough time has passed since the last."""
+        began = _clock()
+        if began < self.free_at:
+            return
+        found = recording()
+        if found is not None:
+            self.send("kept", found)
+            now = _clock()
+            self.free_at = now + (now - began) / SHARE_OF_TIME
+
+
+_clock = time.monotonic
+
+
+def _serve(job: Job, connection: Connection, notes: int) -> NoReturn:
+    """Do the job and leave; nothing of the parent's runs here any more."""
+    code = 1
+    try:
+        die_with_parent()
+        _raise_on_signals()
+        if notes >= 0:
+            faulthandler.enable(notes, all_threads=False)
+            faulthandler.register(signal.SIGUSR1, notes, all_threads=False)
+        sys.stdout.flush()
+        os.dup2(2, 1)  # what a model prints must not get into the report
+        sender = _Sender(connection)
+        try:
+            sender.send("done", job(sender))
+        except SeqprofError as error:
+            sender.send("refused", error.message, error.hint, error.exit_code)
+        except EndedError as error:
+            sender.send("ended", error.number)
+        except KeyboardInterrupt:
+            sender.send("ended", signal.SIGINT)
+        except BaseException as error:
+            from seqprof.measure.faults import in_words
+
+            sender.send("failed", in_words(error))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _raise_on_signals() -> None:
+    last = [0.0]
+
+    def handle(number: int, _: object) -> None:
+        now = _clock()
+        again, last[0] = now - last[0] < 1.0, now
+        if not again:  # the terminal and the parent both told
+            raise EndedError(number)
+
+    for number in ENDING:
+        signal.signal(number, handle)
+
+
+# The parent -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Parent:
+    """Waits for the child and knows the last that it handed over."""
+
+    child: int
+    connection: Connection
+    notes: int
+    progress: Progress
+    limit_s: float
+    kept: Recording | None = None
+    asked: int = 0
+    asked_at: float = 0.0
+    shown: bool = False
+    heard_at: float = field(default_factory=_clock)
+    longest_s: float = 0.0
+
+    def outcome(self) -> Outcome:
+        with self._signals_passed_on():
+            final = self._listen()
+            status = self._reap()
+        if final is not None and final[0] == "done":
+            outcome: Outcome = final[1]
+            return outcome if not self.asked else replace(outcome, exit_code=128 + self.asked)
+        if final is not None and final[0] == "refused" and self.kept is None:
+            raise SeqprofError(final[1], final[2], final[3])
+        return self._rest(final, status)
+
+    def _listen(self) -> tuple[Any, ...] | None:
+        """Return the child's last message; None where it ended without one."""
+        while True:
+            self._show_ending()
+            if self.connection.poll(0.2):
+                try:
+                    message = self.connection.recv()
+                except (EOFError, OSError):
+                    return None
+                except Exception:  # cut off in the middle
+                    return None
+                self._heard()
+                if message[0] not in ("stage", "advance", "kept"):
+                    return tuple(message)
+                self._take(message)
+            elif self._overdue():
+                return self._end()
+
+    def _show_ending(self) -> None:
+        """Say, once, that the signal came: the step that runs is ended first, which may be long."""
+        if self.asked and not self.shown:
+            self.shown = True
+            self.progress.stage("ending with this step; Ctrl-C again: at once", None)
+
+    def _heard(self) -> None:
+        now = _clock()
+        self.longest_s = max(self.longest_s, now - self.heard_at)
+        self.heard_at = now
+
+    def _take(self, message: tuple[Any, ...]) -> None:
+        if message[0] == "kept":
+            self.kept = message[1]
+        elif message[0] == "stage":
+            self.progress.stage(*message[1:])
+        else:
+            self.progress.advance(*message[1:])
+
+    def _overdue(self) -> bool:
+        now = _clock()
+        if self.asked:
+            return now - self.asked_at > PATIENCE_S
+        if self.kept is None:
+            return now - self.heard_at > STARTING_S
+        usual = max(SHORTEST_HANG_S, self.limit_s, HANG_FACTOR * self.longest_s)
+        return now - self.heard_at > usual
+
+    def _end(self) -> tuple[Any, ...]:
+        """End a child that hangs; the message says where."""
+        silent = _clock() - self.heard_at
+        with suppress(ProcessLookupError):
+            os.kill(self.child, signal.SIGUSR1)
+            time.sleep(0.2)
+            os.kill(self.child, signal.SIGKILL)
+        return ("hung", f"no sign of life for {silent:.0f} s{self._where(' in ')}; it was ended")
+
+    def _reap(self) -> int:
+        deadline = _clock() + PATIENCE_S
+        while _clock() < deadline:
+            done, status = os.waitpid(self.child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+        os.kill(self.child, signal.SIGKILL)  # a thread of the model keeps it
+        return os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
+
+    def _rest(self, final: tuple[Any, ...] | None, status: int) -> Outcome:
+        """Return what there is, with the incident that ended it.
+
+        Raises:
+            SeqprofError: there is nothing.
+        """
+        kind, detail, code = self._worded(final, status)
+        if self.kept is None:
+            raise SeqprofError(
+                f"ended before a single step was measured: {detail}",
+                "a model must not end the process that trains it" if kind == "killed" else None,
+                exit_code=code,
+            )
+        trial = self.kept.trials[0]
+        incident = Incident(kind=kind, detail=detail)
+        trials = (replace(trial, incidents=(*trial.incidents, incident)),)
+        return Outcome(replace(self.kept, trials=trials), code)
+
+    def _worded(self, final: tuple[Any, ...] | None, status: int) -> tuple[str, str, int]:
+        """Return the incident's kind and detail, and the exit code."""
+        if self.asked:
+            return "interrupted", signal.Signals(self.asked).name, 128 + self.asked
+        if final is not None:
+            if final[0] == "ended":
+                return "interrupted", signal.Signals(final[1]).name, 128 + final[1]
+            if final[0] == "hung":
+                return "hung", final[1], EXIT_CANNOT_MEASURE
+            return "step_failed", final[1], EXIT_CANNOT_MEASURE
+        if status == -signal.SIGKILL:
+            return (
+                "killed",
+                "the process was ended by SIGKILL, as when memory is short",
+                EXIT_CANNOT_MEASURE,
+            )
+        how = f"by {signal.Signals(-status).name}" if status < 0 else f"with exit code {status}"
+        return "killed", f"the process ended {how}{self._where(' in ')}", EXIT_CANNOT_MEASURE
+
+    def _where(self, before: str) -> str:
+        """Return the innermost line of the stack that the child wrote, or ''."""
+        if self.notes < 0:
+            return ""
+        text = os.pread(self.notes, 1 << 16, 0).decode("utf-8", "replace")
+        stacks = [part for part in text.split("most recent call first):\n") if "File" in part]
+        frames = re.findall(r'File "(.+?)", line (\d+) in (\S+)', stacks[-1]) if stacks else []
+        here = str(Path(__file__).parents[1])
+        outside = [
+            frame
+            for frame in frames
+            if not frame[0].startswith((here, "<", sys.prefix, sys.base_prefix))
+        ]
+        if not outside and not frames:
+            return ""
+        file, line, function = (outside or frames)[0]
+        return f"{before}{Path(file).name}:{line} {function}"
+
+    @contextmanager
+    def _signals_passed_on(self) -> Iterator[None]:
+        def handle(number: int, _: object) -> None:
+            if not self.asked:
+                self.asked_at = _clock()
+            elif _clock() - self.asked_at > 1.0:  # asked twice: at once
+                self.asked_at = -PATIENCE_S
+            self.asked = number
+            with suppress(ProcessLookupError):
+                os.kill(self.child, number)
+
+        try:
+            before = {number: signal.signal(number, handle) for number in ENDING}
+        except ValueError:  # not the main thread: signals come elsewhere
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""One model's trial: every stage that is measured of it, whoever conducts it."""

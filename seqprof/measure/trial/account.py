@@ -1,0 +1,160 @@
+"""One step that is counted rather than timed: operations and peak memory of each phase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+
+from seqprof.instruments.loops import TimestepLoop
+from seqprof.instruments.memory import PeakMemory, peak_memory
+from seqprof.instruments.operations import OperationCounter, OperationTallies
+from seqprof.instruments.timesteps import TimestepProbe
+from seqprof.measure.trial.collect import timestep_operations
+from seqprof.recording import (
+    OperationCount,
+    Phase,
+    PhaseAccount,
+    TimestepOperations,
+    Workload,
+)
+from seqprof.workloads.listeners import SILENCE
+from seqprof.workloads.step import TrainingStep
+
+
+@dataclass(frozen=True, slots=True)
+class CountedStep:
+    """What one counted step came to.
+
+    Attributes:
+        phases: operations and peak memory of each phase.
+        timesteps: operations of each timestep of a loop.
+        by_name: forward and backward operations, the most frequent first.
+        flops: of matrix products, convolutions and attention in the step, by torch's formulas.
+        flops_reason: why they are not known.
+    """
+
+    phases: tuple[PhaseAccount, ...] = ()
+    timesteps: tuple[TimestepOperations, ...] = ()
+    by_name: tuple[OperationCount, ...] = ()
+    flops: int | None = None
+    flops_reason: str | None = None
+
+
+class _PhaseAccounts:
+    """Reads the counter and the peak at every phase boundary."""
+
+    def __init__(self, counter: OperationCounter, memory: PeakMemory | None) -> None:
+        self._counter = counter
+        self._memory = memory
+        self._running: Phase | None = None
+        self._count_before = 0
+        self.operations: dict[Phase, int] = {}
+        self.peaks: dict[Phase, int] = {}
+
+    def enter(self, phase: Phase) -> None:
+        self.end()
+        self._running = phase
+        self._counter.begin_phase(phase)
+        self._count_before = self._counter.count
+        if self._memory is not None:
+            self._memory.reset()
+
+    def end(self) -> None:
+        phase = self._running
+        if phase is None:
+            return
+        launched = self._counter.count - self._count_before
+        self.operations[phase] = self.operations.get(phase, 0) + launched
+        if self._memory is not None:
+            self.peaks[phase] = max(self.peaks.get(phase, 0), self._memory.peak_bytes())
+        self._running = None
+
+
+def account(
+    step: TrainingStep, device: torch.device, loops: Sequence[TimestepLoop], compiled: bool
+) -> CountedStep:
+    """Run one counted step.
+
+    Args:
+        step: the training step.
+        device: where it runs.
+        loops: timestep modules; may be empty.
+        compiled: operations are not counted then, because counting would uncompile the model.
+    """
+    memory, memory_reason = peak_memory(device)
+    tallies = OperationTallies(step.timesteps)
+    accounts = _PhaseAccounts(tallies, memory)
+    probe = TimestepProbe(loops, tallies.read)
+    probe.begin_step()
+    if compiled:
+        result = step.run(accounts, SILENCE)
+    else:
+        try:
+            with tallies:
+                result = step.run(accounts, probe if loops else SILENCE)
+        finally:
+            probe.end_forward()  # also where the step failed: modules get their `forward` back
+    reasons = [
+        memory_reason,
+        "operations of a compiled model are not counted" if compiled else None,
+    ]
+    rows = tuple(
+        PhaseAccount(
+            phase=phase,
+            operations=None if compiled else operations,
+            peak_memory_bytes=accounts.peaks.get(phase),
+            memory_method=memory.method if memory is not None else None,
+            reason="; ".join(r for r in reasons if r) or None,
+        )
+        for phase, operations in accounts.operations.items()
+    )
+    per_timestep = tuple(
+        row for marks in probe.marks for row in timestep_operations(marks, result.timesteps)
+    )
+    marked = per_timestep if loops and not compiled else ()
+    reason = _why_no_flops(tallies, compiled)
+    flops = None if reason else tallies.flops.total
+    return CountedStep(rows, marked, _by_name(tallies), flops, reason)
+
+
+def with_flops(workload: Workload, made: CountedStep, always_alike: bool) -> Workload:
+    """Return the workload with counted FLOPs where its family has no formula.
+
+    Args:
+        always_alike: whether all steps have batches of one size.
+    """
+    if workload.flops_per_step is not None:
+        return replace(workload, flops_source="formula")
+    if not always_alike:
+        return replace(workload, flops_reason="sequences and batches differ from step to step")
+    if made.flops is None:
+        return replace(workload, flops_reason=made.flops_reason or "no step was counted")
+    return replace(workload, flops_per_step=made.flops, flops_reason=None, flops_source="counted")
+
+
+def _why_no_flops(tallies: OperationTallies, compiled: bool) -> str | None:
+    if compiled:
+        return "operations of a compiled model are not counted"
+    if tallies.flops.unknown:
+        return f"torch has no formula for {', '.join(sorted(tallies.flops.unknown))}"
+    return None if tallies.flops.total else "no matrix product was counted"
+
+
+def _by_name(tallies: OperationTallies) -> tuple[OperationCount, ...]:
+    phases: tuple[Literal["forward", "backward"], ...] = ("forward", "backward")
+    return tuple(
+        OperationCount(
+            phase=phase,
+            name=name,
+            calls=tally.calls,
+            sliced=tally.sliced,
+            sliced_bytes=tally.sliced_bytes,
+        )
+        for phase in phases
+        for name, tally in sorted(
+            tallies.by_phase.get(phase, {}).items(), key=lambda item: -item[1].calls
+        )
+    )

@@ -1,0 +1,107 @@
+"""Which loops over timesteps a bench marks, and why there are none where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seqprof.analysis.run.kernels import (
+    fused_primitive,
+    kind_of_kernels,
+    operations_per_timestep,
+)
+from seqprof.instruments.loops import CallWatcher, TimestepLoop, Watched, find_loops, named_loops
+from seqprof.measure.trial.assembly import Assembled
+from seqprof.recording import LoopFacts, OperationCount
+from seqprof.spec import Spec
+from seqprof.workloads.step import TrainingStep
+
+NO_LOOP = "no submodule is called along the sequence"
+#: Most steps that are watched for sequences of another length, where they differ by themselves.
+_WATCHED_STEPS = 4
+
+
+def search_loops(
+    spec: Spec, assembled: Assembled, step: TrainingStep, varied: bool
+) -> tuple[list[TimestepLoop], str | None]:
+    """Return the loops to mark, or none and the reason.
+
+    Args:
+        spec: what is wanted.
+        assembled: the model.
+        step: its training step.
+        varied: whether T differed between the steps that were run before.
+
+    Raises:
+        SeqprofError: the module that the spec names bounds no timesteps.
+    """
+    wanted, facts = spec.measure.timesteps, assembled.built.facts
+    if not wanted.enabled:
+        return [], "switched off (measure.timesteps.enabled)"
+    if assembled.compiled:
+        return [], "the model is compiled: its timesteps are no longer calls"
+    if wanted.module is not None:
+        watched = _watch(step, varied)
+        names = [wanted.module] if isinstance(wanted.module, str) else wanted.module
+        return [loop for name in names for loop in named_loops(step.model, name, watched)], None
+    if facts.timestep_modules:
+        modules = dict(step.model.named_modules())
+        return [
+            TimestepLoop(m.path, modules[m.path], reverse=m.reverse, read_from="how it is built")
+            for m in facts.timestep_modules
+        ], None
+    loops = find_loops(_watch(step, varied))
+    return loops, None if loops else NO_LOOP
+
+
+def _watch(step: TrainingStep, varied: bool) -> Sequence[Watched]:
+    """Watch the calls of some steps, over sequences of two lengths where there are such."""
+    watcher = CallWatcher(step.model)
+    with watcher.watching():
+        for _ in range(_WATCHED_STEPS if varied else 1):
+            step.run(forwards=watcher)
+            if len({forward.timesteps for forward in watcher.forwards}) > 1:
+                return watcher.forwards
+        longest = max(forward.timesteps for forward in watcher.forwards)
+        if longest > 3 and step.prefixes.possible:
+            before = len(watcher.forwards)
+            try:
+                step.run(prefix=longest // 2 + 1, forwards=watcher)
+            except Exception:  # one length has to do
+                del watcher.forwards[before:]
+    return watcher.forwards
+
+
+def why_no_loop(operations: Sequence[OperationCount], timesteps: int) -> str:
+    """Say what runs in place of a loop over modules, by the operations that were counted."""
+    fused = fused_primitive(operations)
+    if fused is not None:
+        return f"{NO_LOOP}: one call of {fused} handles the whole sequence"
+    if is_unrolled(operations, timesteps):
+        per = operations_per_timestep(operations, timesteps)
+        return f"{NO_LOOP}; the forward launches {per:.3g} operations per timestep all the same"
+    return NO_LOOP
+
+
+def is_unrolled(operations: Sequence[OperationCount], timesteps: int) -> bool:
+    """Whether the forward launches operations for each timestep."""
+    return kind_of_kernels(operations, timesteps) == "unrolled"
+
+
+def facts_of(loops: Sequence[TimestepLoop], timesteps: int) -> tuple[LoopFacts, ...]:
+    """Describe loops as a recording does, in a forward over so many timesteps."""
+    return tuple(
+        LoopFacts(
+            loop=loop.path,
+            timesteps=timesteps,
+            calls=loop.rule.calls(timesteps),
+            rule=loop.rule.words,
+            positions=loop.positions(timesteps),
+            timesteps_per_position=loop.rule.every,
+            calls_per_position=loop.calls_per_position,
+            turns=loop.turns,
+            passes=loop.passes,
+            reverse=loop.reverse,
+            read_from=loop.read_from,
+        )
+        for loop in loops
+    )

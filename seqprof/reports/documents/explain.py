@@ -1,0 +1,207 @@
+"""The document of `seqprof explain`: claims, verdicts, and the picture that is the argument."""
+
+from __future__ import annotations
+
+from collections import Counter
+from textwrap import shorten
+
+from msgspec.structs import replace
+
+from seqprof.analysis.explain.claim import Claim, Figure
+from seqprof.analysis.explain.summary import Explanation
+from seqprof.analysis.run.caveats.caveat import Caveat
+from seqprof.analysis.run.trust import doubts
+from seqprof.analysis.statistics import Estimate
+from seqprof.reports import cells
+from seqprof.reports.document import (
+    DETAIL,
+    Block,
+    Cell,
+    Document,
+    Folded,
+    Only,
+    Prose,
+    Section,
+    Table,
+    View,
+    heads,
+    word,
+)
+from seqprof.reports.documents.explain_pictures import cascade_picture, graph_picture
+from seqprof.reports.documents.findings import findings
+from seqprof.reports.documents.place import place_in_short, when
+from seqprof.reports.documents.scale_plots import batch_chart, length_chart
+from seqprof.reports.formats import Result
+from seqprof.reports.plots import Lines
+
+VERDICTS = {
+    "shown": "shown here",
+    "not_seen": "not seen here",
+    "not_testable": "cannot be tested here",
+}
+_TONES = {"shown": "good", "not_seen": "bad", "not_testable": ""}
+#: Letters of a line on the first screen, and claims on it: with the plot they fill 40 lines.
+_LINE, _CLAIMS, _PLOT_ROWS = 78, 8, 9
+
+
+def document(result: Result, view: View) -> Document:
+    """Return the document of one explanation."""
+    found: Explanation = result.summary
+    labels = ", ".join(one.label for one in found.facts.candidates)
+    return Document(
+        title=f"Why recurrence does not parallelize over time: {labels}",
+        subtitle=" · ".join(_subtitle(found)),
+        line="; ".join(f"{_name(c)} {VERDICTS[c.verdict]}" for c in found.claims),
+        sections=[
+            _answer(found),
+            *_screen_plot(found),
+            *_picture(found),
+            *(_claim(claim, found) for claim in found.claims),
+            *(replace(section, rank=DETAIL) for section in findings(_caveats(found))),
+        ],
+        handout=True,
+    )
+
+
+def _subtitle(found: Explanation) -> list[str]:
+    timesteps, batch = found.facts.base
+    recording = found.facts.scaling or found.facts.run
+    where = [place_in_short(recording.environment)] if recording else []
+    return [*where, f"T = {timesteps:,}, batch {batch}", when(found.facts.created)]
+
+
+def _caveats(found: Explanation) -> tuple[Caveat, ...]:
+    """Those of the scaling and of the run, each kind once."""
+    both = (
+        *(found.scaled.caveats if found.scaled else ()),
+        *(found.run.caveats if found.run else ()),
+    )
+    return tuple({caveat.kind: caveat for caveat in reversed(both)}.values())[::-1]
+
+
+# The answer -----------------------------------------------------------------------------------
+
+
+def _answer(found: Explanation) -> Section:
+    steps = [] if found.scaled is None else [p.step for p in found.scaled.points if not p.failed]
+    unsure = doubts(steps, found.scaled.caveats) if found.scaled is not None else None
+    blocks: list[Block] = [Prose(lines=[unsure], tone="doubt")] if unsure else []
+    blocks.append(Prose(lines=[_sum(found)], tone="answer"))
+    if found.facts.ended is not None:
+        text = f"Ended early ({found.facts.ended}): what was measured until then is shown."
+        blocks.append(Prose(lines=[text], tone="warning"))
+    blocks.append(Only(where="screen", blocks=[Prose(lines=_on_screen(found.claims))]))
+    blocks.append(Only(where="detail", blocks=[_table(found)]))
+    return Section(title="", name="The claims", blocks=blocks)
+
+
+def _sum(found: Explanation) -> str:
+    """How many claims have which verdict."""
+    counts = Counter(claim.verdict for claim in found.claims)
+    parts = [f"{counts[v]} {VERDICTS[v]}" for v in ("shown", "not_seen", "not_testable")]
+    some = [part for part in parts if not part.startswith("0 ")]
+    return f"Of {len(found.claims)} claims: {', '.join(some)}."
+
+
+def _on_screen(claims: tuple[Claim, ...]) -> list[str]:
+    """Two lines a claim: its verdict, and the figure behind it or why there is none."""
+    lines = []
+    for claim in claims[:_CLAIMS]:
+        lines.append(_fitted(f"{claim.number} {VERDICTS[claim.verdict]}: {claim.text}"))
+        untested = claim.verdict == "not_testable"
+        said = f"because {claim.because}" if untested else claim.brief or claim.because
+        lines.append(_fitted(f"  {said}"))
+    if claims[_CLAIMS:]:
+        lines.append(f"and {len(claims) - _CLAIMS} more with --full")
+    return lines
+
+
+def _fitted(line: str) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    return indent + shorten(line, _LINE, placeholder=" …")
+
+
+def _name(claim: Claim) -> str:
+    """Its number, and of the one that is made about several candidates of which."""
+    return f"{claim.number} ({claim.label})" if claim.number == 7 else str(claim.number)
+
+
+def _table(found: Explanation) -> Table:
+    rows = [
+        [
+            word(f"{claim.number} {claim.text}"),
+            word(VERDICTS[claim.verdict], _TONES[claim.verdict]),
+            word(claim.brief or claim.because),
+        ]
+        for claim in found.claims
+    ]
+    columns = heads("claim", "verdict", "by")
+    return Table(caption="The argument, claim by claim", columns=columns, rows=rows)
+
+
+# The pictures ---------------------------------------------------------------------------------
+
+
+def _screen_plot(found: Explanation) -> list[Section]:
+    if found.scaled is None or not found.scaled.lengths:
+        return []
+    chart = length_chart(found.scaled, "step")
+    assert isinstance(chart.plot, Lines)
+    chart = replace(chart, plot=replace(chart.plot, rows=_PLOT_ROWS))
+    return [Section(title="", blocks=[Only(where="screen", blocks=[chart])])]
+
+
+def _picture(found: Explanation) -> list[Section]:
+    picture = cascade_picture(found)
+    if picture is None:
+        return []
+    return [Section(title="The argument as a picture", blocks=[picture], rank=DETAIL)]
+
+
+def _claim(claim: Claim, found: Explanation) -> Section:
+    measured = [figure for figure in claim.figures if not figure.derived]
+    derived = [figure for figure in claim.figures if figure.derived]
+    blocks: list[Block] = [
+        Prose(lines=[f"{VERDICTS[claim.verdict].capitalize()}: {claim.because}."]),
+        Prose(lines=[f"Tested by: {claim.tested}."], tone="quiet"),
+        *_drawn(claim, found),
+    ]
+    if measured:
+        blocks.append(Folded(summary="Its figures", blocks=[_figures("Figures", measured)]))
+    if derived:
+        blocks.append(_figures("Derived, not measured", derived))
+    return Section(title=f"{claim.number} {claim.text}", blocks=blocks, rank=DETAIL)
+
+
+def _drawn(claim: Claim, found: Explanation) -> list[Block]:
+    """What a claim is seen in."""
+    scaled = found.scaled
+    if claim.number in (1, 7):
+        one = next(one for one in found.facts.candidates if one.label == claim.label)
+        picture = graph_picture(one.label, one.first)
+        return [picture] if picture is not None else []
+    if claim.number == 4 and scaled is not None and scaled.lengths:
+        return [length_chart(scaled, "step")]
+    if claim.number == 5 and scaled is not None and scaled.batches:
+        return [batch_chart(scaled)]
+    return []
+
+
+def _figures(caption: str, figures: list[Figure]) -> Table:
+    rows = [[word(f.name), _value(f.estimate), _interval(f.estimate)] for f in figures]
+    columns = heads("quantity", "value", ("95 % interval", "95 %"))
+    return Table(caption=caption, columns=columns, rows=rows)
+
+
+def _value(estimate: Estimate) -> Cell:
+    if estimate.unit == "s":
+        return cells.time(estimate)
+    return cells.number(estimate, lambda e: f"{e.value:,.3g}")
+
+
+def _interval(estimate: Estimate) -> Cell:
+    if estimate.low is None or estimate.high is None:
+        return word("")
+    if estimate.unit == "s":
+        return cells.interval(estimate)
+    return word(f"{estimate.low:,.3g} … {estimate.high:,.3g}")

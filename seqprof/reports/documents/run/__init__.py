@@ -1,0 +1,1 @@
+"""The document of `seqprof run`, a file a section."""

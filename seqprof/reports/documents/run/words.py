@@ -1,0 +1,41 @@
+"""A run's model, its steps and its times in words."""
+
+from __future__ import annotations
+
+from seqprof.analysis.run.findings import Header
+from seqprof.analysis.statistics import Estimate
+from seqprof.reports import quantities as q
+
+
+def model_in_words(header: Header) -> str:
+    """Name, form and shape of the model, as in "lstm (cell) · hidden 256 · layers 1"."""
+    workload = header.workload
+    form = f" ({workload.execution})" if workload.execution else ""
+    shape = [
+        key if value is True else f"{key.removesuffix('_size')} {value}"
+        for key, value in header.shape.items()
+    ]
+    return " · ".join([f"{workload.model}{form}", *shape])
+
+
+def timesteps_in_words(header: Header) -> str:
+    """Say T: one number, or where it lay in the steps as they came."""
+    lengths = header.lengths
+    if lengths is None or lengths.shortest == lengths.longest:
+        return f"T = {header.workload.timesteps:,}"
+    return f"T {lengths.shortest:,}–{lengths.longest:,}, median {lengths.median:,.0f}"
+
+
+def steps_in_words(header: Header) -> str:
+    """Say how many steps were measured."""
+    cut = "interrupted: " if header.interrupted else ""
+    return f"{cut}{header.bare_steps} bare and {header.probed_steps} probed steps"
+
+
+def with_interval(estimate: Estimate) -> str:
+    """A time with its 95 % interval, or why there is none."""
+    if estimate.value is None:
+        return f"{q.NOTHING} ({estimate.reason})"
+    if estimate.low is None:
+        return f"{q.time(estimate)} (too few steps for an interval)"
+    return f"{q.time(estimate)} (95%: {q.time_interval(estimate)})"

@@ -1,0 +1,1 @@
+"""Documents as one HTML file that loads nothing."""

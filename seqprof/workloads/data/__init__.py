@@ -1,0 +1,1 @@
+"""Where batches come from, and how those of a user are read."""

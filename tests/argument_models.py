@@ -1,0 +1,97 @@
+"""Models about which claims of `seqprof explain` are false, by construction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+HIDDEN, TOKENS = 16, 256
+
+
+class _Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(TOKENS, HIDDEN)
+        self.inputs, self.state = nn.Linear(HIDDEN, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
+        self.head = nn.Linear(HIDDEN, TOKENS)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        result: Tensor = self.head(hidden)
+        return result
+
+
+class Recurrence(_Model):
+    """h = tanh(W x + U h); ``remembers=False``: the loop is there, h is not read."""
+
+    def __init__(self, remembers: bool) -> None:
+        super().__init__()
+        self.remembers = remembers
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        h, outputs = torch.zeros(1, HIDDEN, device=tokens.device, dtype=self.head.weight.dtype), []
+        for x in self.embed(tokens).unbind(1):
+            h = torch.tanh(self.inputs(x) + (self.state(h) if self.remembers else 0.0))
+            outputs.append(h)
+        return self.logits(torch.stack(outputs, dim=1))
+
+
+class Attention(_Model):
+    """Causal attention; ``hidden_loop``: its values go through a chain over the timesteps."""
+
+    def __init__(self, hidden_loop: bool) -> None:
+        super().__init__()
+        self.hidden_loop = hidden_loop
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.inputs(self.embed(tokens))
+        if self.hidden_loop:
+            h, values = torch.zeros_like(x[:, 0]), []
+            for one in x.unbind(1):
+                h = torch.tanh(one + 0.5 * h)
+                values.append(h)
+            x = torch.stack(values, dim=1)
+        return self.logits(nn.functional.scaled_dot_product_attention(x, x, x, is_causal=True))
+
+
+def recurrence() -> nn.Module:
+    return Recurrence(remembers=True)
+
+
+def forgetful() -> nn.Module:
+    return Recurrence(remembers=False)
+
+
+def attention() -> nn.Module:
+    return Attention(hidden_loop=False)
+
+
+def attention_with_loop() -> nn.Module:
+    return Attention(hidden_loop=True)
+
+
+class _LooksAhead(_Model):
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.inputs(self.embed(tokens))
+        return self.logits(x + x.mean(dim=1, keepdim=True))
+
+
+def looks_ahead() -> nn.Module:
+    return _LooksAhead()
+
+
+class _Contrary(_Model):
+    """No memory, work ~ T squared that nothing else hides, and one sequence after the other."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = torch.tanh(self.inputs(self.embed(tokens)))
+        pairs = [self._own(one.unsqueeze(0)) for one in x.unbind(0)]
+        return self.logits(x + torch.cat(pairs))
+
+    def _own(self, x: Tensor) -> Tensor:
+        """Add nothing: each timestep's distance to itself among those to all others."""
+        apart = (x.unsqueeze(2) - x.unsqueeze(1)).abs().repeat(1, 1, 1, 16)  # [1, T, T, 16 H]
+        return apart.diagonal(dim1=1, dim2=2).mean(dim=1).unsqueeze(2)
+
+
+def contrary() -> nn.Module:
+    return _Contrary()

@@ -1,0 +1,78 @@
+"""`exec --every N`: a window again each N steps, each kept as a recording of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attach_scripts import OWN, bare, environment, final_loss, watch
+
+from seqprof import store
+from seqprof.recording import ForeignLoop, Recording
+
+STEPS, EVERY = 70, 25
+OPTIONS = ("--every", str(EVERY), "--steps", "8", "--warmup", "3")
+
+
+def loop_of(recording: Recording) -> ForeignLoop:
+    loop = recording.trials[0].loop
+    assert loop is not None
+    return loop
+
+
+@pytest.mark.parametrize("kind", ["optimizer", "fetch", "grad", "inference"])
+def test_a_window_again_each_n_steps(kind: str, tmp_path: Path) -> None:
+    script, args = OWN / "windows.py", (kind, str(STEPS))
+    command = [sys.executable, script.name, *args]
+    history = tmp_path / "history.jsonl"
+    watched = watch(tmp_path, command, *OPTIONS, "--append", str(history), cwd=OWN)
+    alone = bare(script, *args)
+    assert watched.exit_code == 0
+    assert final_loss(watched.stdout) == final_loss(alone.stdout)
+    paths = [tmp_path / name for name in ("run.json", "run.window2.json", "run.window3.json")]
+    assert sorted(tmp_path.glob("run*.json")) == sorted(paths)
+    loops = [loop_of(store.load(path)) for path in paths]
+    assert [(loop.window, loop.steps_before) for loop in loops] == [(1, 0), (2, 25), (3, 50)]
+    assert all(loop.ended == "complete" for loop in loops)
+    for loop in loops:
+        measured = [i for i in loop.iterations if i.finished and i.kind != "warmup"]
+        assert len(measured) == 8
+    assert len(history.read_text().splitlines()) == 3
+    assert "3 windows; shown: the first; a step: " in watched.stderr
+
+
+def test_no_hook_is_left_when_the_window_is_the_only_one(tmp_path: Path) -> None:
+    script, args = OWN / "windows.py", ("optimizer", "30")
+    command = [sys.executable, script.name, *args]
+    watched = watch(tmp_path, command, "--steps", "8", "--warmup", "3", cwd=OWN)
+    assert watched.stdout == bare(script, *args).stdout
+
+
+def test_the_windows_of_a_folder_are_named_beside_the_first(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    command = [sys.executable, "windows.py", "optimizer", "45"]
+    subprocess.run(
+        [sys.executable, "-m", "seqprof", "exec", "-o", str(folder), *OPTIONS, "--", *command],
+        cwd=OWN, env=environment(), check=True, capture_output=True,
+    )  # fmt: skip
+    shown = subprocess.run(
+        [sys.executable, "-m", "seqprof", "show", "--full", str(folder)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "beside it: rank0.window2" in " ".join(shown.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--every", "50"), "--every 50: a window takes 104 steps"),
+        (("--every", "500", "--stop"), "--stop ends the script after the first window"),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(
+    options: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    watched = watch(tmp_path, [sys.executable, "-c", "print('ran')"], *options, cwd=tmp_path)
+    assert watched.exit_code == 2
+    assert said in watched.stderr
+    assert watched.stdout == ""

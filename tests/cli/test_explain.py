@@ -1,0 +1,128 @@
+"""`seqprof explain` as a command: real models, a budget, an early end, mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import refusal, seqprof
+
+from seqprof.analysis.depth.laws import fit_law
+from seqprof.reports.stored import read
+
+SMALL = ("--hidden", "16", "--set", "data.seq_len=24", "--set", "data.batch_size=4")
+BUDGET_S = 14.0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, float]:
+    """A folder with the document in all formats, what was printed, and how long it took."""
+    folder = tmp_path_factory.mktemp("explain")
+    outputs = [word for name in ("e.json", "e.html", "e.md") for word in ("-o", folder / name)]
+    began = time.monotonic()
+    done = seqprof(
+        *("explain", "lstm@cell", "attention", *SMALL, "--budget", f"{BUDGET_S:g}s", *outputs),
+        process=True,
+    )
+    taken_s = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout, taken_s
+
+
+def document(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "e.json").read_text())
+    return found
+
+
+def test_every_claim_has_a_verdict_and_says_why(made: tuple[Path, str, float]) -> None:
+    claims = document(made[0])["claims"]
+    assert [claim["number"] for claim in claims] == [1, 2, 3, 4, 5, 6, 7]
+    assert all(claim["because"] and claim["tested"] for claim in claims)
+    verdicts = {claim["number"]: claim["verdict"] for claim in claims}
+    assert set(verdicts.values()) <= {"shown", "not_seen", "not_testable"}
+    assert verdicts[1] == "shown"  # it needs no clock: however busy the machine
+
+
+def test_it_fits_a_screen_and_names_what_it_wrote(made: tuple[Path, str, float]) -> None:
+    folder, printed, _ = made
+    lines = printed.rstrip().split("\n")
+    assert len(lines) <= 44
+    assert all(len(line) <= 80 for line in lines if str(folder) not in line)
+    for number in range(1, 8):
+        assert any(line.startswith(f"{number} ") for line in lines)
+
+
+def test_the_budget_holds(made: tuple[Path, str, float]) -> None:
+    """Its own judging and writing included; starting Python is what may come on top."""
+    assert made[2] < 1.6 * BUDGET_S
+
+
+def test_the_chain_is_that_of_depth(made: tuple[Path, str, float]) -> None:
+    done = seqprof("depth", "lstm@cell", "--seq-len", "24", "--batch", "4", "--json")
+    assert done.returncode == 0, done.stderr
+    [model] = json.loads(done.stdout)["models"]
+    mine = document(made[0])["explained"]["candidates"][0]["depth"]
+    for counted in (mine, model):
+        points = {p["timesteps"]: p["forward"]["depth_ops"] for p in counted["recorded"]["points"]}
+        assert fit_law(points).text == model["forward_depth_law"]["text"]
+
+
+def test_it_reads_back_as_it_was(made: tuple[Path, str, float]) -> None:
+    [result] = read(made[0] / "e.json")
+    again = [(claim.number, claim.verdict) for claim in result.summary.claims]
+    assert again == [(c["number"], c["verdict"]) for c in document(made[0])["claims"]]
+    shown = seqprof("show", made[0] / "e.json")
+    assert shown.returncode == 0
+    assert "1 shown here: Timestep t cannot start before t-1 has ended" in shown.stdout
+
+
+def test_the_page_has_words_for_each_picture(made: tuple[Path, str, float]) -> None:
+    page = (made[0] / "e.html").read_text()
+    assert page.count("<figure") == page.count("<figcaption") or 'role="img"' in page
+    assert "Traceback" not in page
+    text = (made[0] / "e.md").read_text()
+    assert "Timestep t cannot start before t-1 has ended" in text
+
+
+def test_a_scheduler_that_ends_it_gets_what_there_is(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "seqprof", "explain", "lstm@cell", *SMALL]
+    process = subprocess.Popen(
+        [*command, "--budget", "60s", "-o", str(tmp_path / "e.json")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    time.sleep(14.0)  # into the measuring, where nothing ends by itself
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert "Traceback" not in errors
+    found = document(tmp_path)
+    assert found["explained"]["ended"]
+    verdicts = {claim["number"]: claim["verdict"] for claim in found["claims"]}
+    assert verdicts[1] == "shown"
+    untested = [claim for claim in found["claims"] if claim["verdict"] == "not_testable"]
+    assert all(claim["because"] for claim in untested)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("lsmt",), "lstm"),
+        (("lstm", "--budget", "soon"), "--budget"),
+        (("lstm", "-o", "page.docx"), ".docx"),
+        (("nowhere:model",), "nowhere"),
+        (("lstm", "--set", "model.hiden_size=3"), "hidden_size"),
+    ],
+)
+def test_a_mistake_is_one_message(words: tuple[str, ...], said: str) -> None:
+    done = refusal("explain", *words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

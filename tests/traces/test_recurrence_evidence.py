@@ -1,0 +1,213 @@
+"""Timesteps and layers told apart, in traces of models whose number of timesteps is known."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recurrent_models as models
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from seqprof.analysis.timeline.summary import DeviceSummary, summarise
+from seqprof.traces.kineto import read_trace
+
+
+def traced(
+    tmp_path: Path, loss: models.Loss, training: bool = True, steps: int = 1, **options: Any
+) -> DeviceSummary:
+    """The processor's summary of some steps; a first one is not recorded."""
+
+    def step() -> None:
+        with torch.set_grad_enabled(training):
+            result = loss()
+        if training:
+            result.backward()  # type: ignore[no-untyped-call]
+
+    step()
+    with profile(activities=[ProfilerActivity.CPU], **options) as profiler:
+        for _ in range(steps):
+            step()
+    path = tmp_path / "trace.json"
+    profiler.export_chrome_trace(str(path))
+    processor = summarise(read_trace(path)).processor
+    assert processor is not None
+    for one in processor.recurrences:
+        assert len(one.latency_ns) == len(one.gap_ns) == one.repeats
+        assert 0 < one.coverage <= 1
+    return processor
+
+
+def timesteps(summary: DeviceSummary) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for one in summary.recurrences:
+        found.setdefault(one.phase, []).append(one.repeats)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("loss", "right"),
+    [
+        (models.stacked_cells(13), [13]),
+        (models.stacked_cells(9, cells=4), [9]),
+        (models.layers_in_sequence(21), [21]),
+        (models.own_cell(100), [100]),
+        (models.own_cell(128, dropout=0.1), [128]),
+        (models.loss_per_timestep(64), [64]),
+        (models.encoder_and_decoder(20, 12), [20, 12]),
+        (models.convolutional_lstm(9), [9]),
+        (models.packed([23, 23, 20, 11, 11, 4]), [23]),
+        (models.packed([3, 29, 7, 7, 11, 28, 2, 16]), [29]),
+        (models.packed([17, 16, 12, 12, 6, 5], bidirectional=True), [17]),
+        (models.packed([21, 20, 20, 3], nn.GRU, bidirectional=True, num_layers=2), [21]),
+        (models.layers(12, tied=True), [12]),
+        (models.fed_back(20, 12), [20, 12]),
+        (models.fed_back(30, 5), [30, 5]),
+        (models.unfused(nn.LSTM, 25, num_layers=2), [25]),
+        (models.unfused(nn.GRU, 25, bidirectional=True), [25]),
+        (models.linear_recurrence(40), [40]),
+    ],
+)
+def test_timesteps_in_training(tmp_path: Path, loss: models.Loss, right: list[int]) -> None:
+    found = timesteps(traced(tmp_path, loss))
+    assert found == {"forward": right, "backward": right}
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        models.layers(8),
+        models.layers(12, frozen=12),
+        models.layers(8, frozen=5),
+        models.shared_activation(12),
+        models.shared_activation(12, frozen=True),
+        models.one_timestep_of(8),
+    ],
+)
+@pytest.mark.parametrize("with_stack", [False, True])
+def test_layers_in_training_are_no_timesteps(
+    tmp_path: Path, loss: models.Loss, with_stack: bool
+) -> None:
+    summary = traced(tmp_path, loss, with_stack=with_stack)
+    assert summary.recurrences == ()
+    assert {one.phase for one in summary.not_recurrent} == {"forward", "backward"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "right"),
+    [
+        (models.sampled_characters(24), [24]),
+        (models.sampled(12, depth=5), [12]),
+        (models.encoder_and_decoder(20, 12), [20, 12]),
+        (models.convolutional_lstm(9), [9]),
+        (models.unfused(nn.LSTM, 25, bidirectional=True), [25]),
+        (models.packed([25, 24, 11, 10, 2], nn.RNN, bidirectional=True), [25]),
+    ],
+)
+def test_timesteps_in_inference_by_cells_gates_and_tokens(
+    tmp_path: Path, loss: models.Loss, right: list[int]
+) -> None:
+    assert timesteps(traced(tmp_path, loss, training=False)) == {"other": right}
+
+
+@pytest.mark.parametrize(
+    ("loss", "right"),
+    [
+        (models.stacked_cells(13), [13]),
+        (models.layers_in_sequence(21), [21]),
+        (models.own_cell(30), [30]),
+        (models.held_up(21, at=7), [21]),
+        (models.sampled(9, depth=12), [9]),
+        (models.denoised(15), [15]),
+        (models.layers(12, tied=True), [12]),
+        (models.fed_back(20, 12), [20, 12]),
+        (models.layers(8), []),
+        (models.torch_layers(6), []),
+        (models.shared_activation(36), []),
+        (models.one_timestep_of(8), []),
+    ],
+)
+def test_a_trace_with_stacks_knows_which_modules_repeat(
+    tmp_path: Path, loss: models.Loss, right: list[int]
+) -> None:
+    summary = traced(tmp_path, loss, training=False, with_stack=True)
+    assert timesteps(summary) == ({"other": right} if right else {})
+    assert {one.evidence for one in summary.recurrences} <= {"same module"}
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [models.layers(8), models.own_cell(30), models.denoised(15), models.updated_parameters(30)],
+)
+def test_what_a_trace_cannot_tell_is_said_with_what_would(
+    tmp_path: Path, loss: models.Loss
+) -> None:
+    summary = traced(tmp_path, loss, training=False)
+    assert summary.recurrences == ()
+    (rejected,) = summary.not_recurrent
+    assert "the trace cannot tell" in rejected.reason
+    assert "with_stack=True" in rejected.reason
+
+
+def test_recorded_inputs_show_that_each_repeat_takes_the_next_slice(tmp_path: Path) -> None:
+    inputs, state = nn.Linear(16, 16), nn.Linear(16, 16)
+
+    def loss() -> torch.Tensor:
+        x, hidden = torch.randn(4, 30, 16), torch.zeros(4, 16)
+        for t in range(30):
+            hidden = torch.tanh(inputs(x[:, t]) + state(hidden))
+        return hidden
+
+    summary = traced(tmp_path, loss, training=False, record_shapes=True)
+    assert [(one.repeats, one.evidence) for one in summary.recurrences] == [(30, "indexed inputs")]
+
+
+def test_each_step_has_a_length_of_its_own(tmp_path: Path) -> None:
+    lengths = itertools.chain([5], itertools.cycle([20, 31, 25, 12]))
+    losses = {length: models.loss_per_timestep(length) for length in (5, 20, 31, 25, 12)}
+    summary = traced(tmp_path, lambda: losses[next(lengths)](), steps=4)
+    assert [one.repeats_by_pass for one in summary.recurrences] == [(20, 31, 25, 12)] * 2
+    for one in summary.recurrences:
+        assert "T differs from pass to pass: 20, 31, 25, 12" in one.remarks
+
+
+def test_a_detached_state_makes_forward_and_backward_disagree(tmp_path: Path) -> None:
+    summary = traced(tmp_path, models.detached(30, at=22))
+    assert timesteps(summary) == {"forward": [30], "backward": [8]}
+    forward, backward = summary.recurrences
+    assert (forward.disagrees, backward.disagrees) == (False, True)
+    assert any("the forward has T = 30" in remark for remark in backward.remarks)
+
+
+def test_packed_sequences_have_a_batch_size_in_each_timestep(tmp_path: Path) -> None:
+    loss = models.packed([9, 9, 7, 4])
+    (forward, _) = traced(tmp_path, loss, record_shapes=True).recurrences
+    assert forward.batch_sizes == (4, 4, 4, 4, 3, 3, 3, 2, 2)
+    assert "batch size by timestep: 4 (0–3), 3 (4–6), 2 (7–8)" in forward.remarks
+    (forward, _) = traced(tmp_path, loss).recurrences
+    assert forward.batch_sizes == ()
+    assert any("record_shapes=True" in remark for remark in forward.remarks)
+
+
+def test_memory_set_aside_is_no_timestep(tmp_path: Path) -> None:
+    x = torch.randn(8, 64, 64)
+
+    def loss() -> torch.Tensor:
+        for _ in range(4):
+            torch.empty(3)
+        return x @ x
+
+    summary = traced(tmp_path, loss, training=False)
+    assert summary.recurrences == ()
+    assert [one.repeats for one in summary.not_recurrent] == [None]
+
+
+def test_a_fused_call_has_no_timesteps(tmp_path: Path) -> None:
+    model, x = nn.LSTM(32, 32, batch_first=True), torch.randn(8, 45, 32)
+    summary = traced(tmp_path, lambda: model(x)[0].mean())
+    assert summary.recurrences == ()
+    reasons = {one.phase: one.reason for one in summary.not_recurrent}
+    assert "one call takes most of the phase" in reasons["backward"]
