@@ -79,19 +79,29 @@ def looks_ahead() -> nn.Module:
     return _LooksAhead()
 
 
-class _Contrary(_Model):
-    """No memory, work ~ T squared that nothing else hides, and one sequence after the other."""
+class _Pairs(_Model):
+    """No memory, and work ~ T squared that nothing else hides; ``in_turn``: one sequence at a time."""
+
+    def __init__(self, copies: int, in_turn: bool) -> None:
+        super().__init__()
+        self.copies, self.in_turn = copies, in_turn
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = torch.tanh(self.inputs(self.embed(tokens)))
-        pairs = [self._own(one.unsqueeze(0)) for one in x.unbind(0)]
-        return self.logits(x + torch.cat(pairs))
+        parts = x.split(1) if self.in_turn else [x]
+        return self.logits(x + torch.cat([self._own(part) for part in parts]))
 
     def _own(self, x: Tensor) -> Tensor:
         """Add nothing: each timestep's distance to itself among those to all others."""
-        apart = (x.unsqueeze(2) - x.unsqueeze(1)).abs().repeat(1, 1, 1, 16)  # [1, T, T, 16 H]
+        apart = (x.unsqueeze(2) - x.unsqueeze(1)).abs()  # [B, T, T, H]
+        apart = apart.repeat(1, 1, 1, self.copies)
         return apart.diagonal(dim1=1, dim2=2).mean(dim=1).unsqueeze(2)
 
 
-def contrary() -> nn.Module:
-    return _Contrary()
+def pairs() -> nn.Module:
+    return _Pairs(copies=16, in_turn=False)
+
+
+def one_by_one() -> nn.Module:
+    """Each sequence takes several times as long as all that is done once a step."""
+    return _Pairs(copies=256, in_turn=True)

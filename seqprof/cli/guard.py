@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,12 +12,12 @@ from typing import Any
 
 import typer
 
+from seqprof import ending_signals
 from seqprof.cli.usage_hints import usage_hint, usage_message
 from seqprof.document_door import DEBUG, place_of
 from seqprof.errors import (
     EXIT_BAD_INPUT,
     EXIT_CANNOT_MEASURE,
-    EndedError,
     SeqprofError,
     exit_code_of,
 )
@@ -65,9 +64,7 @@ def guarded(command: Callable[[], object]) -> int:
         command: that raises what click and seqprof raise; an exit code it returns is kept.
     """
     _reopen_closed_streams()
-    with suppress(ValueError):  # not the main thread
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _end_on)
+    ending_signals.install()
     try:
         code = _run(command)
     except KeyboardInterrupt as end:
@@ -83,12 +80,6 @@ def guarded(command: Callable[[], object]) -> int:
         report("the memory of this machine is too small for that")
         code = EXIT_CANNOT_MEASURE
     return _flushed(code)
-
-
-def _end_on(number: int, _: object) -> None:
-    """A scheduler's end and a terminal that went away, as Ctrl-C: what was measured is kept."""
-    signal.signal(number, signal.SIG_DFL)  # told twice, at once
-    raise EndedError(number)
 
 
 def _run(command: Callable[[], object]) -> int:

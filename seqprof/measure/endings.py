@@ -35,16 +35,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
+from seqprof.ending_signals import PATIENCE_S, heeded, install, note_asked
 from seqprof.errors import EXIT_CANNOT_MEASURE, EndedError, SeqprofError
 from seqprof.measure.outcome import Outcome, Progress
 from seqprof.recording import Incident, Recording
 
-#: Signals that end a run early and keep what it has.
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: A child that was told to end gets this long, to bring home what it has …
-PATIENCE_S = 20.0
-#: … and one that shows no sign of life this many times as long as it ever took, or this long at
-#: least, is ended: while it measures, and before (building and compiling take their time).
+#: A child that was told to end gets PATIENCE_S. One that shows no sign of life this many times as
+#: long as it ever took, or this long at least, is ended: while it measures, and before (building
+#: and compiling take their time).
 HANG_FACTOR, SHORTEST_HANG_S, STARTING_S = 20.0, 60.0, 900.0
 #: A recording on its way takes at most this share of the time.
 SHARE_OF_TIME = 0.05
@@ -173,8 +171,7 @@ def _raise_on_signals() -> None:
         if not again:  # the terminal and the parent both told
             raise EndedError(number)
 
-    for number in ENDING:
-        signal.signal(number, handle)
+    install(handle)
 
 
 # The parent -----------------------------------------------------------------------------------
@@ -335,11 +332,12 @@ class _Parent:
             elif _clock() - self.asked_at > 1.0:  # asked twice: at once
                 self.asked_at = -PATIENCE_S
             self.asked = number
+            note_asked()  # what follows until all is written is held back
             with suppress(ProcessLookupError):
                 os.kill(self.child, number)
 
         try:
-            before = {number: signal.signal(number, handle) for number in ENDING}
+            before = {number: signal.signal(number, handle) for number in heeded()}
         except ValueError:  # not the main thread: signals come elsewhere
             yield
             return
