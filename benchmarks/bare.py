@@ -37,7 +37,11 @@ PHASES = ("data", "forward", "loss", "backward", "optimizer")
 
 
 class PlainLoop:
-    """A training loop as one writes it, on the model and the optimizer of ``step``."""
+    """A training loop as one writes it, on the model and the optimizer of ``step``.
+
+    The graph ends with its step: a function that returned would free it after the clock is read, and
+    a loop that overwrites ``loss`` in the next step. To free 64 timesteps' nodes takes 3 % of a step.
+    """
 
     def __init__(self, built: Built, step: TrainingStep, device: torch.device) -> None:
         self._device, self._clock = device, DeviceClock(device)
@@ -52,7 +56,9 @@ class PlainLoop:
         batch = next(self._data).to(self._device, non_blocking=True)
         output = self._model(batch.inputs)
         loss = self._loss(output, batch)
+        del output
         loss.backward()  # type: ignore[no-untyped-call]
+        del loss
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         synchronize(self._device)
@@ -68,8 +74,10 @@ class PlainLoop:
         output = self._model(batch.inputs)
         stamps.append(stamp())
         loss = self._loss(output, batch)
+        del output
         stamps.append(stamp())
         loss.backward()  # type: ignore[no-untyped-call]
+        del loss
         stamps.append(stamp())
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
