@@ -39,8 +39,8 @@ PHASES = ("data", "forward", "loss", "backward", "optimizer")
 class PlainLoop:
     """A training loop as one writes it, on the model and the optimizer of ``step``.
 
-    The graph ends with its step: a function that returned would free it after the clock is read, and
-    a loop that overwrites ``loss`` in the next step. To free 64 timesteps' nodes takes 3 % of a step.
+    The graph ends with its step: a function that returned would free it after the clock is read,
+    and a loop that overwrites ``loss`` in the next step. With T = 64 that takes 3 % of a step.
     """
 
     def __init__(self, built: Built, step: TrainingStep, device: torch.device) -> None:

@@ -80,7 +80,7 @@ def looks_ahead() -> nn.Module:
 
 
 class _Pairs(_Model):
-    """No memory, and work ~ T squared that nothing else hides; ``in_turn``: one sequence at a time."""
+    """No memory, and work ~ T squared; ``in_turn``: one sequence after the other."""
 
     def __init__(self, copies: int, in_turn: bool) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class _Pairs(_Model):
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = torch.tanh(self.inputs(self.embed(tokens)))
-        parts = x.split(1) if self.in_turn else [x]
+        parts = torch.split(x, 1) if self.in_turn else [x]
         return self.logits(x + torch.cat([self._own(part) for part in parts]))
 
     def _own(self, x: Tensor) -> Tensor:

@@ -111,6 +111,16 @@ class TrainingStep:
         first = replace(first, layout=self.layout)
         #: T and B of the first batch; others may have others.
         self.timesteps, self.batch_size = first.sizes
+        #: Whether one loop without a question in it does all of a step, once a step has passed.
+        self._is_plain = (
+            self._plan is not None
+            and not self._carries_state
+            and not self._scaler.is_enabled()
+            and train.accumulate == 1
+            and train.clip_norm is None
+            and train.precision not in _AUTOCAST
+        )
+        self._passed = False
 
     @property
     def micro_batches(self) -> int:
@@ -184,6 +194,8 @@ class TrainingStep:
             forwards: told each forward.
             prefix: use only so many first timesteps of each sequence.
         """
+        if self._is_plain and self._passed and phases is SILENCE and forwards is SILENCE:
+            return self._run_plainly(prefix)
         done = StepSoFar()
         for _ in range(self._train.accumulate):
             phases.enter("data")
@@ -195,7 +207,27 @@ class TrainingStep:
             phases.enter("optimizer")
             self.update()
         phases.end()
+        self._passed = True
         return done.result()
+
+    def _run_plainly(self, prefix: int | None) -> StepResult:
+        """Run the step as one would write the loop: a bare step is held against nothing else.
+
+        What :meth:`run` asks on the way takes 25 µs, 3 % of a step of 0.9 ms.
+        """
+        assert self._plan is not None
+        batch = self.next_batch()
+        if prefix is not None:
+            batch = batch.prefix(min(prefix, batch.timesteps))
+        output = self._plan.call(batch, None)
+        loss = self._loss(output, batch)
+        del output
+        loss.backward()  # type: ignore[no-untyped-call]
+        taken = loss.detach()
+        del loss
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return StepResult((batch,), ((taken, 1.0),))
 
     def _train_on(
         self, batch: Batch, phases: PhaseListener, forwards: ForwardListener, done: StepSoFar

@@ -51,7 +51,9 @@ class Model(nn.Module):
     def forks(self): os.fork()
     def prints(self): print("Z" * 100_000)
     def hangs(self): time.sleep(10**6)
-    def computes(self): sum(range(10**10))  # which looks at no signal before its end
+    def computes(self):
+        open("computes", "w").close()
+        sum(range(10**10))  # which looks at no signal before its end
 """
 
 
@@ -159,10 +161,12 @@ def test_ctrl_c_during_a_long_step_is_answered_and_a_second_ends_at_once(tmp_pat
     ours, terminal = os.openpty()
     process = start("computes", tmp_path, at=1, errors=terminal)
     os.close(terminal)
-    shown = read_until(ours, b"building the model", seconds=60)
-    time.sleep(2)  # into the call
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "computes").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.3)  # into the call
     process.send_signal(signal.SIGINT)
-    shown += read_until(ours, b"Ctrl-C again", seconds=10)
+    shown = read_until(ours, b"Ctrl-C again", seconds=10)
     assert b"Ctrl-C again" in shown
     time.sleep(1.1)  # sooner, it is the same one, told by the terminal to all
     process.send_signal(signal.SIGINT)
