@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
 from seqprof.instruments.loops import TimestepLoop
 from seqprof.instruments.timesteps import TimestepProbe
 
-#: Length of the chain on which the cost of a mark is measured, and how often; the minimum counts.
-_CHAIN, _TRIES = 200, 7
+#: Length of the chain on which the cost of a mark is measured, and how often. The median of the
+#: differences within a try counts: the least of each may come from two speeds of the processor.
+_CHAIN, _TRIES = 200, 11
 #: Between two timesteps of a real model the code of a mark has left the processor's caches; a mark
 #: then cost 3 to 11 times as much as in the chain (LSTM cell, batch 1 to 16, hidden 32 to 256).
 #: That is Python's part alone: an accelerator's driver, which takes most of a mark there, is called
@@ -91,10 +93,14 @@ def _cost_of_chain(
     every, least = 1, _CHAIN
     chain(every)
     tries = [(chain(None), chain(least), chain(every)) for _ in range(_TRIES)]
-    bare, unmarked, marked = (min(times) for times in zip(*tries, strict=True))
     return MarkCost(
-        call_s=max(0.0, unmarked - bare) / _CHAIN, mark_s=max(0.0, marked - unmarked) / _CHAIN
+        call_s=_added(unmarked - bare for bare, unmarked, _ in tries),
+        mark_s=_added(marked - unmarked for _, unmarked, marked in tries),
     )
+
+
+def _added(differences: Iterable[float]) -> float:
+    return max(0.0, median(differences)) / _CHAIN
 
 
 def choose_stride(cost: MarkCost, calls: int, timesteps: int, step_s: float, budget: float) -> int:
