@@ -6,12 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from seqprof import store
 from seqprof.analysis.compare.compared import ComparedSummary
 from seqprof.analysis.rows import Row
 from seqprof.recording import Recording
-from seqprof.reports.exports.envelope import Envelope, document
-from seqprof.reports.formats import Result
+from seqprof.reports.exports.envelope import Envelope, of_candidates
 
 
 class CompareDocument(Envelope, frozen=True, kw_only=True):
@@ -23,18 +21,4 @@ class CompareDocument(Envelope, frozen=True, kw_only=True):
 
 
 DOCUMENT = CompareDocument
-
-
-def of_result(result: Result) -> bytes:
-    """Return the document of a comparison, ended by a newline.
-
-    Raises:
-        SeqprofError: a number is not finite.
-    """
-    recording = result.recording
-    assert recording is not None
-    labels = dict.fromkeys(candidate.label for candidate in recording.candidates)
-    parts = {"recording": recording, "summary": result.summary, "rows": result.rows()}
-    return document(
-        result, ", ".join(labels), {name: store.dumps(part) for name, part in parts.items()}
-    )
+of_result = of_candidates

@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from seqprof import store
 from seqprof.analysis.depth.model_depth import Assumptions, DepthSummary, ModelDepth
 from seqprof.analysis.rows import Row
 from seqprof.reports.exports.envelope import Envelope, document
@@ -37,7 +36,7 @@ def of_result(result: Result) -> bytes:
     made = document(
         result,
         ", ".join(dict.fromkeys(model.recorded.model for model in summary.models)),
-        {name: store.dumps(part) for name, part in parts.items()},
+        parts,
     )
     return msgspec.json.format(made, indent=2) + b"\n"
 

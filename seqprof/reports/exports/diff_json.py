@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from seqprof import store
 from seqprof.analysis.diff.differences import Differences
 from seqprof.analysis.diff.differences_in_words import in_words
 from seqprof.analysis.diff.gate import Gate
@@ -52,7 +51,7 @@ def of_result(result: Result) -> bytes:
     return document(
         result,
         f"{differences.new.name} against {differences.base.name}",
-        {name: store.dumps(part) for name, part in parts.items()},
+        parts,
     )
 
 

@@ -32,13 +32,16 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-def document(result: Result, about: str, parts: Mapping[str, bytes]) -> bytes:
+def document(result: Result, about: str, parts: Mapping[str, Any]) -> bytes:
     """Return a document as strict JSON, ended by a newline.
 
     Args:
         result: what it holds.
         about: what that is about, in a few words.
-        parts: what follows the envelope: name to JSON.
+        parts: what follows the envelope, by name; bytes are JSON already.
+
+    Raises:
+        SeqprofError: a number is not finite.
     """
     envelope = Envelope(
         schema_version=SCHEMA_VERSION,
@@ -47,8 +50,25 @@ def document(result: Result, about: str, parts: Mapping[str, bytes]) -> bytes:
         created=_created(result),
         about=about,
     )
-    body = b"".join(b",%b:%b" % (msgspec.json.encode(key), part) for key, part in parts.items())
+    body = b"".join(
+        b",%b:%b"
+        % (msgspec.json.encode(key), part if isinstance(part, bytes) else store.dumps(part))
+        for key, part in parts.items()
+    )
     return store.dumps(envelope)[:-1] + body + b"}\n"
+
+
+def of_candidates(result: Result) -> bytes:
+    """Return the document of what was measured of several candidates: recording, summary, rows.
+
+    Raises:
+        SeqprofError: a number is not finite.
+    """
+    recording = result.recording
+    assert recording is not None
+    labels = dict.fromkeys(candidate.label for candidate in recording.candidates)
+    parts = {"recording": recording, "summary": result.summary, "rows": result.rows()}
+    return document(result, ", ".join(labels), parts)
 
 
 def _created(result: Result) -> str:

@@ -62,7 +62,7 @@ def of_result(result: Result) -> bytes:
     }
     about = ", ".join(candidate.label for candidate in facts.candidates)
     dated = replace(result, created=facts.created)
-    return document(dated, about, {name: store.dumps(part) for name, part in parts.items()})
+    return document(dated, about, parts)
 
 
 def _stored(recording: Recording | None) -> Stored | None:

@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from seqprof import store
 from seqprof.analysis.history.change_points import METHOD
 from seqprof.analysis.history.trend import HistorySummary
 from seqprof.analysis.rows import Row
@@ -33,9 +32,7 @@ class _Stored(msgspec.Struct):
 def of_result(result: Result) -> bytes:
     """Return the document of a history, ended by a newline."""
     parts = {"change_method": METHOD, "history": result.summary, "rows": result.rows()}
-    return document(
-        result, result.summary.name, {name: store.dumps(part) for name, part in parts.items()}
-    )
+    return document(result, result.summary.name, parts)
 
 
 def read(data: bytes, name: str) -> list[Result]:

@@ -7,7 +7,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from seqprof import store
 from seqprof.analysis.rows import Row
 from seqprof.analysis.timeline.ranks import RanksSummary
 from seqprof.reports.exports.envelope import Envelope, document
@@ -31,9 +30,7 @@ class _Stored(msgspec.Struct):
 def of_result(result: Result) -> bytes:
     """Return the document of a folder's ranks, ended by a newline."""
     parts = {"ranks": result.summary, "rows": result.rows()}
-    made = document(
-        result, result.summary.source, {name: store.dumps(part) for name, part in parts.items()}
-    )
+    made = document(result, result.summary.source, parts)
     return msgspec.json.format(made, indent=2) + b"\n"
 
 

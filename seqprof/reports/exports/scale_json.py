@@ -6,12 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from seqprof import store
 from seqprof.analysis.rows import Row
 from seqprof.analysis.scale.summary import ScaledSummary
 from seqprof.recording import Recording
-from seqprof.reports.exports.envelope import Envelope, document
-from seqprof.reports.formats import Result
+from seqprof.reports.exports.envelope import Envelope, of_candidates
 
 
 class ScaleDocument(Envelope, frozen=True, kw_only=True):
@@ -23,18 +21,4 @@ class ScaleDocument(Envelope, frozen=True, kw_only=True):
 
 
 DOCUMENT = ScaleDocument
-
-
-def of_result(result: Result) -> bytes:
-    """Return the document of a scaling, ended by a newline.
-
-    Raises:
-        SeqprofError: a number is not finite.
-    """
-    recording = result.recording
-    assert recording is not None
-    labels = dict.fromkeys(candidate.label for candidate in recording.candidates)
-    parts = {"recording": recording, "summary": result.summary, "rows": result.rows()}
-    return document(
-        result, ", ".join(labels), {name: store.dumps(part) for name, part in parts.items()}
-    )
+of_result = of_candidates
