@@ -125,7 +125,7 @@ def hand_over(
             failed.append(_unwritten(folder, error))
             continue
         if not quiet:
-            print(f"written: {folder}/", file=sys.stderr)
+            print(f"written: {folder}/{_without_png()}", file=sys.stderr)
     if where.tables:
         _print(results, quiet=quiet, full=full or where.full, view=view)
     if failed:
@@ -133,14 +133,23 @@ def hand_over(
 
 
 def _draw(results: Sequence[Result], folder: Path) -> None:
-    """Write each plot as an SVG file into ``folder``, which is made where it is missing."""
+    """Write each plot into ``folder``, made where it is missing: SVG, and PNG where it can."""
+    from seqprof.reports.renderers import png
     from seqprof.reports.renderers.svg import plots_of
 
     folder.mkdir(parents=True, exist_ok=True)
     for index, result in enumerate(results, 1):
         prefix = f"{index}-" if len(results) > 1 else ""
-        for name, content in plots_of(document_of(result)):
-            store.write(content, folder / f"{prefix}{name}")
+        for name, drawing in plots_of(document_of(result)):
+            store.write(drawing.encode(), folder / f"{prefix}{name}.svg")
+            if png.is_available():
+                store.write(png.png(drawing), folder / f"{prefix}{name}.png")
+
+
+def _without_png() -> str:
+    from seqprof.reports.renderers import png
+
+    return "" if png.is_available() else f" (SVG; {png.HINT})"
 
 
 def _unwritten(folder: Path, error: Exception) -> SeqprofError:

@@ -1,7 +1,7 @@
 """What a report is made of, as plain data; a renderer turns any block into text or a page.
 
-What is said, in which order, with how many digits, what is best and what is doubtful is decided by
-the functions that make a :class:`Document`. A renderer only decides what fits.
+What is said, in which order, with how many digits, what is best, what is doubtful: the functions
+decide that make a :class:`Document`. A renderer only decides what fits.
 """
 
 from __future__ import annotations
@@ -277,12 +277,13 @@ class Chart(Struct, frozen=True, kw_only=True):
 
 
 class Picture(Struct, frozen=True, kw_only=True):
-    """A drawing to scale, for pages alone: everyone else gets its table.
+    """A drawing to scale, for pages and files; everyone else gets its lines or its table.
 
     Attributes:
         label: what it shows, in words, for who cannot see it.
-        links: lines from (x, y) to (x, y).
-        texts: (x, y, words), the words begin at x.
+        legend: names and their colours.
+        drawn: the same in characters, as a label and text each; none: only the table.
+        links, texts: from (x, y) to (x, y); (x, y, words), which begin at x.
         table: the alternative.
     """
 
@@ -295,6 +296,8 @@ class Picture(Struct, frozen=True, kw_only=True):
     links: Sequence[tuple[float, float, float, float]] = ()
     texts: Sequence[tuple[float, float, str]] = ()
     remarks: Sequence[str] = ()
+    legend: Sequence[tuple[str, str]] = ()
+    drawn: Sequence[tuple[str, str]] = ()
 
 
 class Verbatim(Struct, frozen=True, kw_only=True):
@@ -311,7 +314,7 @@ class Folded(Struct, frozen=True, kw_only=True):
 
 
 class Only(Struct, frozen=True, kw_only=True):
-    """Blocks for some readers alone.
+    """Blocks for some readers.
 
     Attributes:
         where: ``page`` (HTML), ``screen`` (the first screen of a terminal, and Markdown) or
@@ -373,7 +376,7 @@ def word(text: object, tone: str = "") -> Cell:
 
 
 def none(reason: str) -> Cell:
-    """Return a dash with its reason."""
+    """A dash with its reason."""
     return Cell(text=NOTHING, reason=reason)
 
 

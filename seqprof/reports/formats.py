@@ -116,6 +116,8 @@ _SUFFIXES = {
     ".trace.json": "chrome",
     ".prom": "prometheus",
 }
+#: Endings of plots: a folder of them is written, not one file.
+_DRAWINGS = (".svg", ".png")
 
 
 def names() -> list[str]:
@@ -170,6 +172,11 @@ def for_path(path: str) -> Format:
 
 def _unknown_ending(path: str) -> SeqprofError:
     ending = f".{path.rpartition('.')[2]}"
+    if ending.lower() in _DRAWINGS:
+        return SeqprofError(
+            f"{path}: a result has several plots, so they go into a folder",
+            f"name a folder, with a slash: -o {path.rpartition('.')[0]}/",
+        )
     known = " ".join(_SUFFIXES)
     return SeqprofError(
         f"{path}: no format writes files that end in {ending}",

@@ -122,7 +122,7 @@ def overlapping(curves: Sequence[Curve]) -> list[str]:
 
 
 def _on_one_another(one: Values, other: Values) -> bool:
-    both = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    both = [(a, b) for a, b in zip(one, other, strict=False) if a is not None and b is not None]
     return len(both) > 1 and all(abs(a - b) <= _TOGETHER * max(abs(a), abs(b)) for a, b in both)
 
 

@@ -36,7 +36,7 @@ def test_without_an_ending_it_is_the_document() -> None:
         assert formats.for_path(path).name == "json", path
 
 
-@pytest.mark.parametrize("path", ["run.xyz", "x.png", "plots/run.jsno"])
+@pytest.mark.parametrize("path", ["run.xyz", "x.pdf", "plots/run.jsno"])
 def test_an_unknown_ending_is_refused(path: str) -> None:
     with pytest.raises(SeqprofError, match="no format writes files that end in"):
         formats.for_path(path)

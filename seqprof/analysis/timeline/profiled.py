@@ -94,6 +94,7 @@ def profiled_pass(
         recurrences=tuple(map(_repeated, device_summary.recurrences)),
         activities=_totals(device_summary, summary.profiler_steps),
         launchless=device_summary.launchless,
+        axis=device_summary.axis,
         quality=_quality(summary, device_summary),
     )
 

@@ -21,6 +21,7 @@ from seqprof.analysis.timeline.evidence import Evidence
 from seqprof.analysis.timeline.intervals import union
 from seqprof.analysis.timeline.passes import Pass, host_work, passes, searched
 from seqprof.analysis.timeline.phases import Phases
+from seqprof.analysis.timeline.slow_timesteps import OpenedTimestep, slowest
 from seqprof.analysis.timeline.structure import Activities, Ints, Timeline
 from seqprof.analysis.timeline.timestep_loop import Origin, Recurrence, Rejected
 
@@ -40,6 +41,7 @@ class _Timing(Struct, frozen=True):
     gap_ns: Ints
     period: int
     coverage: float
+    slowest: tuple[OpenedTimestep, ...] = ()
 
 
 class _Entry(Struct, frozen=True):
@@ -127,7 +129,7 @@ def _backward(
 ) -> Result:
     """The backward by the forward's timesteps, else by what repeats in it."""
     tied = [
-        [entry for loops in decision.found for entry in _tied(loops, backward, nodes)]
+        [entry for loops in decision.found for entry in _tied(timeline, loops, backward, nodes)]
         for decision in forward
     ]
     if any(tied):
@@ -185,6 +187,7 @@ def _recurrence(
         forward_repeats=entry.forward_repeats,
         batch_sizes=entry.batch_sizes,
         packed=entry.packed,
+        slowest=timing.slowest,
     )
 
 
@@ -203,7 +206,7 @@ def _entries(timeline: Timeline, decision: Decision) -> list[_Entry]:
             len(loops.loops),
             loops.evidence,
             "repeats",
-            _of_repeats(loops),
+            _of_repeats(timeline, loops),
             loops.outer_period,
             loops.outer_repeats,
             batch_sizes=batch_sizes(timeline, loops.one, loops.loops[0]),
@@ -213,33 +216,34 @@ def _entries(timeline: Timeline, decision: Decision) -> list[_Entry]:
     ]
 
 
-def _of_repeats(loops: PassLoops) -> _Timing:
+def _of_repeats(timeline: Timeline, loops: PassLoops) -> _Timing:
     """Times of the first loop, which are those of its own rows."""
     activities, loop = loops.one.activities, loops.loops[0]
     bounds = loop.bounds()
     rows = slice(loop.starts[0], loop.end)
     starts = np.minimum.reduceat(activities.start_ns[rows], bounds[:-1] - bounds[0])
     end = int(activities.end_ns[loop.starts[-1] : loop.end].max())
-    latency, gap = _times(activities.at(rows), starts, end)
     covered = sum(each.end - each.starts[0] for each in loops.loops)
-    return _Timing(
-        latency, gap, round(float(np.median(np.diff(bounds)))), covered / len(activities)
-    )
+    period = round(float(np.median(np.diff(bounds))))
+    return _timed(timeline, activities.at(rows), starts, end, period, covered / len(activities))
 
 
-def _times(activities: Activities, starts: Ints, end: int) -> tuple[Ints, Ints]:
-    """Latency and gap of timesteps that begin at ``starts``; the last ends at ``end``."""
+def _timed(
+    timeline: Timeline, activities: Activities, starts: Ints, end: int, period: int, coverage: float
+) -> _Timing:
+    """Times of the timesteps that begin at ``starts``; the last ends at ``end``."""
     # On several streams a timestep may begin before the one launched earlier: it has no time.
     edges = np.maximum.accumulate(np.append(starts, max(end, int(starts.max()))))
     covered = union(activities.start_ns, activities.end_ns)
     latency = np.diff(edges)
-    return latency, latency - covered.within(edges[:-1], edges[1:])
+    gap = latency - covered.within(edges[:-1], edges[1:])
+    return _Timing(latency, gap, period, coverage, slowest(timeline, activities, edges, gap))
 
 
 # Backward by the forward's timesteps ------------------------------------------------------------
 
 
-def _tied(loops: PassLoops, backward: list[Pass], nodes: Nodes) -> list[_Entry]:
+def _tied(timeline: Timeline, loops: PassLoops, backward: list[Pass], nodes: Nodes) -> list[_Entry]:
     """The loops of ``loops`` in the backward; those that it follows as far are one entry."""
     reached = backward_of(loops, backward, nodes)
     by_length: dict[int, list[Reached]] = {}
@@ -252,14 +256,14 @@ def _tied(loops: PassLoops, backward: list[Pass], nodes: Nodes) -> list[_Entry]:
             len(group),
             loops.evidence,
             "sequence numbers",
-            _of_nodes(group),
+            _of_nodes(timeline, group),
             forward_repeats=loops.repeats,
         )
         for length, group in by_length.items()
     ]
 
 
-def _of_nodes(group: list[Reached]) -> _Timing:
+def _of_nodes(timeline: Timeline, group: list[Reached]) -> _Timing:
     """Times of the first loop, in the order in which the backward reaches its timesteps."""
     first = group[0]
     activities = first.one.activities
@@ -268,7 +272,6 @@ def _of_nodes(group: list[Reached]) -> _Timing:
     mine = activities.where(inside)
     starts = np.full(len(first.timesteps), np.iinfo(np.int64).max)
     np.minimum.at(starts, step, mine.start_ns)
-    latency, gap = _times(activities, np.sort(starts), int(mine.end_ns.max()))
-    covered = sum(int((each.timestep >= 0).sum()) for each in group)
+    covered = sum(int((each.timestep >= 0).sum()) for each in group) / len(activities)
     period = round(float(np.median(np.bincount(step))))
-    return _Timing(latency, gap, period, covered / len(activities))
+    return _timed(timeline, activities, np.sort(starts), int(mine.end_ns.max()), period, covered)

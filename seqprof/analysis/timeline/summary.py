@@ -15,6 +15,7 @@ from seqprof.analysis.timeline.accounts import (
     by_cause,
     fraction,
 )
+from seqprof.analysis.timeline.axis import time_axis
 from seqprof.analysis.timeline.causes import CAUSES, explain, explain_processor, host_waits
 from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.intervals import gaps
@@ -40,6 +41,7 @@ from seqprof.analysis.timeline.traffic import (
     transfers,
 )
 from seqprof.analysis.timeline.windows import busy, tile
+from seqprof.recording import TimeAxis
 
 #: A device that idles less than this is bound by its own work, whatever ends its gaps.
 BOUND_BY_DEVICE = 0.10
@@ -93,6 +95,8 @@ class DeviceSummary(Struct, frozen=True, kw_only=True):
     #: The process that launched it, in a file that holds several.
     process: str | None = None
     largest_gap: LargestGap | None = None
+    #: All of it over time; null in a document of an older seqprof.
+    axis: TimeAxis | None = None
 
     @property
     def title(self) -> str:
@@ -224,6 +228,7 @@ def _summary(view: _View) -> DeviceSummary:
         not_recurrent=rejected,
         process=view.timeline.process,
         largest_gap=largest,
+        axis=time_axis(view.timeline, activities, view.covered, view.gaps, phases),
     )
 
 

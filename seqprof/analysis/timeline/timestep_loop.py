@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from seqprof.analysis.timeline.evidence import BY_NAMES, MEANING, Evidence
+from seqprof.analysis.timeline.slow_timesteps import OpenedTimestep
 
 #: Told by what repeats, or by the forward's timesteps and autograd's sequence numbers.
 Origin = Literal["repeats", "sequence numbers"]
@@ -25,7 +26,8 @@ class Recurrence(Struct, frozen=True):
     T in each pass over the phase that was searched, ``steps`` the profiler's step of each of these
     passes. ``unsearched`` passes were left out. ``forward_repeats`` is T of the forward loop that a
     loop of the backward belongs to. ``batch_sizes``: rows in each timestep, where shapes were
-    recorded; ``packed``: sequences were packed, so that these differ.
+    recorded; ``packed``: sequences were packed, so that these differ. ``slowest``: the slowest
+    timesteps of the pass, with what ran in them.
     """
 
     phase: str
@@ -49,6 +51,7 @@ class Recurrence(Struct, frozen=True):
     forward_repeats: int | None = None
     batch_sizes: tuple[int, ...] = ()
     packed: bool = False
+    slowest: tuple[OpenedTimestep, ...] = ()
 
     @property
     def disagrees(self) -> bool:

@@ -31,8 +31,10 @@ from seqprof.reports.document import (
 )
 from seqprof.reports.documents.findings import about_measurement
 from seqprof.reports.documents.idle_causes import CAUSES, PROCESSOR_CAUSES
+from seqprof.reports.documents.slow_timesteps import opened_timesteps
+from seqprof.reports.documents.time_axis import over_time
 from seqprof.reports.documents.trace_words import next_of, short_name, trace_in_words
-from seqprof.reports.plots import Curve, is_wide, over_timesteps
+from seqprof.reports.plots import Curve, is_wide, over_timesteps, overlapping
 
 if TYPE_CHECKING:  # their modules need numpy, which a stored trace is shown without
     from seqprof.analysis.timeline.accounts import Account
@@ -107,6 +109,7 @@ def _device(device: DeviceSummary, is_one_of_many: bool, view: View) -> list[Sec
     sections = [Section(title=head, blocks=blocks)]
     of = f" ({device.title})" if is_one_of_many else ""
     for title, items, rank in (
+        ("Over time", over_time(device.axis), 0),
         ("Phases", _phases(device), 0),
         ("Timesteps found in what repeats", _recurrences(device), _rank(device)),
         ("What ran", _ran(device, view), 0),
@@ -283,7 +286,11 @@ def _steps(device: DeviceSummary) -> list[Block]:
 
 
 def _recurrences(device: DeviceSummary) -> list[Block]:
-    blocks: list[Block] = [_recurrence(recurrence) for recurrence in device.recurrences]
+    blocks: list[Block] = [
+        block
+        for recurrence in device.recurrences
+        for block in (_recurrence(recurrence), *opened_timesteps(device, recurrence))
+    ]
     lines = [f"{_phase(rejected.phase)}: {rejected.reason}" for rejected in device.not_recurrent]
     if lines:
         blocks.append(Only(where="detail", blocks=[Prose(lines=lines, tone="quiet")]))
@@ -307,21 +314,18 @@ def _recurrence(recurrence: Recurrence) -> Chart:
     )
     share = f"{recurrence.coverage:.0%} of the phase; the pass of median length is drawn."
     remarks = [share, *(f"{remark[0].upper()}{remark[1:]}." for remark in recurrence.remarks)]
+    curves = [
+        Curve(name="latency", colour="one", y=latency),
+        Curve(name="of it nothing ran", colour="two", dash=True, y=gap),
+    ]
     return Chart(
         title=title,
         label=f"{title}; median latency {q.seconds(median(latency))}, gap {q.seconds(median(gap))}",
         plot=over_timesteps(
-            len(latency),
-            1,
-            [
-                Curve(name="latency", colour="one", y=latency),
-                Curve(name="of it nothing ran", colour="two", dash=True, y=gap),
-            ],
-            yname="time in the timestep",
-            log=is_wide(latency),
+            len(latency), 1, curves, yname="time in the timestep", log=is_wide(latency)
         ),
         table=_timestep_table(latency, gap),
-        remarks=remarks,
+        remarks=[*remarks, *overlapping(curves)],
     )
 
 

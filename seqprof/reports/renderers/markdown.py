@@ -144,6 +144,14 @@ def _(block: d.Chart) -> Iterator[str]:
 
 @lines_of.register
 def _(block: d.Picture) -> Iterator[str]:
+    if block.drawn:
+        wide = max(len(label) for label, _ in block.drawn) + 2
+        yield from _titled(block.title)
+        yield from code_block(
+            "\n".join(f"{one_line(label):<{wide}}{one_line(text)}" for label, text in block.drawn)
+        )
+        yield ""
+        return
     yield markdown_sentence(block.label)
     yield ""
     yield from _table(block.table.up_to(d.USEFUL))

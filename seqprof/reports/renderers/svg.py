@@ -1,14 +1,14 @@
-"""The plots of a document as SVG files: drawn alike everywhere, without a script."""
+"""The plots and pictures of a document as SVG: drawn alike everywhere, without a script."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 
 from seqprof.reports import quantities as q
-from seqprof.reports.document import Block, Chart, Document, Folded, blocks_for
+from seqprof.reports.document import Block, Chart, Document, Folded, Picture, blocks_for
 from seqprof.reports.escaping import one_line
 from seqprof.reports.plots import Curve, HeatMap, Lines
 
@@ -21,47 +21,86 @@ _COLOURS = {
     "one": "#1746b4", "two": "#cf5208", "three": "#2ca57c", "four": "#c96fc2", "five": "#443600",
     "six": "#656d79", "forward": "#1746b4", "backward": "#cf5208", "data": "#2ca57c",
     "loss": "#c96fc2", "optimizer": "#443600", "text": "#1b1f24", "link": "#0b57a4",
+    "busy": "#656d79", "step": "#656d79", "depth": "#656d79", "all": "none",
+    "cause-launch": "#cf5208", "cause-sync": "#c96fc2", "cause-data": "#2ca57c",
+    "cause-communication": "#1746b4", "cause-dependency": "#443600", "cause-unknown": "#1c222c",
 }  # fmt: skip
 _TICKS = 5
 
 
-def plots_of(document: Document) -> Iterator[tuple[str, bytes]]:
-    """Yield a file's name and content for each plot of a document, in its order."""
-    for number, chart in enumerate(_charts(document), 1):
-        slug = re.sub(r"[^a-z0-9]+", "-", chart.title.lower()).strip("-")[:60] or "plot"
-        yield f"{number:02d}-{slug}.svg", svg(chart).encode()
+def plots_of(document: Document) -> Iterator[tuple[str, str]]:
+    """Yield a file's name, without its ending, and the SVG of each drawing, in their order."""
+    for number, drawing in enumerate(_drawings(document), 1):
+        slug = re.sub(r"[^a-z0-9]+", "-", drawing.title.lower()).strip("-")[:60] or "plot"
+        yield f"{number:02d}-{slug}", svg(drawing)
 
 
-def _charts(document: Document) -> Iterator[Chart]:
+def _drawings(document: Document) -> Iterator[Chart | Picture]:
     for section in document.sections:
         yield from _within(section.blocks)
 
 
-def _within(blocks: Sequence[Block]) -> Iterator[Chart]:
+def _within(blocks: Sequence[Block]) -> Iterator[Chart | Picture]:
     for block in blocks_for(blocks, "page", "detail"):
-        if isinstance(block, Chart):
+        if isinstance(block, (Chart, Picture)):
             yield block
         elif isinstance(block, Folded):
             yield from _within(block.blocks)
 
 
-def svg(chart: Chart) -> str:
-    """Return one plot as an SVG document."""
-    plot = chart.plot
-    inside = _heat(plot) if isinstance(plot, HeatMap) else _lines(plot)
-    names = [] if isinstance(plot, HeatMap) else [curve.name for curve in plot.curves]
-    height = HEIGHT + _LEGEND_LINE * len(names)
+def svg(drawing: Chart | Picture) -> str:
+    """Return one plot or picture as an SVG document."""
+    return _picture(drawing) if isinstance(drawing, Picture) else _chart(drawing)
+
+
+def _document(title: str, label: str, width: float, height: float, inside: Iterable[str]) -> str:
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-            f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="12">',
-            f"<title>{_text(chart.label)}</title>",
-            f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-            f'<text x="{_LEFT}" y="22" font-size="15">{_text(chart.title)}</text>',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
+            f'width="{width:g}" height="{height:g}" font-family="sans-serif" font-size="12">',
+            f"<title>{_text(label)}</title>",
+            f'<rect width="{width:g}" height="{height:g}" fill="#ffffff"/>',
+            f'<text x="12" y="22" font-size="15">{_text(title)}</text>',
             *inside,
             "</svg>\n",
         ]
     )
+
+
+def _chart(chart: Chart) -> str:
+    plot = chart.plot
+    inside = _heat(plot) if isinstance(plot, HeatMap) else _lines(plot)
+    names = [] if isinstance(plot, HeatMap) else [curve.name for curve in plot.curves]
+    height = HEIGHT + _LEGEND_LINE * len(names)
+    return _document(chart.title, chart.label, WIDTH, height, inside)
+
+
+#: Room around a picture.
+_AROUND = 12.0
+
+
+def _picture(picture: Picture) -> str:
+    width = picture.width + 2 * _AROUND
+    height = _TOP + picture.height + _LEGEND_LINE * len(picture.legend) + _AROUND
+    return _document(picture.title, picture.label, width, height, _inside(picture))
+
+
+def _inside(picture: Picture) -> Iterator[str]:
+    yield f'<g transform="translate({_AROUND:g} {_TOP})" shape-rendering="crispEdges">'
+    for x1, y1, x2, y2 in picture.links:
+        yield f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="#565f6b"/>'
+    for box in picture.boxes:
+        colour = _COLOURS.get(box.colour, "#1b1f24")
+        edge = ' stroke="#565f6b"' if colour == "none" else ""
+        place = f'x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}"'
+        yield f'<rect {place} fill="{colour}"{edge}/>'
+    for x, y, words in picture.texts:
+        yield f'<text x="{x:g}" y="{y:g}">{_text(words)}</text>'
+    for index, (name, colour) in enumerate(picture.legend):
+        y = picture.height + _LEGEND_LINE * index + 12
+        yield f'<rect x="0" y="{y - 10:g}" width="12" height="12" fill="{_COLOURS[colour]}"/>'
+        yield f'<text x="20" y="{y:g}">{_text(name)}</text>'
+    yield "</g>"
 
 
 def _text(text: str) -> str:

@@ -28,7 +28,8 @@ from seqprof.reports.document import (
 )
 from seqprof.reports.documents.idle_causes import CAUSES, PROCESSOR_CAUSES
 from seqprof.reports.documents.run.timesteps import MOST_VALUES, NAMES
-from seqprof.reports.plots import Curve, over_timesteps, stretched, thinned
+from seqprof.reports.documents.time_axis import over_time
+from seqprof.reports.plots import Curve, over_timesteps, overlapping, stretched, thinned
 
 _ORDER: dict[str, int] = {phase: index for index, phase in enumerate(PHASES)}
 _METHOD = "mean of profiled steps"
@@ -56,7 +57,14 @@ def profile_sections(profile: ProfileSummary | None) -> list[Section]:
             bars=[_bar(phase) for phase in phases],
         ),
         _phase_table(phases, made),
-        Only(where="detail", blocks=[*_timesteps(made), _activities(made)]),
+        Only(
+            where="detail",
+            blocks=[
+                *over_time(made.axis),
+                *_timesteps(made),
+                _activities(made),
+            ],
+        ),
     ]
     return [Section(title=title, blocks=blocks, rank=0 if made.on == "device" else DETAIL)]
 
@@ -159,6 +167,7 @@ def _chart(name: str, made: ProfiledPass, span: int) -> Chart:
     remarks = [f"An activity belongs to the timestep whose marks enclose its launch{tied}."]
     if span > 1:
         remarks.append(f"Each point is the median of {span} neighbouring timesteps.")
+    remarks += overlapping(curves)
     return Chart(
         title=f"Busy and idle in each timestep of {name}",
         label=f"Busy and idle time of each of {timesteps} timesteps of {name}",

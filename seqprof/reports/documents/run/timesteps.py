@@ -28,7 +28,7 @@ from seqprof.reports.document import (
     word,
 )
 from seqprof.reports.documents.run.marginal import marginal_sections
-from seqprof.reports.plots import Curve, is_wide, over_timesteps, stretched, thinned
+from seqprof.reports.plots import Curve, is_wide, over_timesteps, overlapping, stretched, thinned
 
 #: How a phase is called where timesteps are its subject.
 NAMES = {"forward": "forward", "backward": "BPTT"}
@@ -167,6 +167,7 @@ def _chart(name: str, summary: Summary, trial: Trial, span: int) -> Chart:
         remarks.append("This loop runs from the last timestep to the first.")
     loops = [loop for loop in summary.loops if loop.loop == name and loop.clock == clock]
     remarks += [f"{NAMES[loop.phase]}: {_slow(loop)}" for loop in loops]
+    remarks += overlapping(curves)
     issued = [loop for loop in summary.loops if loop.loop == name and loop.clock != clock]
     return Chart(
         title=name,

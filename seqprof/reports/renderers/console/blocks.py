@@ -31,6 +31,10 @@ FIRST_CAVEATS = 2
 _LONG_HEAD = 14
 
 
+#: Lines of a picture on the first screen, beside the one that explains them.
+_FIRST_LINES = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Out:
     """Where blocks are printed, and how much of them.
@@ -118,9 +122,14 @@ def _(block: d.Chart, out: Out) -> None:
 
 @show.register
 def _(block: d.Picture, out: Out) -> None:
+    if block.drawn:
+        paragraph(out.console, block.title, style="italic")
+        few = [*block.drawn[:_FIRST_LINES], *block.drawn[_FIRST_LINES:][-1:]]
+        pairs(out.console, block.drawn if out.full else few)
     if out.full:
         paragraph(out.console, block.label)
-        show(block.table, out)
+        if not block.drawn:
+            show(block.table, out)
         notes(out.console, block.remarks)
 
 

@@ -25,7 +25,15 @@ _STATIC = _FOLDER / "static"
 _STYLES = ("uPlot.min.css", "report.css")
 _LIBRARY = "uPlot.iife.min.js"
 #: In this order: the last one begins to draw.
-_SCRIPTS = ("numbers.js", "elements.js", "backdrop.js", "lines.js", "map.js", "page.js")
+_SCRIPTS = (
+    "numbers.js",
+    "elements.js",
+    "backdrop.js",
+    "lines.js",
+    "map.js",
+    "pictures.js",
+    "page.js",
+)
 
 
 def render(documents: Sequence[Document]) -> bytes:

@@ -1,0 +1,286 @@
+"""A device over time: one axis with lanes, a strip of busy and idle by cause, the largest gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from seqprof.analysis.stretches import stretches
+from seqprof.recording import IdleGap, TimeAxis
+from seqprof.reports import quantities as q
+from seqprof.reports.document import DETAIL, USEFUL, Block, Cell, Picture, Table, heads, none, word
+from seqprof.reports.documents.trace_words import short_name
+from seqprof.reports.plots import Box
+
+#: In units of the picture: its width, room for names, heights of the strip and of a lane.
+_WIDTH, _LEFT, _STRIP, _LANE, _SPACE = 760.0, 120.0, 44.0, 18.0, 6.0
+#: Levels of a share that are told apart: neighbouring slices of one level are one box.
+_LEVELS = 16
+#: Columns of the drawing in characters, rows of the table.
+_CHARACTERS, _ROWS = 56, 12
+#: Gaps that the first screen lists, and that the picture numbers.
+_FIRST_GAPS = 3
+_LETTERS = {
+    "launch": "l", "sync": "s", "data": "d", "communication": "c", "dependency": "q",
+    "unknown": "?",
+}  # fmt: skip
+_LETTER_WORDS = {"dependency": "queued (dependency)"}
+_SLICE = "exact: intervals of the trace inside each slice"
+_NS = 1e-9
+Texts = list[tuple[float, float, str]]
+
+
+def over_time(axis: TimeAxis | None) -> list[Block]:
+    """Return the picture and the list of gaps; nothing for a result of an older seqprof."""
+    if axis is None or not axis.busy:
+        return []
+    gaps = [_gaps(axis)] if axis.gaps else []
+    return [_picture(axis), *gaps]
+
+
+# The picture --------------------------------------------------------------------------------
+
+
+def _picture(axis: TimeAxis) -> Picture:
+    texts: Texts = []
+    boxes: list[Box] = []
+    top = 16.0
+    if axis.phases:
+        texts.append((0.0, top + 12, "host: phases"))
+        boxes += _phase_boxes(axis, top)
+        top += _LANE + _SPACE
+    texts.append((0.0, top + _STRIP / 2, "busy, then idle"))
+    texts.append((0.0, top + _STRIP / 2 + 15, "by cause"))
+    boxes += _strip(axis, top)
+    texts += _numbers(axis)
+    top += _STRIP + _SPACE
+    for lane in (*axis.streams, *axis.threads):
+        texts.append((0.0, top + 13, lane.name))
+        boxes += _filled(axis, lane.busy, [0.0] * len(lane.busy), top, _LANE, "busy", lane.name)
+        top += _LANE + _SPACE
+    length = axis.length_ns * _NS
+    texts += [
+        (_LEFT + (_WIDTH - _LEFT - 58) * part / 4, top + 10, q.seconds(length * part / 4, 2))
+        for part in range(5)
+    ]
+    return Picture(
+        title="Streams and host threads on one axis",
+        label=f"{q.seconds(length)} in {len(axis.busy)} slices. {_in_words(axis)}",
+        width=_WIDTH,
+        height=top + 16,
+        boxes=boxes,
+        texts=texts,
+        legend=_legend(axis),
+        drawn=_drawn(axis),
+        table=_table(axis),
+        remarks=_remarks(axis),
+    )
+
+
+def _in_words(axis: TimeAxis) -> str:
+    lanes = len(axis.streams) + len(axis.threads)
+    busiest = max(range(len(axis.busy)), key=lambda at: axis.busy[at])
+    at = axis.length_ns * _NS * busiest / len(axis.busy)
+    return (
+        f"{lanes} lane{'s' * (lanes != 1)} of streams and host threads; the busiest slice begins "
+        f"at {q.seconds(at, 2)} and is busy {axis.busy[busiest]:.0%} of the time."
+    )
+
+
+def _legend(axis: TimeAxis) -> list[tuple[str, str]]:
+    phases = dict.fromkeys(span.name for span in axis.phases)
+    return [
+        ("busy", "busy"),
+        *((f"idle: {cause}", f"cause-{cause}") for cause in axis.idle_by_cause),
+        *((f"host: {phase}", _phase_colour(phase)) for phase in phases),
+    ]
+
+
+def _phase_colour(phase: str) -> str:
+    return "step" if phase == "communication" else phase
+
+
+def _remarks(axis: TimeAxis) -> list[str]:
+    remarks = ["A lane is as high as the share of the slice in which something ran there."]
+    if axis.gaps:
+        remarks.append("The numbers stand above the largest gaps, listed below.")
+    if axis.lanes_left_out:
+        remarks.append(f"{axis.lanes_left_out} lanes with less work are left out.")
+    if not axis.phases:
+        remarks.append("No phases are drawn: none was found, or there are too many.")
+    return remarks
+
+
+def _phase_boxes(axis: TimeAxis, top: float) -> Iterator[Box]:
+    for span in axis.phases:
+        yield Box(
+            x=round(_x(axis, span.start_ns), 2),
+            y=top,
+            width=round(max(_x(axis, span.end_ns) - _x(axis, span.start_ns), 0.3), 2),
+            height=_LANE - 2,
+            colour=_phase_colour(span.name),
+            name=f"{span.name}, {q.seconds((span.end_ns - span.start_ns) * _NS)} on the host",
+        )
+
+
+def _x(axis: TimeAxis, nanoseconds: float) -> float:
+    return _LEFT + (_WIDTH - _LEFT) * nanoseconds / axis.length_ns
+
+
+def _strip(axis: TimeAxis, top: float) -> list[Box]:
+    below = [0.0] * len(axis.busy)
+    boxes: list[Box] = []
+    for name, colour, shares in (
+        ("busy", "busy", axis.busy),
+        *((f"idle: {cause}", f"cause-{cause}", idle) for cause, idle in axis.idle_by_cause.items()),
+    ):
+        boxes += _filled(axis, shares, below, top, _STRIP, colour, name)
+        below = [a + b for a, b in zip(below, shares, strict=True)]
+    return boxes
+
+
+def _filled(
+    axis: TimeAxis,
+    shares: Sequence[float],
+    below: Sequence[float],
+    top: float,
+    height: float,
+    colour: str,
+    name: str,
+) -> Iterator[Box]:
+    """Boxes from ``below`` upwards, as high as the share; equal neighbours are one."""
+    levels = [
+        (round(low * _LEVELS), round((low + share) * _LEVELS))
+        for low, share in zip(below, shares, strict=True)
+    ]
+    wide = (_WIDTH - _LEFT) / len(levels)
+    first = 0
+    for at in range(1, len(levels) + 1):
+        if at < len(levels) and levels[at] == levels[first]:
+            continue
+        low, high = levels[first]
+        if high > low:
+            yield Box(
+                x=round(_LEFT + wide * first, 2),
+                y=round(top + height * (1.0 - high / _LEVELS), 2),
+                width=round(wide * (at - first), 2),
+                height=round(height * (high - low) / _LEVELS, 2),
+                colour=colour,
+                name=f"{name}: {(high - low) / _LEVELS:.0%} at {_span(axis, first, at)}",
+            )
+        first = at
+
+
+def _at(axis: TimeAxis, index: int) -> float:
+    return axis.length_ns * _NS * index / len(axis.busy)
+
+
+def _span(axis: TimeAxis, first: int, behind: int) -> str:
+    return f"{q.seconds(_at(axis, first))} – {q.seconds(_at(axis, behind))}"
+
+
+def _numbers(axis: TimeAxis) -> Texts:
+    """The numbers of the gaps above their middles, where they do not run into each other."""
+    placed: Texts = []
+    for number, gap in enumerate(axis.gaps, 1):
+        x = _x(axis, (gap.start_ns + gap.end_ns) / 2) - 3.5
+        if all(abs(x - other) > 14 for other, _, _ in placed):
+            placed.append((round(x, 1), 11.0, str(number)))
+    return placed
+
+
+# In characters and as a table ------------------------------------------------------------------
+
+
+def _drawn(axis: TimeAxis) -> list[tuple[str, str]]:
+    parts = stretches(len(axis.busy), _CHARACTERS)
+    used = {cause: _LETTERS[cause] for cause in axis.idle_by_cause}
+    means = ", ".join(f"{letter} {_LETTER_WORDS.get(c, c)}" for c, letter in used.items())
+    lines = [("state", "".join(_character(axis, part) for part in parts))]
+    lines += [
+        (lane.name, q.sparkline([_mean(lane.busy, part) for part in parts], top=1.0))
+        for lane in (*axis.streams, *axis.threads)
+    ]
+    ends = f"0 to {q.seconds(axis.length_ns * _NS)}; █ mostly busy"
+    return [*lines, ("", f"{ends}; mostly idle by cause: {means}" if used else ends)]
+
+
+def _mean(values: Sequence[float], part: Sequence[int]) -> float:
+    return sum(values[at] for at in part) / len(part)
+
+
+def _character(axis: TimeAxis, part: Sequence[int]) -> str:
+    if _mean(axis.busy, part) >= 0.5:
+        return "█"
+    causes = {cause: _mean(idle, part) for cause, idle in axis.idle_by_cause.items()}
+    return _LETTERS[max(causes, key=lambda cause: causes[cause])] if causes else " "
+
+
+def _table(axis: TimeAxis) -> Table:
+    lanes = (*axis.streams, *axis.threads)
+    rows = []
+    for part in stretches(len(axis.busy), _ROWS):
+        causes = {cause: _mean(idle, part) for cause, idle in axis.idle_by_cause.items()}
+        largest = max(causes, key=lambda cause: causes[cause], default=None)
+        rows.append(
+            [
+                word(
+                    f"{q.seconds(_at(axis, part[0]), 2)} – {q.seconds(_at(axis, part[-1] + 1), 2)}"
+                ),
+                _share(_mean(axis.busy, part)),
+                word(largest) if largest and causes[largest] else none("it did not idle"),
+                *(_share(_mean(lane.busy, part)) for lane in lanes),
+            ]
+        )
+    columns = heads(
+        "from – to", "busy", "mainly idle", *((lane.name, lane.name, DETAIL) for lane in lanes)
+    )
+    return Table(caption="Over time", columns=columns, rows=rows)
+
+
+def _share(value: float) -> Cell:
+    return Cell(text=f"{value:.0%}", method=_SLICE)
+
+
+# Gaps -------------------------------------------------------------------------------------------
+
+
+def _gaps(axis: TimeAxis) -> Table:
+    rows = [
+        [
+            word(number),
+            _time(gap.start_ns),
+            _time(gap.end_ns),
+            _time(gap.end_ns - gap.start_ns),
+            _cause(gap),
+            _named(gap.ended_by),
+            _named(gap.launched_by) if gap.launched_by else none("no operator around the launch"),
+            word(gap.phase),
+        ]
+        for number, gap in enumerate(axis.gaps, 1)
+    ]
+    columns = heads(
+        "gap", "start", "end", "length", "cause", "ended by",
+        ("launched by", "launched by", USEFUL), ("phase", "phase", DETAIL),
+    )  # fmt: skip
+    if all(gap.launched_by is None for gap in axis.gaps):
+        columns, rows = columns[:6] + columns[7:], [row[:6] + row[7:] for row in rows]
+    return Table(
+        caption="The largest gaps",
+        columns=columns,
+        rows=rows,
+        ranks=[0 if at < _FIRST_GAPS else DETAIL for at in range(len(rows))],
+    )
+
+
+def _time(nanoseconds: int) -> Cell:
+    return Cell(text=q.seconds(nanoseconds * _NS), method="exact: from the axis's begin")
+
+
+def _cause(gap: IdleGap) -> Cell:
+    mixed = "" if gap.cause_share >= 0.995 else f" {gap.cause_share:.0%}"
+    return word(f"{gap.cause}{mixed}")
+
+
+def _named(name: str) -> Cell:
+    short = short_name(name, 26)
+    return word(name) if short == name else Cell(text=short, full=name)
