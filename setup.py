@@ -38,6 +38,7 @@ setup(
             "py.typed",
             "attach/bootstrap/*.py",
             "reports/**/templates/*.j2",
+            "reports/exports/dashboards/shipped/*.json",
             "reports/**/static/*",
         ],
         _SAMPLES: ["*"],

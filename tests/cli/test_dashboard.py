@@ -83,3 +83,15 @@ def test_it_needs_no_torch(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = seqprof("dashboard", "grafana", "-o", tmp_path / "made", env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_without_a_folder_it_prints() -> None:
+    one = seqprof("dashboard", "grafana", "metrics")
+    assert (one.returncode, one.stderr) == (0, "")
+    assert json.loads(one.stdout)["uid"] == "seqprof-metrics"
+    both = seqprof("dashboard", "grafana", "--run-url", "https://host/r.json")
+    assert [board["uid"] for board in json.loads(both.stdout)] == ["seqprof-metrics", "seqprof-run"]
+    assert "https://host/r.json" in both.stdout
+    wrong = seqprof("dashboard", "grafana", "metric")
+    assert wrong.returncode == 2
+    assert "did you mean 'metrics'" in wrong.stderr

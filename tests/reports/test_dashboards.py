@@ -19,7 +19,8 @@ from stored_results import document_of
 from seqprof.errors import SeqprofError
 from seqprof.recording import Candidate, ProfiledPass, ProfiledPhase, Recording
 from seqprof.reports.exports.dashboards import run_rows
-from seqprof.reports.exports.dashboards.grafana import files
+from seqprof.reports.exports.dashboards.grafana import BOARDS, INFINITY_UID, build, files
+from seqprof.reports.exports.dashboards.grafana import board as shipped
 from seqprof.reports.formats import load, result_of
 from seqprof.spec import Spec
 
@@ -35,6 +36,20 @@ def written() -> dict[str, bytes]:
 def board(written: dict[str, bytes], uid: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(written[f"dashboards/{uid}.json"])
     return found
+
+
+def test_what_is_shipped_is_what_the_code_builds() -> None:
+    """Where it fails: python docs/scripts/dashboards.py."""
+    assert {file: shipped(name) for name, file in BOARDS.items()} == build()
+
+
+def test_the_url_of_a_run_reaches_the_dashboard_wherever_it_stands() -> None:
+    url = 'https://files.example/a"b.json'
+    assert json.loads(shipped("run", url)) == run_rows.build(url, INFINITY_UID) | {
+        key: value
+        for key, value in json.loads(shipped("run")).items()
+        if key not in run_rows.build(url, INFINITY_UID)
+    }
 
 
 def profiled() -> Recording:

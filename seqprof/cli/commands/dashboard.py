@@ -17,7 +17,13 @@ def dashboard() -> None:
 
 @app.command("grafana")
 def grafana(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[metrics|run]", help="Print this dashboard.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")
+    ] = None,
     prometheus_url: Annotated[
         str, typer.Option("--prometheus-url", help="Where Grafana reaches Prometheus.")
     ] = "http://localhost:9090",
@@ -26,15 +32,26 @@ def grafana(
     ] = "http://localhost:8000/run.json",
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
 ) -> None:
-    """Write two Grafana dashboards and the provisioning that loads them.
+    """Print Grafana dashboards, or write them with the provisioning that loads them.
 
-    One shows runs over time from Prometheus (`-f prometheus`), the other one run's JSON in full
-    (Infinity data source). docs/dashboards.md goes through both.
+    `metrics` shows runs over time from Prometheus (`-f prometheus`), `run` one run's JSON in full
+    (Infinity data source). Without a name both are printed, as a JSON array.
+
+    \b
+    seqprof dashboard grafana metrics      to import in Grafana
+    seqprof dashboard grafana -o grafana   both, and the provisioning
     """
     from seqprof import store
     from seqprof.errors import SeqprofError
-    from seqprof.reports.exports.dashboards.grafana import files
+    from seqprof.reports.exports.dashboards import INFINITY
+    from seqprof.reports.exports.dashboards.grafana import BOARDS, board, files
 
+    if output is None:
+        boards = [board(each, run_url) for each in ([name] if name else BOARDS)]
+        store.write(boards[0] if name else b"[\n" + b",\n".join(boards) + b"]\n", store.STDOUT)
+        return
+    if name is not None:
+        raise SeqprofError("a folder gets both dashboards", f"leave out {name!r}, or -o")
     written = {
         output / name: document
         for name, document in files(output.resolve(), prometheus_url, run_url).items()
@@ -57,12 +74,6 @@ def grafana(
     typer.echo(
         "next: start Grafana with the environment variables\n"
         f"  GF_PATHS_PROVISIONING={output.resolve()}\n"
-        f"  GF_PLUGINS_PREINSTALL={_infinity()}\n"
+        f"  GF_PLUGINS_PREINSTALL={INFINITY}\n"
         "and see docs/dashboards.md for how the numbers get there"
     )
-
-
-def _infinity() -> str:
-    from seqprof.reports.exports.dashboards.run_rows import PLUGIN
-
-    return PLUGIN

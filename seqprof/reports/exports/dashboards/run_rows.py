@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from seqprof.reports.exports.dashboards import panels
+from seqprof.reports.exports.dashboards import INFINITY, panels
 from seqprof.reports.exports.dashboards.panels import Json
 
 #: Grafana's id of the plug-in, which Grafana does not bring along.
-PLUGIN = "yesoreyeram-infinity-datasource"
-DATASOURCE: Json = {"type": PLUGIN, "uid": "${datasource}"}
+DATASOURCE: Json = {"type": INFINITY, "uid": "${datasource}"}
 #: Columns of a table of `rows`: every field that tells rows apart, and what is known of the value.
 _EVERYTHING = ("metric", "phase", "loop", "clock", "value", "low", "high", "unit", "method")
 #: What a field must be.
@@ -142,7 +141,7 @@ def build(run_url: str, datasource_uid: str) -> Json:
                     "type": "datasource",
                     "name": "datasource",
                     "label": "Data source",
-                    "query": PLUGIN,
+                    "query": INFINITY,
                     "current": {"text": datasource_uid, "value": datasource_uid},
                 },
                 {

@@ -23,7 +23,11 @@ function standalone(drawing) {
   });
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   copy.setAttribute("font-family", "sans-serif");
-  copy.setAttribute("style", `background: ${colour("page")}`);
+  const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  for (const [name, value] of [["width", "100%"], ["height", "100%"], ["fill", colour("page")]]) {
+    ground.setAttribute(name, value);
+  }
+  copy.prepend(ground);
   return new XMLSerializer().serializeToString(copy);
 }
 
