@@ -37,7 +37,7 @@ TYPES_ONLY = {
 }
 MODULES = {module(path): path for path in FILES}
 #: To be divided: the names here may only become fewer.
-CROWDED = {"seqprof/attach", "seqprof/analysis/timeline"}
+CROWDED = {"seqprof/attach"}
 #: What a user of Lightning and one of transformers hands over to the trainer.
 SAME_NAME = {"SeqprofCallback"}
 LONG = {"seqprof/traces/kineto.py"}

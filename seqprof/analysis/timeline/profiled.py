@@ -23,7 +23,7 @@ from seqprof.analysis.timeline.summary import (
     TraceSummary,
     summarise,
 )
-from seqprof.analysis.timeline.timestep_loop import Recurrence
+from seqprof.analysis.timeline.timesteps.timestep_loop import Recurrence
 from seqprof.analysis.timeline.windows import busy, tile
 from seqprof.recording import (
     ActivityTotal,

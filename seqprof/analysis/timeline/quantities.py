@@ -22,7 +22,7 @@ from seqprof.analysis.statistics import Estimate
 from seqprof.analysis.timeline.accounts import Account
 from seqprof.analysis.timeline.ranks import RankLine
 from seqprof.analysis.timeline.summary import DeviceSummary
-from seqprof.analysis.timeline.timestep_loop import Recurrence
+from seqprof.analysis.timeline.timesteps.timestep_loop import Recurrence
 
 P = TypeVar("P")
 _NS = 1e-9

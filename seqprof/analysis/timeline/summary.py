@@ -29,9 +29,9 @@ from seqprof.analysis.timeline.quality import (
     one_gap,
     trace_caveats,
 )
-from seqprof.analysis.timeline.recurrence import find_recurrences
 from seqprof.analysis.timeline.structure import NO_DEVICE, Activities, Timeline
-from seqprof.analysis.timeline.timestep_loop import Recurrence, Rejected
+from seqprof.analysis.timeline.timesteps.recurrence import find_recurrences
+from seqprof.analysis.timeline.timesteps.timestep_loop import Recurrence, Rejected
 from seqprof.analysis.timeline.traffic import (
     Collective,
     KernelTotal,

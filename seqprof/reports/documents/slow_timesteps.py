@@ -9,9 +9,9 @@ from seqprof.reports.document import Block, Cell, Column, Folded, Prose, Table, 
 from seqprof.reports.documents.trace_words import short_name
 
 if TYPE_CHECKING:  # their modules need numpy, which a stored trace is shown without
-    from seqprof.analysis.timeline.slow_timesteps import OpenedTimestep
     from seqprof.analysis.timeline.summary import DeviceSummary
-    from seqprof.analysis.timeline.timestep_loop import Recurrence
+    from seqprof.analysis.timeline.timesteps.slow import OpenedTimestep
+    from seqprof.analysis.timeline.timesteps.timestep_loop import Recurrence
 
 _NS = 1e-9
 _LONGEST_NAME = 42

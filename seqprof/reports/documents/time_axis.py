@@ -273,7 +273,7 @@ def _gaps(axis: TimeAxis) -> Table:
 
 
 def _time(nanoseconds: int) -> Cell:
-    return Cell(text=q.seconds(nanoseconds * _NS), method="exact: from the axis's begin")
+    return Cell(text=q.seconds(nanoseconds * _NS), method="exact: since the axis begins")
 
 
 def _cause(gap: IdleGap) -> Cell:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # their modules need numpy, which a stored trace is shown wit
     from seqprof.analysis.timeline.accounts import Account
     from seqprof.analysis.timeline.quality import TraceCaveat
     from seqprof.analysis.timeline.summary import DeviceSummary, TraceSummary
-    from seqprof.analysis.timeline.timestep_loop import Recurrence
+    from seqprof.analysis.timeline.timesteps.timestep_loop import Recurrence
     from seqprof.reports.formats import Result
 
 #: Kernels and steps that a table shows; the JSON has all.

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from seqprof.analysis.timeline.repeats import find_periods
+from seqprof.analysis.timeline.timesteps.repeats import find_periods
 
 
 def found(symbols: list[int]) -> list[tuple[int, int]]:

@@ -21,12 +21,12 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from seqprof.analysis.timeline.autograd import Nodes
 from seqprof.analysis.timeline.grouping import among, distinct
-from seqprof.analysis.timeline.loops import RepeatLoop, shares
-from seqprof.analysis.timeline.modules import calls_per_repeat
-from seqprof.analysis.timeline.passes import Pass
 from seqprof.analysis.timeline.structure import OPERATOR, Bools, Floats, Ints, Timeline
+from seqprof.analysis.timeline.timesteps.autograd import Nodes
+from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, shares
+from seqprof.analysis.timeline.timesteps.modules import calls_per_repeat
+from seqprof.analysis.timeline.timesteps.passes import Pass
 
 Evidence = Literal[
     "same module",

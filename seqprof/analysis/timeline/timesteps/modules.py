@@ -6,9 +6,9 @@ import numpy as np
 from msgspec import Struct
 
 from seqprof.analysis.timeline.grouping import among, distinct
-from seqprof.analysis.timeline.loops import RepeatLoop
-from seqprof.analysis.timeline.passes import Pass
 from seqprof.analysis.timeline.structure import MODULE, Floats, HostEvents, Ints, Timeline
+from seqprof.analysis.timeline.timesteps.loops import RepeatLoop
+from seqprof.analysis.timeline.timesteps.passes import Pass
 
 #: Compiled graphs all bear the same name, whichever they are.
 _OWN_MODULE = r"^nn\.Module: (?!GraphModule)"

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from seqprof.analysis.timeline.autograd import Nodes
-from seqprof.analysis.timeline.candidates import PassLoops
 from seqprof.analysis.timeline.grouping import distinct
-from seqprof.analysis.timeline.loops import RepeatLoop
-from seqprof.analysis.timeline.passes import Pass
 from seqprof.analysis.timeline.structure import Ints
+from seqprof.analysis.timeline.timesteps.autograd import Nodes
+from seqprof.analysis.timeline.timesteps.candidates import PassLoops
+from seqprof.analysis.timeline.timesteps.loops import RepeatLoop
+from seqprof.analysis.timeline.timesteps.passes import Pass
 
 #: Backward passes behind a forward in which its nodes are sought.
 _BEHIND = 3

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from seqprof.analysis.timeline.loops import RepeatLoop
-from seqprof.analysis.timeline.passes import Pass
 from seqprof.analysis.timeline.structure import Timeline
+from seqprof.analysis.timeline.timesteps.loops import RepeatLoop
+from seqprof.analysis.timeline.timesteps.passes import Pass
 
 _PACKS = r"^aten::_pack_padded_sequence$"
 

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from msgspec import Struct
 
-from seqprof.analysis.timeline.passes import Pass
-from seqprof.analysis.timeline.repeats import (
+from seqprof.analysis.timeline.structure import Bools, Floats, Ints
+from seqprof.analysis.timeline.timesteps.passes import Pass
+from seqprof.analysis.timeline.timesteps.repeats import (
     MIN_REPEATS,
     Period,
     RepeatRun,
     alike_length,
     likeness,
 )
-from seqprof.analysis.timeline.structure import Bools, Floats, Ints
 
 #: Turns of a loop that are tried, the nearest ones.
 _TURNS = 16

@@ -13,17 +13,17 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct, structs
 
-from seqprof.analysis.timeline.autograd import Nodes, autograd_nodes
-from seqprof.analysis.timeline.batches import batch_sizes, is_packed
-from seqprof.analysis.timeline.bptt import Reached, backward_of
-from seqprof.analysis.timeline.candidates import Decision, PassLoops, Why, decide
-from seqprof.analysis.timeline.evidence import Evidence
 from seqprof.analysis.timeline.intervals import union
-from seqprof.analysis.timeline.passes import Pass, host_work, passes, searched
 from seqprof.analysis.timeline.phases import Phases
-from seqprof.analysis.timeline.slow_timesteps import OpenedTimestep, slowest
 from seqprof.analysis.timeline.structure import Activities, Ints, Timeline
-from seqprof.analysis.timeline.timestep_loop import Origin, Recurrence, Rejected
+from seqprof.analysis.timeline.timesteps.autograd import Nodes, autograd_nodes
+from seqprof.analysis.timeline.timesteps.batches import batch_sizes, is_packed
+from seqprof.analysis.timeline.timesteps.bptt import Reached, backward_of
+from seqprof.analysis.timeline.timesteps.candidates import Decision, PassLoops, Why, decide
+from seqprof.analysis.timeline.timesteps.evidence import Evidence
+from seqprof.analysis.timeline.timesteps.passes import Pass, host_work, passes, searched
+from seqprof.analysis.timeline.timesteps.slow import OpenedTimestep, slowest
+from seqprof.analysis.timeline.timesteps.timestep_loop import Origin, Recurrence, Rejected
 
 _REASONS: dict[Why, str] = {
     "undecided": "{repeats} repeats; timesteps or layers, the trace cannot tell; record with "

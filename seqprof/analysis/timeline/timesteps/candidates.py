@@ -8,12 +8,17 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from seqprof.analysis.timeline.autograd import Nodes
-from seqprof.analysis.timeline.evidence import BY_NAMES, Evidence, RecurrenceVerdict, judge
-from seqprof.analysis.timeline.loops import RepeatLoop, loops_of, turns
-from seqprof.analysis.timeline.passes import Pass, dominant, opened, recurrent_layers
-from seqprof.analysis.timeline.repeats import MIN_REPEATS, Period, find_periods
 from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
+from seqprof.analysis.timeline.timesteps.autograd import Nodes
+from seqprof.analysis.timeline.timesteps.evidence import (
+    BY_NAMES,
+    Evidence,
+    RecurrenceVerdict,
+    judge,
+)
+from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, loops_of, turns
+from seqprof.analysis.timeline.timesteps.passes import Pass, dominant, opened, recurrent_layers
+from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS, Period, find_periods
 
 #: Operators that only name a part of a tensor, or memory: no work of their own.
 _VIEW = (
