@@ -17,12 +17,12 @@ from stored_results import save
 def extended(tmp_path_factory: pytest.TempPathFactory) -> SourceCopy:
     """The program with the caveat and the command that the page adds, and two runs."""
     copy = copy_source(tmp_path_factory.mktemp("extended"))
-    function, line = example("A caveat")
+    function, imported = example("A caveat")
     copy.write("seqprof/analysis/run/caveats/batch.py", function)
     every = "seqprof/analysis/run/caveats/every.py"
-    imported, _, name = line.partition("\n\n")
-    copy.insert(every, f"{imported}\n", before="from seqprof.analysis.run.caveats.caveat import")
-    copy.insert(every, f"    {name.strip()}\n", before="    _high_variation,\n")
+    name = imported.split()[-1]
+    copy.insert(every, imported, before="from seqprof.analysis.run.caveats.caveat import")
+    copy.insert(every, f"    {name},\n", before="    _high_variation,\n")
     command, entry = example("A command")
     copy.write("seqprof/cli/commands/steps.py", command)
     copy.insert("seqprof/cli/app.py", f"    {entry.strip()}\n", before='    "diff": _Command(')
