@@ -171,8 +171,18 @@ def _(block: d.Table, out: Out) -> None:
         paragraph(out.console, f"{NOTHING} {names}: {reason}", style="dim")
     if out.full:
         notes(out.console, block.remarks)
-        how = [f"{names}: {method}" if names else method for names, method in block.obtained]
+        how = [
+            f"{names}: {method}" if names else method
+            for names, method in block.obtained
+            if not _is_remarked(block, names)
+        ]
         notes(out.console, ["; ".join(how)] if how else [])
+
+
+def _is_remarked(block: d.Table, names: str) -> bool:
+    """Whether a remark tells already how each of these quantities was obtained."""
+    remarks = "; " + "; ".join(block.remarks)
+    return all(f"; {name}: " in remarks for name in names.split(", "))
 
 
 def _on_screen(block: d.Table, width: int) -> d.Table:
