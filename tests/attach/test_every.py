@@ -10,7 +10,7 @@ from attach_scripts import OWN, bare, environment, final_loss, watch
 from seqprof import store
 from seqprof.recording import ForeignLoop, Recording
 
-STEPS, EVERY = 70, 25
+EVERY = 25
 OPTIONS = ("--every", str(EVERY), "--steps", "8", "--warmup", "3")
 
 
@@ -20,25 +20,30 @@ def loop_of(recording: Recording) -> ForeignLoop:
     return loop
 
 
-@pytest.mark.parametrize("kind", ["optimizer", "fetch", "grad", "inference"])
-def test_a_window_again_each_n_steps(kind: str, tmp_path: Path) -> None:
-    script, args = OWN / "windows.py", (kind, str(STEPS))
+@pytest.mark.parametrize(
+    ("kind", "windows"), [("optimizer", 3), ("fetch", 2), ("grad", 2), ("inference", 2)]
+)
+def test_a_window_again_each_n_steps(kind: str, windows: int, tmp_path: Path) -> None:
+    script, args = OWN / "windows.py", (kind, str(EVERY * windows - 5))
     command = [sys.executable, script.name, *args]
     history = tmp_path / "history.jsonl"
     watched = watch(tmp_path, command, *OPTIONS, "--append", str(history), cwd=OWN)
     alone = bare(script, *args)
     assert watched.exit_code == 0
     assert final_loss(watched.stdout) == final_loss(alone.stdout)
-    paths = [tmp_path / name for name in ("run.json", "run.window2.json", "run.window3.json")]
+    names = ("run.json", "run.window2.json", "run.window3.json")
+    paths = [tmp_path / name for name in names[:windows]]
     assert sorted(tmp_path.glob("run*.json")) == sorted(paths)
     loops = [loop_of(store.load(path)) for path in paths]
-    assert [(loop.window, loop.steps_before) for loop in loops] == [(1, 0), (2, 25), (3, 50)]
+    assert [(loop.window, loop.steps_before) for loop in loops] == [
+        (number + 1, EVERY * number) for number in range(windows)
+    ]
     assert all(loop.ended == "complete" for loop in loops)
     for loop in loops:
         measured = [i for i in loop.iterations if i.finished and i.kind != "warmup"]
         assert len(measured) == 8
-    assert len(history.read_text().splitlines()) == 3
-    assert "3 windows; shown: the first; a step: " in watched.stderr
+    assert len(history.read_text().splitlines()) == windows
+    assert f"{windows} windows; shown: the first; a step: " in watched.stderr
 
 
 def test_no_hook_is_left_when_the_window_is_the_only_one(tmp_path: Path) -> None:
