@@ -1,7 +1,7 @@
 """Random faults at random moments: is anything lost, does anything stay, does anything trace back?
 
-``python benchmarks/soak.py [--faults 200] [--seed 1] [--jobs 1]`` prints each failure and a table. A
-fault passes when the process ends within 120 s, leaves no process behind, prints no traceback of
+``python benchmarks/soak.py [--faults 200] [--seed 1] [--jobs 1]`` prints each failure and a table.
+A fault passes when the process ends within 120 s, leaves no process behind, prints no traceback of
 its own, and leaves a whole file, or says in a sentence why there is none. ``exec`` runs the
 user's script, whose own traceback is the user's and is not counted.
 """
