@@ -275,7 +275,10 @@ class MeasureSpec(_Part):
     warmup: Positive = Field(default=3, description="steps before anything is recorded")
     pairs: Positive = Field(default=20, description="pairs of one bare and one probed step")
     max_s: float = Field(
-        default=15.0, gt=0, description="stop taking pairs after this time (never before 3 pairs)"
+        default=15.0,
+        gt=0,
+        description="stop taking pairs after this time, and warming up likewise; one of each is "
+        "always taken",
     )
     timesteps: TimestepsSpec = Field(
         default=TimestepsSpec(), description="which timesteps are marked"

@@ -48,8 +48,8 @@ from seqprof.samplers.host import HostMeter
 from seqprof.samplers.replay import DriverFacts
 from seqprof.spec import Spec
 
-#: Pairs that are taken however long they last, and measurements that every timestep should get.
-MINIMUM_PAIRS, SAMPLES_PER_TIMESTEP = 3, 5
+#: Measurements that every timestep should get.
+SAMPLES_PER_TIMESTEP = 5
 _DWELLS: tuple[DwellPhase, ...] = ("forward", "backward", "step")
 
 
@@ -245,7 +245,7 @@ class RunConductor:
 
     def _more_pairs(self, taken: int, seconds: float, smallest_sample: int | None) -> bool:
         measure = self._spec.measure
-        if taken < min(MINIMUM_PAIRS, measure.pairs):
+        if not taken:
             return True
         if seconds >= measure.max_s:
             return False

@@ -183,6 +183,8 @@ class Bench:
         for done in range(count):
             walls.append(self.settle())
             self._progress.advance(done + 1)
+            if sum(walls) >= self.spec.measure.max_s:
+                break
         return tuple(walls)
 
     def settle(self) -> float:
