@@ -101,15 +101,27 @@ class Field:
     Args:
         contenders: the candidates.
         timesteps: whether each timestep is timed too.
+        patience_s: what was never timed is waited for so long, once the workers are there.
+        most_deaths: a candidate that ends so many workers, or one before any of its points is
+            ready, is measured no further.
     """
 
-    def __init__(self, contenders: Sequence[Contender], timesteps: bool = False) -> None:
+    def __init__(
+        self,
+        contenders: Sequence[Contender],
+        timesteps: bool = False,
+        *,
+        patience_s: float = FIRST_PATIENCE_S,
+        most_deaths: float = math.inf,
+    ) -> None:
         self.origin_ns = perf_counter_ns()
         self.contenders = list(contenders)
         self.entries: list[Entry] = []
         self.interrupted = False
         self._exit_code = EXIT_INTERRUPTED
         self._timesteps = timesteps
+        self._patience_s, self._most_deaths = patience_s, most_deaths
+        self._deaths = [0] * len(contenders)
         self._groups = [WorkerGroup([c.folder for c in contenders], self.origin_ns)]
         self.workers = list(self._groups[0].workers)
 
@@ -141,15 +153,19 @@ class Field:
     def describe(self, contender: int, spec: Spec) -> Workload | Failure:
         """Build a model and its data only to say what they are."""
         try:
-            return self._call(contender, FIRST_PATIENCE_S, Describe(spec))
+            return self._call(contender, self._patience_s, Describe(spec))
         except WorkerDiedError as death:
             self._replace_worker(contender)
             return Failure(death.kind, str(death))
 
     def prepare(self, entry: Entry) -> None:
         """Build, warm up and count; whatever goes wrong in it is a result of this entry."""
+        if entry.draft.failure is not None:
+            return
         spec, began_s = entry.spec, self.now_s
-        patience = FIRST_PATIENCE_S + spec.train.compile_timeout_s
+        patience = self._patience_s
+        if spec.train.compile:
+            patience += spec.train.compile_timeout_s
         answer = self._ask(entry, patience, Prepare(entry.key, spec, self._timesteps))
         if isinstance(answer, Failure):
             self._fail(entry, answer)
@@ -162,6 +178,8 @@ class Field:
 
     def _described(self, entry: Entry) -> Workload | None:
         """Say what it is where it can be built, if not trained."""
+        if self._given_up(entry.contender):
+            return None
         with suppress(SeqprofError):
             workload = self.describe(entry.contender, entry.spec)
             return workload if isinstance(workload, Workload) else None
@@ -188,8 +206,24 @@ class Field:
         except WorkerDiedError as death:
             failure = Failure(death.kind, str(death))
             entry.draft.failure = failure  # the next worker must not die of it too
-            self._replace_worker(entry.contender)
+            self._note_death(entry, failure)
+            if not self._given_up(entry.contender):
+                self._replace_worker(entry.contender)
             return failure
+
+    def _note_death(self, entry: Entry, failure: Failure) -> None:
+        self._deaths[entry.contender] += 1
+        own = [other for other in self.entries if other.contender == entry.contender]
+        few = self._deaths[entry.contender] < self._most_deaths
+        if few and (any(other.ready for other in own) or math.isinf(self._most_deaths)):
+            return
+        for other in own:
+            if other.draft.failure is None:
+                self._fail(other, Failure(failure.kind, f"given up: {failure.detail}"))
+
+    def _given_up(self, contender: int) -> bool:
+        own = [entry for entry in self.entries if entry.contender == contender]
+        return not math.isinf(self._most_deaths) and all(e.draft.failure for e in own)
 
     def _replace_worker(self, contender: int) -> None:
         """Go on after a death. The new one is of a group of its own."""
@@ -207,7 +241,7 @@ class Field:
     def visit(self, entry: Entry, round_: int) -> None:
         """Take one round's steps of an entry."""
         steps = entry.steps_per_visit
-        patience = _patience_s((2 * steps + 4) * entry.typical_s)
+        patience = min(self._patience_s, _patience_s((2 * steps + 4) * entry.typical_s))
         answer = self._ask(entry, patience, TakeSteps(entry.key, round_, steps))
         if isinstance(answer, Failure):
             self._fail(entry, answer)
