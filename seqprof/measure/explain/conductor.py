@@ -69,6 +69,7 @@ class Conductor:
             Subjected(label=contender.label, depth_reason=_ENDED) for contender in plan.contenders
         ]
         self._assumptions: Assumptions | None = None
+        self._import_s = 0.0  # of a child, beside the workers' own
         self._reference: Reference | None = None
         self._cascade = Cascade(reason=_ENDED)
         self._run: Recording | None = None
@@ -91,7 +92,7 @@ class Conductor:
         quick_s = min(QUICK_S, QUICK * self._budget_s)
         prepare_points(self._field, WARM_UNTIL * self._budget_s, self._progress, quick_s)
         leave_out(self._field.entries, self._left_s)
-        self._measure_marked(self._left_s - rounds_cost_s(self._field.entries))
+        self._measure_marked(self._left_s - rounds_cost_s(self._field.entries) - self._import_s)
         reference = self._reference = self._start_reference()
         measure_points(
             self._field,
@@ -131,12 +132,13 @@ class Conductor:
     def _look_into_all(self) -> None:
         """Let a child record all graphs; after a model that ends it, another child goes on."""
         waiting = list(range(len(self._candidates)))
-        at = waiting[0]
+        at, began_s = waiting[0], self._field.now_s
 
         def found(part: Assumptions | Begun | Found) -> None:
             nonlocal at
             if isinstance(part, Assumptions):
                 self._assumptions = part
+                self._import_s = self._field.now_s - began_s
             elif isinstance(part, Begun):
                 at = part.candidate
             else:
@@ -152,7 +154,7 @@ class Conductor:
             return self._field.now_s < GRAPHS_UNTIL * self._budget_s
 
         while waiting:
-            at = waiting[0]
+            at, began_s = waiting[0], self._field.now_s
             within_s = max(STARTING_S, GRAPHS_END * self._budget_s - self._field.now_s)
             aside = do_aside(look, self._progress, within_s, found)
             if aside.ended:

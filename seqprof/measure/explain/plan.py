@@ -21,8 +21,9 @@ JUDGING_S = 2.5
 #: What the budget left no time for.
 SPENT = "the budget was spent before it"
 #: A model that has not ended then is ended: its graphs at this share of the budget, its marked run
-#: after so many times of what it was given. Importing torch and building come on top.
-GRAPHS_END, MARKED_END, STARTING_S = 0.6, 3.0, 10.0
+#: after so many times of what it was given. What importing torch may take on a busy machine comes
+#: on top, else is the least.
+GRAPHS_END, MARKED_END, STARTING_S = 0.6, 3.0, 30.0
 #: Rounds that an interval needs are taken until this many times the budget, then not even those.
 ROUNDS_END = 1.2
 #: A worker's first steps are waited for during this share of the budget, but so long at least.
