@@ -112,7 +112,8 @@ def test_a_signal_while_it_measures_keeps_what_there_is(
         process.send_signal(number)
         time.sleep(0.3)
     code, errors = ended(process)
-    assert code == 128 + signals[0], errors
+    # Or it ends the interpreter when all is written, which is the same to a shell.
+    assert code in (128 + signals[0], -signals[0]), errors
     assert claims(tmp_path)[1]["verdict"] == "shown"
     untested = [c for c in claims(tmp_path).values() if c["verdict"] == "not_testable"]
     assert all(claim["because"] for claim in untested)
