@@ -306,7 +306,11 @@ class Field:
             return self._exit_code
         for index in range(len(self.contenders)):
             own = [entry for entry in self.entries if entry.contender == index]
-            failures = [e.draft.failure for e in own if e.draft.failure is not None]
+            failures = [
+                e.draft.failure
+                for e in own
+                if e.draft.failure is not None and e.draft.failure.kind != "budget_spent"
+            ]
             if own and failures and not any(entry.draft.steps for entry in own):
                 short = all(failure.kind == "out_of_memory" for failure in failures)
                 if not short or not any(entry.draft.steps for entry in self.entries):
