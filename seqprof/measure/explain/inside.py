@@ -35,7 +35,10 @@ def look_into_all(
     Raises:
         SeqprofError: one cannot be built.
     """
-    choose_device(plan.contenders[0].spec.measure.device)
+    measure = plan.contenders[0].spec.measure
+    choose_device(measure.device)
+    if isinstance(measure.threads, int):  # the workers import torch meanwhile
+        torch.set_num_threads(measure.threads)
     assumptions = assume()
     tell.hand(assumptions)
     for index in candidates:
