@@ -34,6 +34,7 @@ from seqprof.measure.workers.messages import (
     TakeTimesteps,
 )
 from seqprof.measure.workers.remote import Pending, WorkerDiedError, WorkerGroup
+from seqprof.measure.workers.unbuilt import as_specified
 from seqprof.recording import Candidate, DepthLaw, Recording, Trial, Workload
 from seqprof.spec import Spec
 
@@ -168,7 +169,7 @@ class Field:
             patience += spec.train.compile_timeout_s
         answer = self._ask(entry, patience, Prepare(entry.key, spec, self._timesteps))
         if isinstance(answer, Failure):
-            self._fail(entry, answer)
+            entry.draft.fail(answer, self.now_s)
             entry.draft.workload = answer.workload or self._described(entry)
             return
         entry.prepare_s = self.now_s - began_s
@@ -184,9 +185,6 @@ class Field:
             workload = self.describe(entry.contender, entry.spec)
             return workload if isinstance(workload, Workload) else None
         return None
-
-    def _fail(self, entry: Entry, failure: Failure) -> None:
-        entry.draft.fail(failure, self.now_s)
 
     def _call(self, contender: int, within_s: float, request: Request[Answer]) -> Answer | Failure:
         try:
@@ -219,7 +217,8 @@ class Field:
             return
         for other in own:
             if other.draft.failure is None:
-                self._fail(other, Failure(failure.kind, f"given up: {failure.detail}"))
+                given_up = Failure(failure.kind, f"given up: {failure.detail}")
+                other.draft.fail(given_up, self.now_s)
 
     def _given_up(self, contender: int) -> bool:
         own = [entry for entry in self.entries if entry.contender == contender]
@@ -244,7 +243,7 @@ class Field:
         patience = min(self._patience_s, _patience_s((2 * steps + 4) * entry.typical_s))
         answer = self._ask(entry, patience, TakeSteps(entry.key, round_, steps))
         if isinstance(answer, Failure):
-            self._fail(entry, answer)
+            entry.draft.fail(answer, self.now_s)
         else:
             entry.draft.add_steps(answer)
 
@@ -378,7 +377,7 @@ class Field:
                     flops_per_step=None,
                     flops_reason="it was not built at this size",
                 )
-        return _as_specified(entry.spec)
+        return as_specified(entry.spec)
 
 
 def _take_depths(entries: Sequence[Entry], pending: Pending[tuple[DepthLaw, ...]]) -> None:
@@ -398,25 +397,6 @@ def _take_depths(entries: Sequence[Entry], pending: Pending[tuple[DepthLaw, ...]
 def _patience_s(expected_s: float) -> float:
     """Return how long an answer is waited for; a busy machine may be many times slower."""
     return max(LEAST_PATIENCE_S, PATIENCE * expected_s)
-
-
-def _as_specified(spec: Spec) -> Workload:
-    """What a candidate that could not be built was to be."""
-    return Workload(
-        model=spec.model.name or spec.model.target or "",
-        family=spec.model.name,
-        execution=spec.model.execution,
-        parameters=None,
-        data=spec.data.target or spec.data.kind or "text",
-        batch_size=spec.data.batch_size,
-        timesteps=spec.data.seq_len,
-        precision=spec.train.precision,
-        optimizer=spec.train.optimizer,
-        micro_batches=spec.train.accumulate,
-        truncate=spec.train.bptt.truncate,
-        checkpointed=spec.train.checkpoint,
-        flops_reason="it could not be built",
-    )
 
 
 def _candidate(entry: Entry) -> Candidate:

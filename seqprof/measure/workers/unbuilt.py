@@ -1,0 +1,25 @@
+"""What is said of a candidate that could not be built. Without torch."""
+
+from __future__ import annotations
+
+from seqprof.recording import Workload
+from seqprof.spec import Spec
+
+
+def as_specified(spec: Spec) -> Workload:
+    """What a candidate that could not be built was to be."""
+    return Workload(
+        model=spec.model.name or spec.model.target or "",
+        family=spec.model.name,
+        execution=spec.model.execution,
+        parameters=None,
+        data=spec.data.target or spec.data.kind or "text",
+        batch_size=spec.data.batch_size,
+        timesteps=spec.data.seq_len,
+        precision=spec.train.precision,
+        optimizer=spec.train.optimizer,
+        micro_batches=spec.train.accumulate,
+        truncate=spec.train.bptt.truncate,
+        checkpointed=spec.train.checkpoint,
+        flops_reason="it could not be built",
+    )
