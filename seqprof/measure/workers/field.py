@@ -34,8 +34,8 @@ from seqprof.measure.workers.messages import (
     TakeTimesteps,
 )
 from seqprof.measure.workers.remote import Pending, WorkerDiedError, WorkerGroup
-from seqprof.measure.workers.unbuilt import as_specified
-from seqprof.recording import Candidate, DepthLaw, Recording, Trial, Workload
+from seqprof.measure.workers.unbuilt import as_specified, candidate_of
+from seqprof.recording import DepthLaw, Recording, Trial, Workload
 from seqprof.spec import Spec
 
 _NS = 1e-9
@@ -345,7 +345,7 @@ class Field:
             environment=prepared.environment,
             trials=tuple(map(self._trial, self.entries)),
             timer_resolution_s=prepared.timer_resolution_s,
-            candidates=tuple(map(_candidate, self.entries)),
+            candidates=tuple(candidate_of(e.label, e.spec, e.draft.prepared) for e in self.entries),
             baseline=baseline,
             matched=matched,
         )
@@ -397,12 +397,3 @@ def _take_depths(entries: Sequence[Entry], pending: Pending[tuple[DepthLaw, ...]
 def _patience_s(expected_s: float) -> float:
     """Return how long an answer is waited for; a busy machine may be many times slower."""
     return max(LEAST_PATIENCE_S, PATIENCE * expected_s)
-
-
-def _candidate(entry: Entry) -> Candidate:
-    prepared = entry.draft.prepared
-    return Candidate(
-        label=entry.label,
-        spec=entry.spec.model_dump(mode="json"),
-        threads=prepared.environment.threads if prepared else None,
-    )

@@ -1,8 +1,9 @@
-"""What is said of a candidate that could not be built. Without torch."""
+"""What is said of a candidate, also of one that could not be built. Without torch."""
 
 from __future__ import annotations
 
-from seqprof.recording import Workload
+from seqprof.measure.workers.messages import Prepared
+from seqprof.recording import Candidate, Workload
 from seqprof.spec import Spec
 
 
@@ -23,3 +24,9 @@ def as_specified(spec: Spec) -> Workload:
         checkpointed=spec.train.checkpoint,
         flops_reason="it could not be built",
     )
+
+
+def candidate_of(label: str, spec: Spec, prepared: Prepared | None) -> Candidate:
+    """Return what a recording keeps of a candidate at one point."""
+    threads = prepared.environment.threads if prepared else None
+    return Candidate(label=label, spec=spec.model_dump(mode="json"), threads=threads)
