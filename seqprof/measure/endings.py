@@ -76,8 +76,20 @@ def conduct(job: Job, progress: Progress, limit_s: float) -> Outcome:
         SeqprofError: nothing could be measured.
         EndedError: a signal came before there was anything.
     """
-    if "torch" in sys.modules or not hasattr(os, "fork"):
+    if not can_fork():
         return job(progress)
+    with forked(job) as (child, connection, notes):
+        return Parent(child, connection, notes, progress, limit_s).outcome()
+
+
+def can_fork() -> bool:
+    """Whether a child can be forked: not from a process with torch's threads."""
+    return "torch" not in sys.modules and hasattr(os, "fork")
+
+
+@contextmanager
+def forked(job: Callable[[Sender], Any]) -> Iterator[tuple[int, Connection, int]]:
+    """Do ``job`` in a child; yields its process id, its messages, and where it writes its stack."""
     ours, theirs = Pipe(duplex=False)
     notes = os.memfd_create("seqprof-stack") if hasattr(os, "memfd_create") else -1
     sys.stdout.flush()
@@ -88,7 +100,7 @@ def conduct(job: Job, progress: Progress, limit_s: float) -> Outcome:
         _serve(job, theirs, notes)
     theirs.close()
     try:
-        return _Parent(child, ours, notes, progress, limit_s).outcome()
+        yield child, ours, notes
     finally:
         ours.close()
         if notes >= 0:
@@ -99,7 +111,7 @@ def conduct(job: Job, progress: Progress, limit_s: float) -> Outcome:
 
 
 @dataclass(slots=True)
-class _Sender:
+class Sender:
     """The child's end: tells progress, and hands over what there is."""
 
     connection: Connection
@@ -118,6 +130,10 @@ class _Sender:
     def advance(self, done: float) -> None:
         self.send("advance", done)
 
+    def hand(self, part: Any) -> None:
+        """Hand over a part of the result, at once."""
+        self.send("part", part)
+
     def keep(self, recording: Callable[[], Recording | None]) -> None:
         """Hand over a recording, if enough time has passed since the last."""
         began = _clock()
@@ -133,7 +149,7 @@ class _Sender:
 _clock = time.monotonic
 
 
-def _serve(job: Job, connection: Connection, notes: int) -> NoReturn:
+def _serve(job: Callable[[Sender], Any], connection: Connection, notes: int) -> NoReturn:
     """Do the job and leave; nothing of the parent's runs here any more."""
     code = 1
     try:
@@ -144,7 +160,7 @@ def _serve(job: Job, connection: Connection, notes: int) -> NoReturn:
             faulthandler.register(signal.SIGUSR1, notes, all_threads=False)
         sys.stdout.flush()
         os.dup2(2, 1)  # what a model prints must not get into the report
-        sender = _Sender(connection)
+        sender = Sender(connection)
         try:
             sender.send("done", job(sender))
         except SeqprofError as error:
@@ -178,31 +194,42 @@ def _raise_on_signals() -> None:
 
 
 @dataclass(slots=True)
-class _Parent:
-    """Waits for the child and knows the last that it handed over."""
+class Parent:
+    """Waits for the child and knows the last that it handed over.
+
+    Attributes:
+        within_s: after which the child is ended, whatever it does; None if it may take its time.
+        part: told what the child hands over part by part.
+    """
 
     child: int
     connection: Connection
     notes: int
     progress: Progress
     limit_s: float
+    within_s: float | None = None
+    part: Callable[[Any], None] | None = None
     kept: Recording | None = None
     asked: int = 0
     asked_at: float = 0.0
     shown: bool = False
+    began_at: float = field(default_factory=_clock)
     heard_at: float = field(default_factory=_clock)
     longest_s: float = 0.0
 
     def outcome(self) -> Outcome:
-        with self._signals_passed_on():
-            final = self._listen()
-            status = self._reap()
+        final, status = self.wait()
         if final is not None and final[0] == "done":
             outcome: Outcome = final[1]
             return outcome if not self.asked else replace(outcome, exit_code=128 + self.asked)
         if final is not None and final[0] == "refused" and self.kept is None:
             raise SeqprofError(final[1], final[2], final[3])
         return self._rest(final, status)
+
+    def wait(self) -> tuple[tuple[Any, ...] | None, int]:
+        """Return the child's last message, None where there was none, and its exit code."""
+        with self._signals_passed_on():
+            return self._listen(), self._reap()
 
     def _listen(self) -> tuple[Any, ...] | None:
         """Return the child's last message; None where it ended without one."""
@@ -216,7 +243,7 @@ class _Parent:
                 except Exception:  # cut off in the middle
                     return None
                 self._heard()
-                if message[0] not in ("stage", "advance", "kept"):
+                if message[0] not in ("stage", "advance", "kept", "part"):
                     return tuple(message)
                 self._take(message)
             elif self._overdue():
@@ -236,6 +263,9 @@ class _Parent:
     def _take(self, message: tuple[Any, ...]) -> None:
         if message[0] == "kept":
             self.kept = message[1]
+        elif message[0] == "part":
+            if self.part is not None:
+                self.part(message[1])
         elif message[0] == "stage":
             self.progress.stage(*message[1:])
         else:
@@ -245,6 +275,8 @@ class _Parent:
         now = _clock()
         if self.asked:
             return now - self.asked_at > PATIENCE_S
+        if self.within_s is not None:
+            return now - self.began_at > self.within_s
         if self.kept is None:
             return now - self.heard_at > STARTING_S
         usual = max(SHORTEST_HANG_S, self.limit_s, HANG_FACTOR * self.longest_s)
@@ -252,12 +284,14 @@ class _Parent:
 
     def _end(self) -> tuple[Any, ...]:
         """End a child that hangs; the message says where."""
-        silent = _clock() - self.heard_at
+        how = f"no sign of life for {_clock() - self.heard_at:.0f} s"
+        if self.within_s is not None and not self.asked:
+            how = f"it had not ended after {_clock() - self.began_at:.0f} s"
         with suppress(ProcessLookupError):
             os.kill(self.child, signal.SIGUSR1)
             time.sleep(0.2)
             os.kill(self.child, signal.SIGKILL)
-        return ("hung", f"no sign of life for {silent:.0f} s{self._where(' in ')}; it was ended")
+        return ("hung", f"{how}{self._where(' in ')}; it was ended")
 
     def _reap(self) -> int:
         deadline = _clock() + PATIENCE_S
@@ -275,19 +309,23 @@ class _Parent:
         Raises:
             SeqprofError: there is nothing.
         """
-        kind, detail, code = self._worded(final, status)
+        kind, detail, code = self.worded(final, status)
         if self.kept is None:
             raise SeqprofError(
                 f"ended before a single step was measured: {detail}",
                 "a model must not end the process that trains it" if kind == "killed" else None,
                 exit_code=code,
             )
-        trial = self.kept.trials[0]
-        incident = Incident(kind=kind, detail=detail)
-        trials = (replace(trial, incidents=(*trial.incidents, incident)),)
-        return Outcome(replace(self.kept, trials=trials), code)
+        return Outcome(_with_incident(self.kept, Incident(kind=kind, detail=detail)), code)
 
-    def _worded(self, final: tuple[Any, ...] | None, status: int) -> tuple[str, str, int]:
+    def kept_until(self, final: tuple[Any, ...] | None, status: int) -> Recording | None:
+        """Return the last recording, with the incident that ended the child; None without one."""
+        if self.kept is None:
+            return None
+        kind, detail, _ = self.worded(final, status)
+        return _with_incident(self.kept, Incident(kind=kind, detail=detail))
+
+    def worded(self, final: tuple[Any, ...] | None, status: int) -> tuple[str, str, int]:
         """Return the incident's kind and detail, and the exit code."""
         if self.asked:
             return "interrupted", signal.Signals(self.asked).name, 128 + self.asked
@@ -346,3 +384,9 @@ class _Parent:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _with_incident(recording: Recording, incident: Incident) -> Recording:
+    trial = recording.trials[0]
+    trials = (replace(trial, incidents=(*trial.incidents, incident)),)
+    return replace(recording, trials=trials)

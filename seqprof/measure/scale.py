@@ -110,21 +110,29 @@ def points_of(contender: Contender, scaling: Scaling) -> list[tuple[int, int]]:
     return sorted(points)
 
 
-def prepare_points(field: Field, budget_s: float, progress: Progress) -> None:
-    """Build and warm up all points, small ones first, as far as the budget lasts."""
+def prepare_points(
+    field: Field, budget_s: float, progress: Progress, quick_s: float = QUICK_S
+) -> None:
+    """Build and warm up all points, small ones first, as far as the budget lasts.
+
+    Args:
+        quick_s: a point that takes no longer is tried even when the budget is spent.
+    """
     by_size = sorted(field.entries, key=lambda entry: math.prod(entry.key))
     for done, entry in enumerate(by_size):
         left_s = budget_s - field.now_s
         progress.stage(f"warming up, {_seconds(left_s)} left", len(by_size))
         progress.advance(done)
-        skip = why_not_tried(entry, field.entries, left_s)
+        skip = why_not_tried(entry, field.entries, left_s, quick_s)
         if skip is None:
             field.prepare(entry)
         else:
             entry.draft.fail(skip)
 
 
-def why_not_tried(entry: Entry, entries: Sequence[Entry], left_s: float) -> Failure | None:
+def why_not_tried(
+    entry: Entry, entries: Sequence[Entry], left_s: float, quick_s: float = QUICK_S
+) -> Failure | None:
     """Return why a point is not even tried; None where it is to be tried."""
     own = [other for other in entries if other.contender == entry.contender]
     inside = [o for o in own if all(a <= b for a, b in zip(o.key, entry.key, strict=True))]
@@ -139,7 +147,7 @@ def why_not_tried(entry: Entry, entries: Sequence[Entry], left_s: float) -> Fail
     expected_s = 0.0
     if known is not None:
         expected_s = known.prepare_s * math.prod(entry.key) / math.prod(known.key)
-    if expected_s > max(left_s, QUICK_S):
+    if expected_s > max(left_s, quick_s):
         return Failure(
             "budget_spent",
             f"not tried: warming it up takes {_seconds(expected_s)} or more, and "
@@ -158,12 +166,14 @@ def measure_points(
     progress: Progress,
     kept_s: float = 0.0,
     between: Callable[[], None] | None = None,
+    end_s: float = math.inf,
 ) -> None:
     """Visit the points that are ready until all is known well enough or the budget is spent.
 
     Args:
         kept_s: of the budget, for what comes after; not kept from a point's first rounds.
         between: called before each visit, to measure what belongs beside it.
+        end_s: by the field's clock; from then on not even a point's first rounds are taken.
     """
     turns = Turns(len(field.entries), field.entries[0].spec.train.seed)
 
@@ -179,7 +189,7 @@ def measure_points(
         until_s = budget_s - (0.0 if few else kept_s)  # every point's interval before any dwell
         left_s = until_s - field.now_s
         index = turns.next(ready, left_s, width, cost_s)
-        if index is None:
+        if index is None or field.now_s > end_s:
             return
         progress.stage(f"measuring, {_seconds(left_s)} left", until_s)
         progress.advance(min(until_s, field.now_s))

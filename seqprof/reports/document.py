@@ -56,11 +56,13 @@ class Column(Struct, frozen=True, kw_only=True):
     Attributes:
         short: the head where there is little room; it may break into lines.
         rank: ``ESSENTIAL``, ``USEFUL`` or ``DETAIL``: which column gives way first.
+        sentences: its cells are read from the left, and may break into lines.
     """
 
     name: str
     short: str = ""
     rank: int = ESSENTIAL
+    sentences: bool = False
 
     @property
     def head(self) -> str:
@@ -102,7 +104,8 @@ class Table(Struct, frozen=True, kw_only=True):
         return {
             index
             for index, text in texts.items()
-            if text and not any(character.isdigit() for character in text)
+            if self.columns[index].sentences
+            or (text and not any(character.isdigit() for character in text))
         }
 
     @property

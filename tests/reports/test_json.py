@@ -94,3 +94,43 @@ def test_a_result_that_is_no_recording_says_what_it_is(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"{path} is a result of `seqprof depth`, not a recording" in done.stderr
     assert f"`seqprof show {path}`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        (None, ("explained", "candidates")),
+        ([], ("explained", "candidates")),
+        ("x", ("explained", "base")),
+        (-1.0, ("explained", "budget_s")),
+        (None, ("explained", "assumptions")),
+        ([[0.0, "late"]], ("explained", "cascade", "forward_s")),
+        ([[0.0, 0.1]], ("explained", "cascade", "forward_s")),
+        ([], ("explained", "cascade", "gradient_s")),
+        ([0.0], ("explained", "reachable", "seconds")),
+        ([[999]], ("explained", "candidates", 0, "first", "sources")),
+        ([["0"]], ("explained", "candidates", 0, "first", "sources")),
+        (0, ("explained", "candidates", 0, "influence", "timesteps")),
+        ([], ("explained", "candidates", 0, "depth", "recorded", "points")),
+        (1e300, ("scaling", "recording", "trials", 0, "steps", 0, "wall_s")),
+        ([], ("scaling", "recording", "trials")),
+        ([], ("run", "recording", "trials")),
+    ],
+    ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else str(value),
+)
+def test_a_damaged_explanation_is_one_message_or_shown(
+    change: object, path: tuple[str | int, ...], tmp_path: Path
+) -> None:
+    file = written("explain", tmp_path)
+    document = part = json.loads(file.read_bytes())
+    for key in path[:-1]:
+        part = part[key]
+    assert part[path[-1]] != change
+    part[path[-1]] = change
+    file.write_text(json.dumps(document))
+    for output in ("page.html", "page.md"):
+        done = seqprof("show", file, "-o", tmp_path / output)
+        assert done.returncode in (0, 2), done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr) < 1_000
+        assert (tmp_path / output).exists() == (done.returncode == 0)

@@ -9,46 +9,53 @@
 Graphs and effects are not timed, so they are found while the workers import torch. From then on
 one process works at a time. Points are warm, and their rounds' time is set aside, before A's marked
 steps take what is left.
+
+A user's model runs in workers and in children of this process, never in it: a model that ends its
+process costs the claims that rest on what it was at. Without torch until no child is forked any
+more.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-import torch
-
-from seqprof.analysis.explain.facts import Cascade, ExplainFacts, Subjected
-from seqprof.errors import EndedError, SeqprofError
-from seqprof.instruments.clocks import NS
-from seqprof.measure.device import choose_device
-from seqprof.measure.explain.cascade import time_cascade
-from seqprof.measure.explain.graphs import look_into
+from seqprof.analysis.depth.model_depth import Assumptions
+from seqprof.analysis.explain.facts import Cascade, ExplainFacts, Influence, Reachable, Subjected
+from seqprof.errors import EXIT_BAD_INPUT, EndedError, SeqprofError
+from seqprof.measure.aside import Teller, do_aside
+from seqprof.measure.explain.parts import Begun, Found, Marked
 from seqprof.measure.explain.plan import (
+    GRAPHS_END,
     GRAPHS_UNTIL,
     JUDGING_S,
+    MARKED_END,
     MARKED_SHARE,
+    QUICK,
+    ROUNDS_END,
+    SPENT,
+    STARTING_S,
     WARM_UNTIL,
     ExplainPlan,
     entries_of,
     leave_out,
     rounds_cost_s,
 )
-from seqprof.measure.explain.reference import Reference
 from seqprof.measure.outcome import Progress
-from seqprof.measure.run import RunConductor
-from seqprof.measure.scale import measure_points, prepare_points
-from seqprof.measure.trial.kernel_latency import assume
+from seqprof.measure.scale import QUICK_S, measure_points, prepare_points
 from seqprof.measure.workers.field import Field
 from seqprof.recording import Recording
 from seqprof.spec import Spec
-from seqprof.workloads.build import build
+
+if TYPE_CHECKING:
+    from seqprof.measure.explain.reference import Reference
 
 #: Below this nothing is marked: building and warming up alone take about as long.
 _LEAST_MARKED_S = 1.0
 #: Of the time for the marked steps: the pairs alone.
 _PAIRS_SHARE = 0.6
-_SPENT = "the budget was spent before it"
 _ENDED = "ended before it"
+_NS = 1e-9
 
 
 class Conductor:
@@ -57,16 +64,13 @@ class Conductor:
     def __init__(self, plan: ExplainPlan, command: str, progress: Progress, field: Field) -> None:
         self._plan, self._command = plan, command
         self._progress, self._field = progress, field
-        spec = plan.contenders[0].spec
-        self._device = choose_device(spec.measure.device)
-        if isinstance(spec.measure.threads, int):  # as the workers do, for the matrix product
-            torch.set_num_threads(spec.measure.threads)
-        self._budget_s = plan.budget_s - (field.origin_ns - plan.began_ns) * NS - JUDGING_S
+        self._budget_s = plan.budget_s - (field.origin_ns - plan.began_ns) * _NS - JUDGING_S
         self._candidates = [
             Subjected(label=contender.label, depth_reason=_ENDED) for contender in plan.contenders
         ]
-        self._assumptions = assume()
-        self._reference = Reference(self._device, spec.train.precision, lambda: field.now_s)
+        self._assumptions: Assumptions | None = None
+        self._import_s = 0.0  # of a child, beside the workers' own
+        self._reference: Reference | None = None
         self._cascade = Cascade(reason=_ENDED)
         self._run: Recording | None = None
         self._run_reason: str | None = _ENDED
@@ -85,12 +89,34 @@ class Conductor:
         self._field.wait_until_ready()
         self._field.entries, reason = entries_of(self._plan)
         self._grid_reason = reason or None
-        prepare_points(self._field, WARM_UNTIL * self._budget_s, self._progress)
+        quick_s = min(QUICK_S, QUICK * self._budget_s)
+        prepare_points(self._field, WARM_UNTIL * self._budget_s, self._progress, quick_s)
         leave_out(self._field.entries, self._left_s)
-        self._measure_marked(self._left_s - rounds_cost_s(self._field.entries))
-        self._reference.start()
-        measure_points(self._field, self._budget_s, self._progress, between=self._reference.take)
-        self._reference.take()
+        self._measure_marked(self._left_s - rounds_cost_s(self._field.entries) - self._import_s)
+        reference = self._reference = self._start_reference()
+        measure_points(
+            self._field,
+            self._budget_s,
+            self._progress,
+            between=reference.take,
+            end_s=ROUNDS_END * self._budget_s,
+        )
+        reference.take()
+
+    def _start_reference(self) -> Reference:
+        """Import torch, now that no child is forked any more, and warm up the matrix product."""
+        import torch
+
+        from seqprof.measure.device import choose_device
+        from seqprof.measure.explain.reference import Reference
+
+        spec = self._plan.contenders[0].spec
+        if isinstance(spec.measure.threads, int):  # as the workers do
+            torch.set_num_threads(spec.measure.threads)
+        device = choose_device(spec.measure.device)
+        reference = Reference(device, spec.train.precision, lambda: self._field.now_s)
+        reference.start()
+        return reference
 
     @property
     def _left_s(self) -> float:
@@ -104,20 +130,39 @@ class Conductor:
     # Without a clock -----------------------------------------------------------------------
 
     def _look_into_all(self) -> None:
-        plan = self._plan
-        for contender in plan.contenders:
-            try:
-                build(contender.spec, contender.folder)
-            except SeqprofError as error:
-                message = f"{contender.label}: {error.message}"
-                raise SeqprofError(message, error.hint, error.exit_code) from error
-        for index, (contender, word) in enumerate(zip(plan.contenders, plan.words, strict=True)):
-            if index and self._field.now_s > GRAPHS_UNTIL * self._budget_s:
-                self._candidates[index] = Subjected(label=contender.label, depth_reason=_SPENT)
-                continue
-            self._progress.stage(f"recording the operations of {contender.label}", None)
-            overrides = None if plan.based else plan.overrides
-            self._candidates[index] = look_into(contender, word, self._assumptions, overrides)
+        """Let a child record all graphs; after a model that ends it, another child goes on."""
+        waiting = list(range(len(self._candidates)))
+        at, began_s = waiting[0], self._field.now_s
+
+        def found(part: Assumptions | Begun | Found) -> None:
+            nonlocal at
+            if isinstance(part, Assumptions):
+                self._assumptions = part
+                self._import_s = self._field.now_s - began_s
+            elif isinstance(part, Begun):
+                at = part.candidate
+            else:
+                waiting.remove(part.candidate)
+                self._candidates[part.candidate] = part.subjected
+
+        def look(tell: Teller) -> None:
+            from seqprof.measure.explain.inside import look_into_all  # imports torch
+
+            look_into_all(self._plan, tuple(waiting), in_time, tell)
+
+        def in_time() -> bool:
+            return self._field.now_s < GRAPHS_UNTIL * self._budget_s
+
+        while waiting:
+            at, began_s = waiting[0], self._field.now_s
+            within_s = max(STARTING_S, GRAPHS_END * self._budget_s - self._field.now_s)
+            aside = do_aside(look, self._progress, within_s, found)
+            if aside.ended:
+                raise EndedError(aside.ended)
+            if aside.reason is not None:
+                waiting.remove(at)
+                label = self._plan.contenders[at].label
+                self._candidates[at] = died(label, aside.reason)
 
     # By the clock --------------------------------------------------------------------------
 
@@ -129,25 +174,31 @@ class Conductor:
         """
         for_it_s = min(free_s, MARKED_SHARE * self._budget_s)
         if for_it_s < _LEAST_MARKED_S:
-            self._run_reason = _SPENT
-            self._cascade = Cascade(reason=_SPENT)
+            self._run_reason = SPENT
+            self._cascade = Cascade(reason=SPENT)
             return
         spec, folder = self._marked_spec(for_it_s), self._plan.marked.folder
-        try:
-            conductor = RunConductor(
-                spec, folder, self._command, self._progress, None, with_depth=False
-            )
-            conductor.measure()
-            self._run, self._run_reason = conductor.recording(), None
+
+        def measure(tell: Teller) -> Marked:
+            from seqprof.measure.explain.inside import measure_marked  # imports torch
+
+            return measure_marked(spec, folder, self._command, tell)
+
+        within_s = STARTING_S + MARKED_END * for_it_s
+        aside = do_aside(measure, self._progress, within_s, self._take_marked)
+        if aside.reason is not None:
             if self._run is None:
-                self._run_reason = conductor.nothing_measured().message
-            if conductor.exit_code >= 128:
-                raise EndedError(conductor.exit_code - 128)
-            self._progress.stage("timing single timesteps", None)
-            self._cascade = time_cascade(spec, folder, self._device, self._run)
-        except SeqprofError as error:
-            self._run_reason = error.message
-            self._cascade = Cascade(reason=error.message)
+                self._run = aside.kept
+                self._run_reason = None if aside.kept else aside.reason
+            self._cascade = Cascade(reason=aside.reason)
+        else:
+            self._take_marked(aside.value)
+        ended = aside.ended or (aside.value.ended if aside.value is not None else 0)
+        if ended:
+            raise EndedError(ended)
+
+    def _take_marked(self, marked: Marked) -> None:
+        self._run, self._run_reason, self._cascade = marked.run, marked.reason, marked.cascade
 
     def _marked_spec(self, for_it_s: float) -> Spec:
         measure = self._plan.marked.spec.measure
@@ -174,8 +225,8 @@ class Conductor:
             budget_s=self._plan.budget_s,
             base=(data.seq_len, data.batch_size),
             candidates=tuple(self._candidates),
-            assumptions=self._assumptions,
-            reachable=self._reference.reachable(),
+            assumptions=self._assumptions or _assume(),
+            reachable=self._reachable(),
             cascade=self._cascade,
             scaling=scaling,
             scaling_reason=reason,
@@ -184,6 +235,12 @@ class Conductor:
             grid_reason=self._grid_reason,
             ended=self._ended,
         )
+
+    def _reachable(self) -> Reachable:
+        if self._reference is not None:
+            return self._reference.reachable()
+        precision = self._plan.contenders[0].spec.train.precision
+        return Reachable(size=0, precision=precision, reason=_ENDED)
 
     def _scaling(self) -> tuple[Recording | None, str | None]:
         nothing_else = self._run is None and all(one.depth is None for one in self._candidates)
@@ -195,6 +252,19 @@ class Conductor:
         try:
             return self._field.recording("scale", self._command), None
         except SeqprofError as error:
-            if nothing_else or not self._ended:
+            if nothing_else or (error.exit_code == EXIT_BAD_INPUT and not self._ended):
                 raise
             return None, error.message
+
+
+def died(label: str, reason: str) -> Subjected:
+    """Return what is known of a candidate whose model ended its process."""
+    return Subjected(
+        label=label, depth_reason=reason, influence=Influence(timesteps=0, reason=reason)
+    )
+
+
+def _assume() -> Assumptions:
+    from seqprof.measure.trial.kernel_latency import assume  # imports torch
+
+    return assume()

@@ -6,9 +6,13 @@ import sys
 from contextlib import redirect_stdout
 
 from seqprof.analysis.explain.facts import ExplainFacts
-from seqprof.measure.explain.plan import ExplainPlan
+from seqprof.measure.explain.conductor import Conductor
+from seqprof.measure.explain.plan import LEAST_PATIENCE_S, PATIENCE, ExplainPlan
 from seqprof.measure.outcome import Progress
 from seqprof.measure.workers.field import Field
+
+#: Each costs the time in which a worker imports torch.
+_MOST_DEATHS = 2
 
 
 def measure_explanation(
@@ -21,9 +25,9 @@ def measure_explanation(
     Raises:
         SeqprofError: a candidate cannot be built, or nothing could be measured of any.
     """
-    with Field(plan.contenders) as field, redirect_stdout(sys.stderr):
-        from seqprof.measure.explain.conductor import Conductor  # torch
-
+    patience_s = max(LEAST_PATIENCE_S, PATIENCE * plan.budget_s)
+    field = Field(plan.contenders, patience_s=patience_s, most_deaths=_MOST_DEATHS)
+    with field, redirect_stdout(sys.stderr):
         conductor = Conductor(plan, command, progress, field)
         try:
             conductor.measure()

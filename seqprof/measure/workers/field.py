@@ -34,7 +34,8 @@ from seqprof.measure.workers.messages import (
     TakeTimesteps,
 )
 from seqprof.measure.workers.remote import Pending, WorkerDiedError, WorkerGroup
-from seqprof.recording import Candidate, DepthLaw, Recording, Trial, Workload
+from seqprof.measure.workers.unbuilt import as_specified, candidate_of
+from seqprof.recording import DepthLaw, Recording, Trial, Workload
 from seqprof.spec import Spec
 
 _NS = 1e-9
@@ -101,15 +102,27 @@ class Field:
     Args:
         contenders: the candidates.
         timesteps: whether each timestep is timed too.
+        patience_s: what was never timed is waited for so long, once the workers are there.
+        most_deaths: a candidate that ends so many workers, or one before any of its points is
+            ready, is measured no further.
     """
 
-    def __init__(self, contenders: Sequence[Contender], timesteps: bool = False) -> None:
+    def __init__(
+        self,
+        contenders: Sequence[Contender],
+        timesteps: bool = False,
+        *,
+        patience_s: float = FIRST_PATIENCE_S,
+        most_deaths: float = math.inf,
+    ) -> None:
         self.origin_ns = perf_counter_ns()
         self.contenders = list(contenders)
         self.entries: list[Entry] = []
         self.interrupted = False
         self._exit_code = EXIT_INTERRUPTED
         self._timesteps = timesteps
+        self._patience_s, self._most_deaths = patience_s, most_deaths
+        self._deaths = [0] * len(contenders)
         self._groups = [WorkerGroup([c.folder for c in contenders], self.origin_ns)]
         self.workers = list(self._groups[0].workers)
 
@@ -141,18 +154,22 @@ class Field:
     def describe(self, contender: int, spec: Spec) -> Workload | Failure:
         """Build a model and its data only to say what they are."""
         try:
-            return self._call(contender, FIRST_PATIENCE_S, Describe(spec))
+            return self._call(contender, self._patience_s, Describe(spec))
         except WorkerDiedError as death:
             self._replace_worker(contender)
             return Failure(death.kind, str(death))
 
     def prepare(self, entry: Entry) -> None:
         """Build, warm up and count; whatever goes wrong in it is a result of this entry."""
+        if entry.draft.failure is not None:
+            return
         spec, began_s = entry.spec, self.now_s
-        patience = FIRST_PATIENCE_S + spec.train.compile_timeout_s
+        patience = self._patience_s
+        if spec.train.compile:
+            patience += spec.train.compile_timeout_s
         answer = self._ask(entry, patience, Prepare(entry.key, spec, self._timesteps))
         if isinstance(answer, Failure):
-            self._fail(entry, answer)
+            entry.draft.fail(answer, self.now_s)
             entry.draft.workload = answer.workload or self._described(entry)
             return
         entry.prepare_s = self.now_s - began_s
@@ -162,13 +179,12 @@ class Field:
 
     def _described(self, entry: Entry) -> Workload | None:
         """Say what it is where it can be built, if not trained."""
+        if self._given_up(entry.contender):
+            return None
         with suppress(SeqprofError):
             workload = self.describe(entry.contender, entry.spec)
             return workload if isinstance(workload, Workload) else None
         return None
-
-    def _fail(self, entry: Entry, failure: Failure) -> None:
-        entry.draft.fail(failure, self.now_s)
 
     def _call(self, contender: int, within_s: float, request: Request[Answer]) -> Answer | Failure:
         try:
@@ -188,8 +204,25 @@ class Field:
         except WorkerDiedError as death:
             failure = Failure(death.kind, str(death))
             entry.draft.failure = failure  # the next worker must not die of it too
-            self._replace_worker(entry.contender)
+            self._note_death(entry, failure)
+            if not self._given_up(entry.contender):
+                self._replace_worker(entry.contender)
             return failure
+
+    def _note_death(self, entry: Entry, failure: Failure) -> None:
+        self._deaths[entry.contender] += 1
+        own = [other for other in self.entries if other.contender == entry.contender]
+        few = self._deaths[entry.contender] < self._most_deaths
+        if few and (any(other.ready for other in own) or math.isinf(self._most_deaths)):
+            return
+        for other in own:
+            if other.draft.failure is None:
+                given_up = Failure(failure.kind, f"given up: {failure.detail}")
+                other.draft.fail(given_up, self.now_s)
+
+    def _given_up(self, contender: int) -> bool:
+        own = [entry for entry in self.entries if entry.contender == contender]
+        return not math.isinf(self._most_deaths) and all(e.draft.failure for e in own)
 
     def _replace_worker(self, contender: int) -> None:
         """Go on after a death. The new one is of a group of its own."""
@@ -207,10 +240,10 @@ class Field:
     def visit(self, entry: Entry, round_: int) -> None:
         """Take one round's steps of an entry."""
         steps = entry.steps_per_visit
-        patience = _patience_s((2 * steps + 4) * entry.typical_s)
+        patience = min(self._patience_s, _patience_s((2 * steps + 4) * entry.typical_s))
         answer = self._ask(entry, patience, TakeSteps(entry.key, round_, steps))
         if isinstance(answer, Failure):
-            self._fail(entry, answer)
+            entry.draft.fail(answer, self.now_s)
         else:
             entry.draft.add_steps(answer)
 
@@ -272,7 +305,11 @@ class Field:
             return self._exit_code
         for index in range(len(self.contenders)):
             own = [entry for entry in self.entries if entry.contender == index]
-            failures = [e.draft.failure for e in own if e.draft.failure is not None]
+            failures = [
+                e.draft.failure
+                for e in own
+                if e.draft.failure is not None and e.draft.failure.kind != "budget_spent"
+            ]
             if own and failures and not any(entry.draft.steps for entry in own):
                 short = all(failure.kind == "out_of_memory" for failure in failures)
                 if not short or not any(entry.draft.steps for entry in self.entries):
@@ -308,7 +345,7 @@ class Field:
             environment=prepared.environment,
             trials=tuple(map(self._trial, self.entries)),
             timer_resolution_s=prepared.timer_resolution_s,
-            candidates=tuple(map(_candidate, self.entries)),
+            candidates=tuple(candidate_of(e.label, e.spec, e.draft.prepared) for e in self.entries),
             baseline=baseline,
             matched=matched,
         )
@@ -340,7 +377,7 @@ class Field:
                     flops_per_step=None,
                     flops_reason="it was not built at this size",
                 )
-        return _as_specified(entry.spec)
+        return as_specified(entry.spec)
 
 
 def _take_depths(entries: Sequence[Entry], pending: Pending[tuple[DepthLaw, ...]]) -> None:
@@ -360,31 +397,3 @@ def _take_depths(entries: Sequence[Entry], pending: Pending[tuple[DepthLaw, ...]
 def _patience_s(expected_s: float) -> float:
     """Return how long an answer is waited for; a busy machine may be many times slower."""
     return max(LEAST_PATIENCE_S, PATIENCE * expected_s)
-
-
-def _as_specified(spec: Spec) -> Workload:
-    """What a candidate that could not be built was to be."""
-    return Workload(
-        model=spec.model.name or spec.model.target or "",
-        family=spec.model.name,
-        execution=spec.model.execution,
-        parameters=None,
-        data=spec.data.target or spec.data.kind or "text",
-        batch_size=spec.data.batch_size,
-        timesteps=spec.data.seq_len,
-        precision=spec.train.precision,
-        optimizer=spec.train.optimizer,
-        micro_batches=spec.train.accumulate,
-        truncate=spec.train.bptt.truncate,
-        checkpointed=spec.train.checkpoint,
-        flops_reason="it could not be built",
-    )
-
-
-def _candidate(entry: Entry) -> Candidate:
-    prepared = entry.draft.prepared
-    return Candidate(
-        label=entry.label,
-        spec=entry.spec.model_dump(mode="json"),
-        threads=prepared.environment.threads if prepared else None,
-    )

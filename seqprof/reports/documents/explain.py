@@ -17,6 +17,7 @@ from seqprof.reports.document import (
     DETAIL,
     Block,
     Cell,
+    Column,
     Document,
     Folded,
     Only,
@@ -135,7 +136,7 @@ def _table(found: Explanation) -> Table:
         ]
         for claim in found.claims
     ]
-    columns = heads("claim", "verdict", "by")
+    columns = [*heads("claim", "verdict"), Column(name="why", sentences=True)]
     return Table(caption="The argument, claim by claim", columns=columns, rows=rows)
 
 
