@@ -19,6 +19,16 @@ from parallel_suite import (
 from real_results import real_compare, real_json, real_run, real_scale, shared_folder
 from simaccel_fixtures import sim_env
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # in .ci/matrix
+    pass
+else:  # machines are shared: how long an example takes says nothing about the code
+    settings.register_profile(
+        "seqprof", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("seqprof")
+
 __all__ = [
     "nvml",
     "nvml_folder",

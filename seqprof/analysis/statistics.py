@@ -114,7 +114,8 @@ def _stretched(values: Sequence[float], rank: int, tau: float) -> tuple[float, f
     below_centre = (
         centre * (low / centre) ** beyond if low > 0.0 else low * beyond - centre * (beyond - 1)
     )
-    return below_centre, centre + (high - centre) * beyond
+    above_centre = centre + (high - centre) * beyond
+    return min(below_centre, centre), max(above_centre, centre)  # to the last digit
 
 
 def estimate_median(values: Sequence[float], *, unit: str, method: str, absent: str) -> Estimate:

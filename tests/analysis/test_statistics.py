@@ -7,7 +7,7 @@ import statistics as standard
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy.stats import binom  # type: ignore[import-untyped]
 
@@ -50,6 +50,7 @@ def test_order_of_values_does_not_matter(values: list[float], chance: object) ->
 
 
 @given(st.lists(finite, min_size=6, max_size=200))
+@example([0.0, -766380.40625, -766380.40625, 0.0, -766380.40625, -766380.40625])
 def test_interval_contains_the_median(values: list[float]) -> None:
     interval = median_interval(values)
     assert interval is not None

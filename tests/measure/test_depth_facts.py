@@ -29,7 +29,7 @@ def facts(given: Spec) -> DepthLaw:
     built = build(given, Path())
     batch = next(iter(built.data))
     lengths = [given.data.seq_len]
-    return depth_at_lengths(built.model, built.loss, given.train, batch, lengths, budget_s=60)[0]
+    return depth_at_lengths(built.model, built.loss, given.train, batch, lengths, budget=300_000)[0]
 
 
 def test_the_law_tells_what_a_whole_recording_finds() -> None:

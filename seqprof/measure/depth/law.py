@@ -22,8 +22,11 @@ from seqprof.workloads.batches import Batch
 from seqprof.workloads.losses import Loss
 from seqprof.workloads.own_step import StepFunction
 
-#: Processor seconds that depth may take before it does without further lengths.
-BUDGET_S = 3.0
+#: Operations that may be recorded before depth does without further lengths: 1 to 3 s as a rule.
+#: Counted, not timed: how fast or busy the machine is must not decide what is found.
+BUDGET_OPERATIONS = 15_000
+#: Processor seconds after which that is done too, whatever the operations are.
+_MOST_S = 20.0
 
 
 def depth_at_lengths(
@@ -32,7 +35,7 @@ def depth_at_lengths(
     train: TrainSpec,
     template: Batch,
     timesteps: Sequence[int],
-    budget_s: float = BUDGET_S,
+    budget: int = BUDGET_OPERATIONS,
     own_step: StepFunction | None = None,
 ) -> tuple[DepthLaw, ...]:
     """Return depth and work at each T, by their laws, from a meta copy of ``model``.
@@ -40,7 +43,7 @@ def depth_at_lengths(
     Args:
         template: a batch as the model gets it; its values are not used.
         timesteps: T that depth and work are wanted for.
-        budget_s: about how much processor time it may take.
+        budget: about how many operations may be recorded.
         own_step: the user's own training step, in place of forward and loss.
 
     Never raises for what the model does: the reason is in the result.
@@ -58,9 +61,9 @@ def depth_at_lengths(
         short = [t for t in timesteps if truncate is None or t <= truncate]
         whole = [t for t in timesteps if truncate is not None and t > truncate and not t % truncate]
         if short:
-            laws |= _tell(replace(subject, truncate=None), short, budget_s)
+            laws |= _tell(replace(subject, truncate=None), short, budget)
         if whole:
-            laws |= _tell(subject, whole, budget_s)
+            laws |= _tell(subject, whole, budget)
     except Exception as error:
         reason = reason_of(error)
         return tuple(DepthLaw(timesteps=t, reason=reason) for t in timesteps)
@@ -69,25 +72,25 @@ def depth_at_lengths(
 
 
 class _Counts:
-    """Work and depth by T, and how long recording them has taken."""
+    """Work and depth by T, and how much recording them took."""
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-        self._timed = 0
+    def __init__(self, subject: Subject, budget: int) -> None:
+        self._subject, self._budget = subject, budget
+        self._timesteps = self._operations = 0
         self._spent_s = 0.0
         self.work: dict[int, int] = {}
         self.depth: dict[int, int] = {}
 
     def add(self, timesteps: int) -> None:
         first = not self.depth
-        # Processor time: how busy the machine is must not decide what is found.
         started = time.process_time()
         graph = record(self._subject, timesteps)
         for length, point in points_of(self._subject, graph, timesteps).items():
             self.work[length] = point.step.work_ops
             self.depth[length] = point.step.depth_ops
+        self._timesteps += timesteps
+        self._operations += len(graph.names)
         if not first:  # torch imports parts of itself at the first
-            self._timed += timesteps
             self._spent_s += time.process_time() - started
 
     def counted(self) -> CountedDepth:
@@ -101,20 +104,24 @@ class _Counts:
             chunk=self._subject.chunk,
         )
 
-    def total_s(self, timesteps: int) -> float:
-        """Return about how long all takes when ``timesteps`` are recorded as well, at most."""
-        return self._spent_s * (1 + timesteps / max(1, self._timed))
+    def allows(self, timesteps: int, share: float = 1.0) -> bool:
+        """Whether ``timesteps`` can be recorded as well within ``share`` of the budget."""
+        grown = 1 + timesteps / max(1, self._timesteps)
+        return (
+            self._operations * grown <= share * self._budget
+            and self._spent_s * grown <= share * _MOST_S
+        )
 
 
-def _tell(subject: Subject, timesteps: Sequence[int], budget_s: float) -> dict[int, DepthLaw]:
+def _tell(subject: Subject, timesteps: Sequence[int], budget: int) -> dict[int, DepthLaw]:
     """Record the law's lengths; those that it says nothing about as well, if quick."""
-    counts = _Counts(subject)
+    counts = _Counts(subject, budget)
     for length in law_lengths(subject, max(timesteps)):
-        if counts.total_s(length) > budget_s / 2 or is_settled(counts.depth):
+        if not counts.allows(length, 0.5) or is_settled(counts.depth):
             break
         counts.add(length)
     law = fit_law(counts.depth, subject.chunk)
     for length in sorted(set(timesteps) - counts.depth.keys()):
-        if law.at(length) is None and counts.total_s(length) < budget_s:
+        if law.at(length) is None and counts.allows(length):
             counts.add(length)
     return {t: depth_law(counts.counted(), t) for t in timesteps}
