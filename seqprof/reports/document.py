@@ -328,20 +328,9 @@ class Only(Struct, frozen=True, kw_only=True):
     blocks: Sequence[Block]
 
 
-Block: TypeAlias = (
-    Table
-    | Prose
-    | Facts
-    | Headline
-    | Caveats
-    | Bars
-    | Forest
-    | Chart
-    | Picture
-    | Verbatim
-    | Folded
-    | Only
-)
+_Words: TypeAlias = Prose | Facts | Headline | Caveats | Verbatim
+_Drawn: TypeAlias = Bars | Forest | Chart | Picture
+Block: TypeAlias = Table | _Words | _Drawn | Folded | Only
 
 
 class Section(Struct, frozen=True, kw_only=True):
