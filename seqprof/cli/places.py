@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 from seqprof import store
 from seqprof.analysis.run.phases import headline_steps
+from seqprof.analysis.statistics import median
 from seqprof.analysis.wording import seconds_in_words
 from seqprof.cli.output import destinations, hand_over
 from seqprof.errors import SeqprofError

@@ -13,7 +13,7 @@ from seqprof.errors import EndedError, SeqprofError
 from seqprof.measure.endings import Parent, can_fork, forked
 from seqprof.measure.faults import in_words
 from seqprof.measure.outcome import Progress
-from seqprof.recording import Recording
+from seqprof.recording import Incident, Recording
 
 
 class Teller(Progress, Protocol):
@@ -66,7 +66,8 @@ def do_aside(
             return Aside(value=final[1], ended=parent.asked)
         kind, detail, code = parent.worded(final, status)
         ended = code - 128 if kind == "interrupted" else 0
-        return Aside(reason=detail, kept=parent.kept_until(final, status), ended=ended)
+        kept = parent.kept_with(Incident(kind=kind, detail=detail))
+        return Aside(reason=detail, kept=kept, ended=ended)
 
 
 @dataclass(slots=True)

@@ -310,20 +310,22 @@ class Parent:
             SeqprofError: there is nothing.
         """
         kind, detail, code = self.worded(final, status)
-        if self.kept is None:
+        kept = self.kept_with(Incident(kind=kind, detail=detail))
+        if kept is None:
             raise SeqprofError(
                 f"ended before a single step was measured: {detail}",
                 "a model must not end the process that trains it" if kind == "killed" else None,
                 exit_code=code,
             )
-        return Outcome(_with_incident(self.kept, Incident(kind=kind, detail=detail)), code)
+        return Outcome(kept, code)
 
-    def kept_until(self, final: tuple[Any, ...] | None, status: int) -> Recording | None:
-        """Return the last recording, with the incident that ended the child; None without one."""
+    def kept_with(self, incident: Incident) -> Recording | None:
+        """Return the last recording with what ended the child; None where there is none."""
         if self.kept is None:
             return None
-        kind, detail, _ = self.worded(final, status)
-        return _with_incident(self.kept, Incident(kind=kind, detail=detail))
+        trial = self.kept.trials[0]
+        trials = (replace(trial, incidents=(*trial.incidents, incident)),)
+        return replace(self.kept, trials=trials)
 
     def worded(self, final: tuple[Any, ...] | None, status: int) -> tuple[str, str, int]:
         """Return the incident's kind and detail, and the exit code."""
@@ -384,9 +386,3 @@ class Parent:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _with_incident(recording: Recording, incident: Incident) -> Recording:
-    trial = recording.trials[0]
-    trials = (replace(trial, incidents=(*trial.incidents, incident)),)
-    return replace(recording, trials=trials)

@@ -84,6 +84,37 @@ def divide(timeline: Timeline) -> Phases:
     come from autograd: backward is where its nodes are evaluated, forward what precedes it from the
     first operator whose sequence number a node bears.
     """
+    marked = _find_marks(timeline)
+    steps, windows, labels = marked.steps, marked.windows, marked.labels
+    methods: dict[str, Method] = {PHASES[label]: "annotation" for label in sorted(set(labels))}
+    bounds, values = innermost(windows.start_ns, windows.end_ns, labels)
+    for name, intervals in _from_autograd(timeline, steps, methods).items():
+        methods[name] = "autograd"
+        bounds, values = _fill(bounds, values, intervals, PHASES.index(name))
+    return Phases(
+        steps=steps,
+        step_names=tuple(timeline.names[code] for code in steps.name),
+        segments=_segments(steps, bounds, values, _settled(timeline, steps)),
+        methods=methods,
+        main_thread=marked.main_thread,
+        nested_steps=marked.nested,
+    )
+
+
+class _Marks(Struct, frozen=True):
+    """Annotations that mark steps, and phases on the thread that drives them.
+
+    ``labels[i]`` is the phase of ``windows[i]``; ``nested`` steps were left out.
+    """
+
+    steps: HostEvents
+    nested: int
+    windows: HostEvents
+    labels: Ints
+    main_thread: int
+
+
+def _find_marks(timeline: Timeline) -> _Marks:
     host = timeline.host
     annotations = host.where(host.kind == ANNOTATION)
     is_step = timeline.named(annotations.name, _STEP)
@@ -93,22 +124,10 @@ def divide(timeline: Timeline) -> Phases:
     phased = (phase >= 0) & ~is_step
     main = _main_thread(host, annotations, is_step, phased)
     marks = phased & (annotations.thread == main)
-    windows, labels = annotations.where(marks), phase[marks]
+    windows = annotations.where(marks)
     if timeline.synchronized:
         steps = _from_first_phase(steps, windows.start_ns)
-    methods: dict[str, Method] = {PHASES[label]: "annotation" for label in sorted(set(labels))}
-    bounds, values = innermost(windows.start_ns, windows.end_ns, labels)
-    for name, intervals in _from_autograd(timeline, steps, methods).items():
-        methods[name] = "autograd"
-        bounds, values = _fill(bounds, values, intervals, PHASES.index(name))
-    return Phases(
-        steps=steps,
-        step_names=tuple(timeline.names[code] for code in steps.name),
-        segments=_segments(steps, bounds, values, settled_at(timeline, steps)),
-        methods=methods,
-        main_thread=main,
-        nested_steps=len(every_step) - len(steps),
-    )
+    return _Marks(steps, len(every_step) - len(steps), windows, phase[marks], main)
 
 
 def _innermost_steps(steps: HostEvents) -> HostEvents:
@@ -128,8 +147,12 @@ def _from_first_phase(steps: HostEvents, phases_ns: Ints) -> HostEvents:
     return msgspec.structs.replace(steps, start_ns=start_ns)
 
 
-def settled_at(timeline: Timeline, steps: HostEvents) -> Ints:
+def settled_at(timeline: Timeline) -> Ints:
     """When the device is known to have nothing to do: as steps begin, if they were waited for."""
+    return _settled(timeline, _find_marks(timeline).steps)
+
+
+def _settled(timeline: Timeline, steps: HostEvents) -> Ints:
     return steps.start_ns if timeline.synchronized else steps.start_ns[:0]
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from seqprof.analysis.timeline.accounts import Account, StepAccount
 from seqprof.analysis.timeline.grouping import distinct
-from seqprof.analysis.timeline.phases import OTHER, OUTSIDE, Segments, divide, settled_at
+from seqprof.analysis.timeline.phases import OTHER, OUTSIDE, Segments, settled_at
 from seqprof.analysis.timeline.processor import outermost_operators
 from seqprof.analysis.timeline.structure import Activities, Ints, Timeline
 from seqprof.analysis.timeline.summary import (
@@ -83,7 +83,7 @@ def profiled_pass(
         else timeline.activities.where(timeline.activities.device == device_summary.device)
     )
     first = _start_of(timeline, steps[0].step)
-    settled = settled_at(timeline, divide(timeline).steps) if windows else np.empty(0, np.int64)
+    settled = settled_at(timeline) if windows else np.empty(0, np.int64)
     accounted = [window for window in windows if window.start_ns >= first]
     return ProfiledPass(
         on=on,

@@ -83,13 +83,16 @@ def meta_copy(model: nn.Module) -> nn.Module:
         held = (*module.parameters(recurse=False), *module.buffers(recurse=False))
         for tensor in (*held, *(v for v in vars(module).values() if isinstance(v, Tensor))):
             if id(tensor) not in memo:
-                empty = torch.empty_like(tensor, device="meta", requires_grad=False)
-                memo[id(tensor)] = (
-                    nn.Parameter(empty, requires_grad=tensor.requires_grad)
-                    if isinstance(tensor, nn.Parameter)
-                    else empty
-                )
+                memo[id(tensor)] = _empty_on(torch.device("meta"), tensor)
     return copy.deepcopy(model, memo)
+
+
+def _empty_on(device: torch.device, tensor: Tensor) -> Tensor:
+    """Return a tensor, or a parameter, of the same shape without values."""
+    empty = torch.empty_like(tensor, device=device, requires_grad=False)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(empty, requires_grad=tensor.requires_grad)
+    return empty
 
 
 @contextmanager
@@ -105,12 +108,7 @@ def shapes_on(device: torch.device, model: nn.Module) -> Iterator[None]:
     there: dict[int, Tensor] = {}
     for module, name, tensor in here:
         if id(tensor) not in there:
-            empty = torch.empty_like(tensor, device=device, requires_grad=False)
-            there[id(tensor)] = (
-                nn.Parameter(empty, requires_grad=tensor.requires_grad)
-                if isinstance(tensor, nn.Parameter)
-                else empty
-            )
+            there[id(tensor)] = _empty_on(device, tensor)
         setattr(module, name, there[id(tensor)])
     try:
         yield

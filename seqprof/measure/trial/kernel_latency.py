@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
@@ -60,7 +61,7 @@ def measure_kernel_latency(device: torch.device) -> float | None:
     """
     x = torch.zeros(1, device=device)
     try:
-        return median(_time_chain(x, device) for _ in range(_REPEATS))
+        return median(_time_chain(x, lambda: _launch_chain(x)) for _ in range(_REPEATS))
     except (RuntimeError, NotImplementedError):  # the device has no timed events
         return None
 
@@ -73,33 +74,27 @@ def measure_replayed_latency(device: torch.device) -> float | None:
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
-            for _ in range(_CHAIN):
-                x.add_(1.0)
+            _launch_chain(x)
         graph.replay()
-        return median(_time_replay(graph, device) for _ in range(_REPEATS))
+        return median(_time_chain(x, graph.replay) for _ in range(_REPEATS))
     except RuntimeError:  # the driver or the device has no graphs
         return None
 
 
-def _time_replay(graph: torch.cuda.CUDAGraph, device: torch.device) -> float:
-    start = torch_bridge.make_event(device, timed=True)
-    end = torch_bridge.make_event(device, timed=True)
-    start.record()
-    graph.replay()
-    end.record()
-    torch_bridge.synchronize(device)
-    return start.elapsed_time(end) * 1e-3 / _CHAIN
-
-
-def _time_chain(x: torch.Tensor, device: torch.device) -> float:
-    start = torch_bridge.make_event(device, timed=True)
-    end = torch_bridge.make_event(device, timed=True)
-    x.add_(1.0)
-    start.record()
+def _launch_chain(x: torch.Tensor) -> None:
     for _ in range(_CHAIN):
         x.add_(1.0)
+
+
+def _time_chain(x: torch.Tensor, run_chain: Callable[[], None]) -> float:
+    """Return seconds per operation of a chain on ``x``, between two events on its stream."""
+    start = torch_bridge.make_event(x.device, timed=True)
+    end = torch_bridge.make_event(x.device, timed=True)
+    x.add_(1.0)
+    start.record()
+    run_chain()
     end.record()
-    torch_bridge.synchronize(device)
+    torch_bridge.synchronize(x.device)
     return start.elapsed_time(end) * 1e-3 / _CHAIN
 
 

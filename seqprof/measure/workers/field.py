@@ -104,7 +104,7 @@ class Field:
         timesteps: whether each timestep is timed too.
         patience_s: what was never timed is waited for so long, once the workers are there.
         most_deaths: a candidate that ends so many workers, or one before any of its points is
-            ready, is measured no further.
+            ready, is measured no further; None for any number.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Field:
         timesteps: bool = False,
         *,
         patience_s: float = FIRST_PATIENCE_S,
-        most_deaths: float = math.inf,
+        most_deaths: int | None = None,
     ) -> None:
         self.origin_ns = perf_counter_ns()
         self.contenders = list(contenders)
@@ -210,10 +210,12 @@ class Field:
             return failure
 
     def _note_death(self, entry: Entry, failure: Failure) -> None:
+        if self._most_deaths is None:
+            return
         self._deaths[entry.contender] += 1
         own = [other for other in self.entries if other.contender == entry.contender]
         few = self._deaths[entry.contender] < self._most_deaths
-        if few and (any(other.ready for other in own) or math.isinf(self._most_deaths)):
+        if few and any(other.ready for other in own):
             return
         for other in own:
             if other.draft.failure is None:
@@ -222,7 +224,7 @@ class Field:
 
     def _given_up(self, contender: int) -> bool:
         own = [entry for entry in self.entries if entry.contender == contender]
-        return not math.isinf(self._most_deaths) and all(e.draft.failure for e in own)
+        return self._most_deaths is not None and all(e.draft.failure for e in own)
 
     def _replace_worker(self, contender: int) -> None:
         """Go on after a death. The new one is of a group of its own."""

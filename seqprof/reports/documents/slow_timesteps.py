@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from seqprof.reports import quantities as q
 from seqprof.reports.document import Block, Cell, Column, Folded, Prose, Table, heads, word
-from seqprof.reports.documents.trace_words import short_name
+from seqprof.reports.documents.trace_words import named
 
 if TYPE_CHECKING:  # their modules need numpy, which a stored trace is shown without
     from seqprof.analysis.timeline.summary import DeviceSummary
@@ -42,7 +42,7 @@ def _opened(
 ) -> tuple[Prose, Table]:
     rows = [
         [
-            _named(ran.name),
+            named(ran.name, _LONGEST_NAME),
             _time(ran.start_ns),
             _time(ran.duration_ns),
             _time(ran.idle_before_ns),
@@ -52,7 +52,11 @@ def _opened(
     ]
     median_ns = recurrence.median_latency_ns
     times = f", {slow.latency_ns / median_ns:.2f} times the median" if median_ns else ""
-    at = "" if device.axis is None else f" at {_since(slow.start_ns - device.axis.start_ns)}"
+    at = (
+        ""
+        if device.axis is None
+        else f" at {q.seconds((slow.start_ns - device.axis.start_ns) * _NS)}"
+    )
     remarks = [f"start: since the timestep begins{at}"]
     if slow.count > len(rows):
         remarks.append(f"the first {len(rows)} of {slow.count:,} {what}")
@@ -67,14 +71,5 @@ def _opened(
     return Prose(lines=[said]), table
 
 
-def _since(nanoseconds: int) -> str:
-    return q.seconds(nanoseconds * _NS)
-
-
 def _time(nanoseconds: int) -> Cell:
     return Cell(text=q.seconds(nanoseconds * _NS), method=_METHOD)
-
-
-def _named(name: str) -> Cell:
-    short = short_name(name, _LONGEST_NAME)
-    return word(name) if short == name else Cell(text=short, full=name)

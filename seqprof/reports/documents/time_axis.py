@@ -8,7 +8,7 @@ from seqprof.analysis.stretches import stretches
 from seqprof.recording import IdleGap, TimeAxis
 from seqprof.reports import quantities as q
 from seqprof.reports.document import DETAIL, USEFUL, Block, Cell, Picture, Table, heads, none, word
-from seqprof.reports.documents.trace_words import short_name
+from seqprof.reports.documents.trace_words import named
 from seqprof.reports.plots import Box
 
 #: In units of the picture: its width, room for names, heights of the strip and of a lane.
@@ -19,6 +19,7 @@ _LEVELS = 16
 _CHARACTERS, _ROWS = 56, 12
 #: Gaps that the first screen lists, and that the picture numbers.
 _FIRST_GAPS = 3
+_LONGEST_NAME = 26
 _LETTERS = {
     "launch": "l", "sync": "s", "data": "d", "communication": "c", "dependency": "q",
     "unknown": "?",
@@ -252,8 +253,10 @@ def _gaps(axis: TimeAxis) -> Table:
             _time(gap.end_ns),
             _time(gap.end_ns - gap.start_ns),
             _cause(gap),
-            _named(gap.ended_by),
-            _named(gap.launched_by) if gap.launched_by else none("no operator around the launch"),
+            named(gap.ended_by, _LONGEST_NAME),
+            named(gap.launched_by, _LONGEST_NAME)
+            if gap.launched_by
+            else none("no operator around the launch"),
             word(gap.phase),
         ]
         for number, gap in enumerate(axis.gaps, 1)
@@ -279,8 +282,3 @@ def _time(nanoseconds: int) -> Cell:
 def _cause(gap: IdleGap) -> Cell:
     mixed = "" if gap.cause_share >= 0.995 else f" {gap.cause_share:.0%}"
     return word(f"{gap.cause}{mixed}")
-
-
-def _named(name: str) -> Cell:
-    short = short_name(name, 26)
-    return word(name) if short == name else Cell(text=short, full=name)

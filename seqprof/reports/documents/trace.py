@@ -33,7 +33,7 @@ from seqprof.reports.documents.findings import about_measurement
 from seqprof.reports.documents.idle_causes import CAUSES, PROCESSOR_CAUSES
 from seqprof.reports.documents.slow_timesteps import opened_timesteps
 from seqprof.reports.documents.time_axis import over_time
-from seqprof.reports.documents.trace_words import next_of, short_name, trace_in_words
+from seqprof.reports.documents.trace_words import named, next_of, short_name, trace_in_words
 from seqprof.reports.plots import Curve, is_wide, over_timesteps, overlapping
 
 if TYPE_CHECKING:  # their modules need numpy, which a stored trace is shown without
@@ -346,12 +346,6 @@ def _timestep_table(latency: Sequence[float], gap: Sequence[float]) -> Table:
 # What ran -------------------------------------------------------------------------------------
 
 
-def _named(name: str) -> Cell:
-    """Return a kernel's name without template arguments and parameters, with the whole to open."""
-    short = short_name(name, LONGEST_NAME)
-    return word(name) if short == name else Cell(text=short, full=name)
-
-
 def _ran(device: DeviceSummary, view: View) -> list[Block]:
     what = "operator" if device.device is None else "kernel"
     most = MOST_KERNELS if view.kernels is None else view.kernels
@@ -359,7 +353,7 @@ def _ran(device: DeviceSummary, view: View) -> list[Block]:
         return []
     rows = [
         [
-            _named(kernel.name),
+            named(kernel.name, LONGEST_NAME),
             word(f"{kernel.count:,}"),
             _time(kernel.total_ns, "sum of durations"),
             _time(kernel.median_ns, "median of durations"),
@@ -384,7 +378,7 @@ def _moved(device: DeviceSummary) -> list[Block]:
     if not moved:
         return []
     rows = [
-        [_named(name), word(f"{count:,}"), _time(busy), _time(over)]
+        [named(name, LONGEST_NAME), word(f"{count:,}"), _time(busy), _time(over)]
         for name, count, busy, over in moved
     ]
     columns = heads("what", "count", "busy", ("under compute", "under\ncompute"))

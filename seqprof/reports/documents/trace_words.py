@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from seqprof.reports import quantities as q
-from seqprof.reports.document import Prose, Section
+from seqprof.reports.document import Cell, Prose, Section, word
 
 if TYPE_CHECKING:  # its module needs numpy, which a stored trace is shown without
     from seqprof.analysis.timeline.summary import DeviceSummary, TraceSummary
@@ -104,6 +104,12 @@ def next_of(summary: TraceSummary) -> list[Section]:
             blocks=[Prose(lines=[], command=command)],
         )
     ]
+
+
+def named(name: str, width: int) -> Cell:
+    """Return a kernel's or operator's name as :func:`short_name`, with the whole to open."""
+    short = short_name(name, width)
+    return word(name) if short == name else Cell(text=short, full=name)
 
 
 def short_name(name: str, width: int) -> str:
