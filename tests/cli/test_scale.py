@@ -98,7 +98,7 @@ def test_a_crossover_planted_on_the_simulated_accelerator_is_found(
 ) -> None:
     env = sim_env(SIM_MIN_KERNEL_US=300)
     both = ("compare_models:flat", "compare_models:growing")
-    words = ("--seq-len", "12:96", "--batch", "2", "--budget", "15s", *MADE_UP)
+    words = ("--seq-len", "12:96", "--batch", "2", "--budget", "30s", *MADE_UP)
     found = measured(*both, *words, env=env)
     meeting = next(m for m in found["summary"]["crossovers"] if m["quantity"] == "step")
     length = meeting["crossover"]["length"]

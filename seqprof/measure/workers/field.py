@@ -214,8 +214,7 @@ class Field:
             return
         self._deaths[entry.contender] += 1
         own = [other for other in self.entries if other.contender == entry.contender]
-        few = self._deaths[entry.contender] < self._most_deaths
-        if few and any(other.ready for other in own):
+        if self._deaths[entry.contender] < self._most_deaths and any(o.ready for o in own):
             return
         for other in own:
             if other.draft.failure is None:
