@@ -20,6 +20,8 @@ from command_line import run_json
 from simaccel import truth
 from simaccel_fixtures import SimEnvironment, log_of
 
+from seqprof.analysis.run.launch_bound import BUSY_DEVICE, MOSTLY_IDLE
+
 pytestmark = [pytest.mark.sim, pytest.mark.timing]
 
 MODEL = """\
@@ -115,7 +117,7 @@ def measured(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Measured:
     folder = tmp_path_factory.mktemp(request.param)
-    host_us, seq_len = (3000, 12) if request.param == "host_leads" else (0, 24)
+    host_us, seq_len = (8000, 12) if request.param == "host_leads" else (0, 24)
     config, trace = folder / "model.yaml", folder / "trace.json.gz"
     config.write_text(MODEL.format(host_us=host_us, seq_len=seq_len))
     env = sim_env(
@@ -165,10 +167,16 @@ def test_a_step_in_a_row(measured: Measured) -> None:
 
 
 def test_launch_bound_only_where_the_device_waits(measured: Measured) -> None:
-    """A host that a full queue holds up takes as long as the device, and is not what it awaits."""
-    host_leads = mean(busy / time for time, busy in measured.unprofiled("forward")) < 0.7
+    """A host that a full queue holds up takes as long as the device, and is not what it awaits.
+
+    Between the two it is not known: the profiler slows the host, so the device may wait for that.
+    """
+    busy = mean(busy / time for time, busy in measured.unprofiled("forward"))
     said = {caveat["kind"] for caveat in measured.summary["caveats"]}
-    assert ("launch_bound" in said) == host_leads, (
-        measured.summary["launch_bound"],
-        measured.summary["idle"],
-    )
+    evidence = (busy, measured.summary["launch_bound"], measured.summary["idle"])
+    if busy > BUSY_DEVICE - POINTS:
+        assert "launch_bound" not in said, evidence
+    elif busy < MOSTLY_IDLE - POINTS:
+        assert "launch_bound" in said, evidence
+    else:
+        assert said & {"launch_bound", "launch_bound_unknown"}, evidence
