@@ -199,6 +199,12 @@ def test_the_processor_is_not_slowed_unasked() -> None:
     assert not any(kind.startswith("profile") for kind in kinds)
 
 
+def test_torch_warns_of_nothing_that_the_pass_does(recwarn: pytest.WarningsRecorder) -> None:
+    """Of events cleared between the profiler's steps, for one; they are not needed after them."""
+    assert pass_of(run(profile=True, device="cpu")).reason is None
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_a_profiler_that_fails_costs_only_its_own_figures(tmp_path: Path) -> None:
     """A model that cannot be profiled is still measured."""
     (tmp_path / "refusing_model.py").write_text(REFUSING)

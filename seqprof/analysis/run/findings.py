@@ -26,6 +26,7 @@ from seqprof.analysis.run.phases import (
     steps_of,
     summarise_phases,
     throughput,
+    throughput_in_a_row,
 )
 from seqprof.analysis.run.profile import ProfileSummary, summarise_profile
 from seqprof.analysis.run.timesteps import (
@@ -78,6 +79,9 @@ class Findings:
     ] = None
     step: Annotated[Estimate, Meta(description="wall time of a bare step")]
     throughput: Annotated[Estimate, Meta(description="timesteps trained per second, no padding")]
+    throughput_in_a_row: Annotated[
+        Estimate, Meta(description="the same without waiting between steps; null without a dwell")
+    ]
     phases: tuple[PhaseSummary, ...]
     loops: tuple[LoopLatency, ...]
     timesteps_reason: Annotated[
@@ -128,6 +132,7 @@ def find(recording: Recording, trial: Trial) -> Findings:
         depth=trial.depth,
         step=step,
         throughput=throughput(trial),
+        throughput_in_a_row=throughput_in_a_row(trial, dwells),
         phases=phases,
         loops=summarise_loops(trial),
         timesteps_reason=trial.timesteps_reason,

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from seqprof.analysis.statistics import Estimate, estimate_median, missing
+from seqprof.analysis.run.dwell import DwellSummary
+from seqprof.analysis.statistics import Estimate, estimate_median, median, missing
 from seqprof.recording import PHASES, Clock, Phase, PhaseAccount, PhaseTiming, Step, StepKind, Trial
 
 NO_BARE_STEP = "no bare step was measured"
@@ -90,6 +91,23 @@ def throughput(trial: Trial) -> Estimate:
         method=headline_method(trial) + (", padding included: not known" if padding else ""),
         absent="the computed timesteps were not counted" if trial.steps else NO_BARE_STEP,
     )
+
+
+def throughput_in_a_row(trial: Trial, dwells: Sequence[DwellSummary]) -> Estimate:
+    """Return the timesteps trained per second where no step is waited for before the next.
+
+    That is how training goes on an accelerator, whose queue a bare step finds empty.
+    """
+    method = "median of trained timesteps of a step / time per repetition in the step dwell"
+    dwell = next((dwell for dwell in dwells if dwell.phase == "step"), None)
+    if dwell is None or not dwell.per_repeat_s:
+        reason = dwell.reason if dwell else "there was no dwell on the step"
+        return missing("1/s", method, reason or "no repetition ended")
+    trained = [step.trained_positions for step in headline_steps(trial) if step.positions]
+    if not trained:
+        return missing("1/s", method, "the computed timesteps were not counted")
+    rate = median(trained) / dwell.per_repeat_s
+    return Estimate(value=rate, unit="1/s", method=method, n=dwell.repeats)
 
 
 def summarise_phases(trial: Trial, threads: int) -> tuple[PhaseSummary, ...]:

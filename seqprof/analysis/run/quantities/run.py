@@ -57,6 +57,12 @@ def _phases(
     return values
 
 
+def _in_a_row(run: Measured) -> Iterator[Value]:
+    """Without an accelerator there is no queue in which steps could follow each other."""
+    if run.findings.dwells:
+        yield run.findings.throughput_in_a_row, {}
+
+
 def _idle(read: Callable[[PhaseIdle], Estimate]) -> Reader[Measured]:
     def values(run: Measured) -> Iterator[Value]:
         for idle in run.findings.idle:
@@ -230,6 +236,20 @@ STEP_CPU_TIME = Quantity(
 RUN: Table[Measured] = (
     (STEP_TIME, whole(lambda run: run.findings.step)),
     (THROUGHPUT, whole(lambda run: run.findings.throughput)),
+    (
+        Quantity(
+            key="throughput_in_a_row",
+            dimension=TIMESTEP_RATE,
+            short="timesteps/s in a row",
+            label="timesteps per second, steps in a row",
+            definition="Timesteps trained per second where no step is waited for before the next, "
+            "as in training on an accelerator; from the dwell on the step.",
+            group="step",
+            better="larger",
+            prometheus="throughput_in_a_row",
+        ),
+        _in_a_row,
+    ),
     (
         Quantity(
             key="perturbation",

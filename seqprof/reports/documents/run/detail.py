@@ -94,7 +94,11 @@ def _in_a_row(summary: Summary) -> str:
     each = next((seconds for seconds in own if seconds is not None), None)
     if each is None or not summary.header.environment.device.is_accelerator:
         return ""
-    return f" · one after the other, without waiting in between: {q.seconds(each)} (dwell)"
+    rate = summary.throughput_in_a_row
+    timesteps = f", {q.rate(rate)} timesteps/s" if rate.value is not None else ""
+    return (
+        f" · one after the other, without waiting in between: {q.seconds(each)}{timesteps} (dwell)"
+    )
 
 
 def _depth(summary: Summary, depth: DepthLaw) -> str:

@@ -37,7 +37,7 @@ def _of_step(read: Sequence[tuple[Quantity, Estimate]]) -> Table:
         caption="Of the step",
         columns=heads("quantity", "value", "n"),
         rows=[
-            [word(quantity.label), _cell(quantity, estimate), word(f"{estimate.n:,}")]
+            [word(quantity.label), _cell(quantity, estimate), _count(estimate)]
             for quantity, estimate in read
         ],
         by_row=True,
@@ -58,6 +58,11 @@ def _of_phases(known: dict[str, Quantity], read: dict[str, dict[str, Estimate]])
         ],
         by_row=True,
     )
+
+
+def _count(estimate: Estimate) -> Cell:
+    """Empty for a value that is no statistic of samples."""
+    return word(f"{estimate.n:,}" if estimate.n or estimate.value is None else "")
 
 
 def _cell(quantity: Quantity, estimate: Estimate) -> Cell:
