@@ -76,6 +76,8 @@ def _device_module(native: Any) -> ModuleType:
         "is_available": lambda: True,
         "is_initialized": lambda: True,
         "_is_in_bad_fork": lambda: False,
+        # torch before 2.13 synchronizes with nothing that was not initialized by its own call.
+        "_lazy_init": lambda: None,
         "manual_seed_all": lambda seed: None,  # kernels draw from the CPU's generator
         "device_count": native.device_count,
         "current_device": native.current_device,
