@@ -146,7 +146,7 @@ def read(path: str | Path) -> tuple[tuple[HistoryLine, ...], tuple[Damaged, ...]
         try:
             lines.append(_decode(text))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            damaged.append(Damaged(number, _told(error)))
+            damaged.append(Damaged(number, _reason_of(error)))
     if damaged and not lines:
         _check_is_history(path, data)
     return tuple(lines), tuple(damaged)
@@ -178,7 +178,7 @@ def _decode(text: bytes) -> HistoryLine:
     return line
 
 
-def _told(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     if isinstance(error, msgspec.ValidationError):
         return str(error)
     return f"not JSON: {error}"

@@ -49,15 +49,15 @@ def destinations(
     """
     if as_json and format_name not in (None, "json"):
         raise SeqprofError(f"--json and --format {format_name} contradict", "give one of them")
-    asked = None if format_name is None else formats.load(format_name)
-    folders = [] if asked else [path for path in outputs or () if _is_folder(str(path))]
+    form = None if format_name is None else formats.load(format_name)
+    folders = [] if form else [path for path in outputs or () if _is_folder(str(path))]
     named = [str(path) for path in outputs or () if path not in folders]
-    wanted = [(path, asked or formats.for_path(path)) for path in named]
-    if as_json or (asked is not None and not wanted and asked.name != "table"):
-        wanted.append((store.STDOUT, formats.load("json") if as_json else asked or wanted[0][1]))
+    wanted = [(path, form or formats.for_path(path)) for path in named]
+    if as_json or (form is not None and not wanted and form.name != "table"):
+        wanted.append((store.STDOUT, formats.load("json") if as_json else form or wanted[0][1]))
     wanted = _once(wanted)
-    if asked is not None:
-        formats.check(asked, kinds)
+    if form is not None:
+        formats.check(form, kinds)
     for path, format_ in wanted:
         formats.check(format_, kinds)
         store.check_writable(path)
@@ -66,7 +66,7 @@ def destinations(
         files=tuple(sorted(wanted, key=lambda pair: pair[0] == store.STDOUT)),
         tables=not on_stdout and (tables_beside_files or not (wanted or folders)),
         folders=tuple(map(Path, folders)),
-        full=asked is not None and asked.name == "table",
+        full=form is not None and form.name == "table",
     )
 
 

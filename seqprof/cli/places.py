@@ -64,8 +64,8 @@ def _one_a_rank(recordings: Sequence[Recording]) -> tuple[list[Recording], list[
     first: dict[int, Recording] = {}
     for recording in recordings:
         first.setdefault(recording.rank.rank, recording)
-    kept = {id(recording) for recording in first.values()}
-    return list(first.values()), [r for r in recordings if id(r) not in kept]
+    keeping = {id(recording) for recording in first.values()}
+    return list(first.values()), [r for r in recordings if id(r) not in keeping]
 
 
 def windows_of(recordings: Sequence[Recording]) -> list[Recording]:

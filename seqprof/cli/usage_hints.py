@@ -47,8 +47,8 @@ def _typed(context: Any) -> str:
 def _example(context: Any, command: str) -> str | None:
     """Return the first example in the help of a command, without the words that explain it."""
     lines = [line.strip() for line in (context.command.help or "").splitlines()]
-    found = [line for line in lines if line.startswith(f"{command} ")]
-    return found[0].split("   ")[0] if found else None
+    own_lines = [line for line in lines if line.startswith(f"{command} ")]
+    return own_lines[0].split("   ")[0] if own_lines else None
 
 
 def _key_of(error: Any) -> str | None:
@@ -62,9 +62,9 @@ def _key_of(error: Any) -> str | None:
     from seqprof.spec import Spec
 
     wanted = option.lstrip("-").replace("-", "_")
-    found = [
+    matching = [
         f"{section}.{wanted}"
         for section, field in Spec.model_fields.items()
         if wanted in getattr(field.annotation, "model_fields", {})
     ]
-    return found[0] if len(found) == 1 else None
+    return matching[0] if len(matching) == 1 else None

@@ -214,24 +214,24 @@ def find_loops(watched: Sequence[Watched]) -> list[TimestepLoop]:
         return []
     rules = {path: rule for path in full.calls if (rule := rule_of(path, watched)) is not None}
     outermost = [full.calls[p] for p in rules if not full.calls[p].inside & rules.keys()]
-    found: list[TimestepLoop] = []
+    passes: list[TimestepLoop] = []
     for turn in _turns(outermost):
         loop = _loop(turn, rules)
         bounding = next(calls for calls in turn if calls.module is loop.module)
-        found += _passes(loop, bounding)
-    return found
+        passes += _passes(loop, bounding)
+    return passes
 
 
 def _turns(calls: Sequence[WatchedCalls]) -> list[list[WatchedCalls]]:
     """Group the modules that take turns; each group in the order of the first calls."""
     groups: list[list[WatchedCalls]] = []
     last_call = -1
-    for found in sorted(calls, key=lambda c: c.entered[0]):
-        if groups and found.entered[0] < last_call:
-            groups[-1].append(found)
+    for call in sorted(calls, key=lambda c: c.entered[0]):
+        if groups and call.entered[0] < last_call:
+            groups[-1].append(call)
         else:
-            groups.append([found])
-        last_call = max(last_call, found.entered[-1])
+            groups.append([call])
+        last_call = max(last_call, call.entered[-1])
     return groups
 
 
@@ -296,8 +296,8 @@ def _passes(loop: TimestepLoop, calls: WatchedCalls) -> list[TimestepLoop]:
     directions = [_direction(calls.origins[p * count : (p + 1) * count]) for p in range(times)]
     if times == 1:
         reverse = directions[0] == -1
-        told = "where its inputs lie" if directions[0] else loop.read_from
-        return [replace(loop, reverse=reverse, read_from=told)]
+        source = "where its inputs lie" if directions[0] else loop.read_from
+        return [replace(loop, reverse=reverse, read_from=source)]
     if directions[0] is None or loop.turns:
         return [loop]
     return [

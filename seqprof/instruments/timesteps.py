@@ -187,15 +187,15 @@ class TimestepProbe:
     @property
     def marks(self) -> list[LoopMarks]:
         """The stamps of the step that has just ended; loop by loop."""
-        found = {id(loop): LoopMarks(loop) for loop in self._loops}
+        marks = {id(loop): LoopMarks(loop) for loop in self._loops}
         for attached in self._done:
             for loop, segment in attached.collect():
-                found[id(loop)].segments.append(segment)
-            first = found[id(attached.loops[0])]
+                marks[id(loop)].segments.append(segment)
+            first = marks[id(attached.loops[0])]
             first.calls_missing += attached.missing
             first.calls_beyond += attached.beyond
         self._done.clear()
-        return list(found.values())
+        return list(marks.values())
 
 
 class _Attached:

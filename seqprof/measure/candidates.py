@@ -194,10 +194,10 @@ def parse_sizes(text: str, option: str) -> tuple[int, ...]:
             while sizes[-1] * 2 <= last:
                 sizes.append(sizes[-1] * 2)
             return tuple(sizes)
-        found = sorted({int(part) for part in text.split(",")})
-        if found[0] < 1:
+        lengths = sorted({int(part) for part in text.split(",")})
+        if lengths[0] < 1:
             raise ValueError
-        return tuple(found)
+        return tuple(lengths)
     except ValueError:
         raise SeqprofError(
             f"{option} {text}: expected a range of doublings, as 64:4096, or a list, as 64,256,1024"

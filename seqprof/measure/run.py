@@ -184,7 +184,7 @@ class RunConductor:
                 self._draft.samples = samples
                 self._draft.incidents += incidents
                 self._draft.incidents += self._profiler.keep(samples, self._origin_ns)
-                self.trace_kept = self._profiler.kept
+                self.trace_kept = self._profiler.trace_kept
                 self._profiler.close()
         if again and not self.exit_code:
             self._interrupted(KeyboardInterrupt())

@@ -23,10 +23,10 @@ def files_of(folder: Path) -> list[Path]:
     Raises:
         SeqprofError: there is none.
     """
-    found = sorted(path for path in folder.iterdir() if path.name.endswith(_ENDINGS))
-    if not found:
+    files = sorted(path for path in folder.iterdir() if path.name.endswith(_ENDINGS))
+    if not files:
         raise SeqprofError(f"{folder} holds no trace", "give a folder of .json or .json.gz files")
-    return found
+    return files
 
 
 def digest_file(path: str, partial: bool) -> Answer:
@@ -60,14 +60,14 @@ def read_folder(
         answers = _in_processes(paths, partial, jobs)
     else:
         answers = (digest_file(path, partial) for path in paths)
-    found: list[Digest] = []
+    digests: list[Digest] = []
     failed: list[str] = []
     for _, digested, reason in answers:
-        found += digested
+        digests += digested
         failed += [] if reason is None else [reason]
-    if not found:
+    if not digests:
         raise SeqprofError(f"no trace of {folder} could be read: {failed[0]}")
-    return beside(folder.name or str(folder), found, sorted(failed))
+    return beside(folder.name or str(folder), digests, sorted(failed))
 
 
 def _in_processes(paths: list[str], partial: bool, jobs: int) -> Iterator[Answer]:

@@ -97,7 +97,7 @@ def _different_kernels(cases: Sequence[_Case], environment: Environment) -> Iter
     if not fused or not unrolled:
         return
     primitive = fused_primitive(next(iter(fused.values())).trial.operations)
-    told = ", ".join(
+    launches = ", ".join(
         f"{label} launches {operations_per_timestep(case.trial.operations, case.length):.1f} "
         "operations per timestep"
         for label, case in unrolled.items()
@@ -109,7 +109,7 @@ def _different_kernels(cases: Sequence[_Case], environment: Environment) -> Iter
         severity="warning",
         text=f"On {where} {_names(fused)} ran as one fused primitive and {_names(unrolled)} as a "
         "loop over timesteps: the difference between them is not the architecture's",
-        evidence=f"forward, as dispatched: {', '.join(fused)} called {primitive}; {told}",
+        evidence=f"forward, as dispatched: {', '.join(fused)} called {primitive}; {launches}",
         remedy=f"compare like with like: {forms} against {_names(unrolled)}",
     )
 
@@ -154,14 +154,14 @@ def _packed(cases: Sequence[_Case]) -> Iterator[Caveat]:
         if set(layouts) != {"packed", "padded"} or _but_layout(one) != _but_layout(other):
             continue
         packed, padded = (rounds_of(layouts[name].trial) for name in ("packed", "padded"))
-        found = _compared(packed, padded)
-        if found is not None:
+        ratio = _compared(packed, padded)
+        if ratio is not None:
             yield Caveat(
                 kind="packed_slower",
                 severity="warning",
                 text="Packed sequences are slower than padded ones here, although they compute "
                 "less",
-                evidence=f"{found:.2f} times the step time of the same batches padded, at T = "
+                evidence=f"{ratio:.2f} times the step time of the same batches padded, at T = "
                 f"{one.length}",
                 remedy="set data.lengths.layout: padded, or put sequences of similar length into "
                 "a batch",
@@ -172,8 +172,8 @@ def _compared(packed: RoundTimes, padded: RoundTimes) -> float | None:
     a, b = together(packed, padded)
     if not a:
         return None
-    found = compare(a, b)
-    return found.ratio.value if found.verdict == "slower" else None
+    compared = compare(a, b)
+    return compared.ratio.value if compared.verdict == "slower" else None
 
 
 def _layout(case: _Case) -> str:

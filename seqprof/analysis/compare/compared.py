@@ -117,8 +117,8 @@ def _lengths(recording: Recording) -> list[list[int]]:
     labels = [candidate.label for candidate in recording.candidates]
     several = len(labels) > len(set(labels))
     for index, candidate in enumerate(recording.candidates):
-        asked = candidate.spec["data"]["seq_len"] if several else 0
-        groups.setdefault(asked, []).append(index)
+        length = candidate.spec["data"]["seq_len"] if several else 0
+        groups.setdefault(length, []).append(index)
     return list(groups.values())
 
 
@@ -141,10 +141,10 @@ def _candidate(
     series, failed = rounds_of(trial), failure_of(trial)
     absent = failed or "no round was measured"
     step = estimate_rounds(series.step, absent)
-    found = find(replace(recording, spec=candidate.spec), trial)
-    marginal = {cost.phase: cost.marginal for cost in found.marginal}
+    findings = find(replace(recording, spec=candidate.spec), trial)
+    marginal = {cost.phase: cost.marginal for cost in findings.marginal}
     no_marginal = missing("s", "derived", trial.sweep_reason or "no sweep was taken")
-    busy, source = busy_of(recording, candidate, trial, found)
+    busy, source = busy_of(recording, candidate, trial, findings)
     workload = trial.workload
     kernels = kind_of_kernels(trial.operations, workload.timesteps, trial.depth)
     return CandidateSummary(
@@ -167,7 +167,7 @@ def _candidate(
             "analytic FLOPs of matrix products / step time",
             workload.flops_reason,
         ),
-        model_flops_utilization=of_step(found).model_flops_utilization,
+        model_flops_utilization=of_step(findings).model_flops_utilization,
         depth=trial.depth,
         threads=candidate.threads,
         is_baseline=trial is baseline,
@@ -208,7 +208,7 @@ def _held_equal(recording: Recording) -> list[str]:
     workloads = [trial.workload for trial in recording.trials]
     models = [candidate.spec["model"] for candidate in recording.candidates]
     own = any(model["target"] for model in models)
-    told: dict[str, set[str]] = {
+    by_name: dict[str, set[str]] = {
         "batch size": {str(w.batch_size) for w in workloads},
         "data": {w.data for w in workloads if len({x.timesteps for x in workloads}) == 1},
         "optimizer": {w.optimizer for w in workloads},
@@ -217,22 +217,22 @@ def _held_equal(recording: Recording) -> list[str]:
         "layers": set() if own else {str(model["layers"]) for model in models},
         "threads": {str(c.threads) for c in recording.candidates if c.threads},
     }
-    return [f"{name} {next(iter(values))}" for name, values in told.items() if len(values) == 1]
+    return [f"{name} {next(iter(values))}" for name, values in by_name.items() if len(values) == 1]
 
 
 def _matched_within(recording: Recording, lengths: tuple[LengthSummary, ...]) -> float | None:
     """Return the largest distance from the baseline in what was matched; at the first length."""
     if recording.matched not in ("params", "flops"):
         return None
-    found = [
+    sizes = [
         c.workload.parameters if recording.matched == "params" else c.workload.flops_per_step
         for c in lengths[0].candidates
     ]
     labels = [c.label for c in lengths[0].candidates]
-    target = found[labels.index(recording.baseline)] if recording.baseline in labels else None
-    if target is None or any(value is None for value in found):
+    target = sizes[labels.index(recording.baseline)] if recording.baseline in labels else None
+    if target is None or any(value is None for value in sizes):
         return None
-    return max(abs(value / target - 1) for value in found if value is not None)
+    return max(abs(value / target - 1) for value in sizes if value is not None)
 
 
 def _different_sizes(lengths: tuple[LengthSummary, ...]) -> list[Caveat]:
@@ -291,27 +291,27 @@ def _sentence(length: LengthSummary, recording: Recording, several: bool) -> str
             if candidate.against_baseline.ratio.low is None:
                 few.append(candidate)
             else:
-                parts.append(f"{candidate.label} {_told(candidate.against_baseline)}")
+                parts.append(f"{candidate.label} {_in_words(candidate.against_baseline)}")
     if few:
         parts.append(_too_few(few))
-    told = "; ".join(parts) or "there is no round in which both were measured"
-    return f"{where}{'a' if where else 'A'}gainst {baseline}: {told}."
+    answers = "; ".join(parts) or "there is no round in which both were measured"
+    return f"{where}{'a' if where else 'A'}gainst {baseline}: {answers}."
 
 
-def _told(found: Comparison) -> str:
-    ratio = rounded(found.ratio.value or 0.0, digits_of(found.ratio))
-    if found.verdict == "faster":
+def _in_words(comparison: Comparison) -> str:
+    ratio = rounded(comparison.ratio.value or 0.0, digits_of(comparison.ratio))
+    if comparison.verdict == "faster":
         return f"is faster: a step takes {ratio} of the time"
-    if found.verdict == "slower":
+    if comparison.verdict == "slower":
         return f"is slower: a step takes {ratio} times as long"
-    if found.verdict == "equivalent":
+    if comparison.verdict == "equivalent":
         return f"takes the same time, within {EQUIVALENT_WITHIN:.0%}"
-    assert found.ratio.low is not None
-    assert found.ratio.high is not None
-    return f"was not told apart: the ratio is {span(found.ratio.low, found.ratio.high)}"
+    assert comparison.ratio.low is not None
+    assert comparison.ratio.high is not None
+    return f"was not told apart: the ratio is {span(comparison.ratio.low, comparison.ratio.high)}"
 
 
 def _too_few(candidates: list[CandidateSummary]) -> str:
     most = max(c.against_baseline.rounds for c in candidates if c.against_baseline)
-    told = "1 round is" if most == 1 else f"{most} rounds are"
-    return f"{', '.join(c.label for c in candidates)} not told apart: {told} too few"
+    too_few = "1 round is" if most == 1 else f"{most} rounds are"
+    return f"{', '.join(c.label for c in candidates)} not told apart: {too_few} too few"

@@ -41,12 +41,12 @@ def carried_warnings(
 ) -> tuple[CarriedWarning, ...]:
     """Return the warnings of both sides, those that both carry first."""
     sides = [_by_kind(base, caveats_of), _by_kind(new, caveats_of)]
-    found = []
+    carried = []
     for kind in dict.fromkeys([*sides[0], *sides[1]]):
         own = [side.get(kind) for side in sides]
         caveat = next(shown for shown in own if shown is not None)[0]
         evidence = [None if shown is None else shown[1] for shown in own]
-        found.append(
+        carried.append(
             CarriedWarning(
                 kind=kind,
                 severity=caveat.severity,
@@ -56,7 +56,7 @@ def carried_warnings(
                 new=evidence[1],
             )
         )
-    return tuple(sorted(found, key=lambda one: one.base is None or one.new is None))
+    return tuple(sorted(carried, key=lambda one: one.base is None or one.new is None))
 
 
 def _by_kind(side: Sequence[Recording], caveats_of: CaveatsOf) -> dict[str, tuple[Caveat, str]]:

@@ -105,8 +105,8 @@ def _test(part: Sequence[float]) -> tuple[int, float]:
 
 def _exceeded(series: NDArray[np.float64], limit: float) -> float:
     """Return the p-value: how often the largest difference in a row reaches ``limit``."""
-    found = _differences(series).max(axis=-1)
-    return float((1 + (found >= limit).sum()) / (1 + len(found)))
+    largest = _differences(series).max(axis=-1)
+    return float((1 + (largest >= limit).sum()) / (1 + len(largest)))
 
 
 def _remainder(array: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -92,10 +92,10 @@ def _dwells_and_phases(findings: Findings) -> Iterator[Disagreement]:
     phases = {phase.phase: phase.time for phase in findings.phases}
     for dwell in findings.dwells:
         time = findings.step if dwell.phase == "step" else phases.get(dwell.phase)
-        found = _range(time) if time is not None else None
-        if dwell.per_repeat_s is None or time is None or found is None:
+        interval = _range(time) if time is not None else None
+        if dwell.per_repeat_s is None or time is None or interval is None:
             continue
-        if apart(found, (dwell.per_repeat_s, dwell.per_repeat_s)):
+        if apart(interval, (dwell.per_repeat_s, dwell.per_repeat_s)):
             yield Disagreement(
                 f"the {dwell.phase} in a step, and repeated alone",
                 seconds_in_words(time.value or 0.0),

@@ -49,8 +49,8 @@ class PhaseIdle:
     @property
     def busy(self) -> Estimate:
         """The busy share that ``idle_source`` names."""
-        found: Estimate = getattr(self, self.idle_source)
-        return found
+        busy: Estimate = getattr(self, self.idle_source)
+        return busy
 
 
 def summarise_idle(

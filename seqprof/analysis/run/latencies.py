@@ -82,9 +82,9 @@ def _rounded(value: float, digits: int = DIGITS) -> float:
 def _map(samples: TimestepSamples, most: int) -> LatencyMap:
     timesteps = max(map(len, samples.rows))
     steps = sorted(set(samples.pairs))
-    kept = [steps[i] for i in _spread(len(steps), min(MAP_ROWS, most))]
+    pairs = [steps[i] for i in _spread(len(steps), min(MAP_ROWS, most))]
     # Where only every k-th timestep is marked in one step, a column has k, and so one that was.
-    wide = max(1, min(timesteps // _stride(samples.rows), most // len(kept)))
+    wide = max(1, min(timesteps // _stride(samples.rows), most // len(pairs)))
     starts = _spread(timesteps, wide)
     of_pair: dict[int, list[Row]] = defaultdict(list)
     for pair, row in zip(samples.pairs, samples.rows, strict=True):
@@ -94,9 +94,9 @@ def _map(samples: TimestepSamples, most: int) -> LatencyMap:
         phase=samples.phase,
         clock=samples.clock,
         timesteps=timesteps,
-        pairs=tuple(kept),
+        pairs=tuple(pairs),
         starts=tuple(starts),
-        mean_s=tuple(_stretch_means(of_pair[pair], starts) for pair in kept),
+        mean_s=tuple(_stretch_means(of_pair[pair], starts) for pair in pairs),
     )
 
 

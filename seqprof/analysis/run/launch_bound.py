@@ -78,7 +78,7 @@ def compare_clocks(
 ) -> tuple[LaunchBound, ...]:
     """Return host against device latency of every loop that has both."""
     device = {(x.loop, x.phase): x for x in trial.latencies if x.clock == "device"}
-    found = []
+    bounds = []
     slowed = {part.phase: _slowed(part) for part in idle}
     for host in trial.latencies:
         other = device.get((host.loop, host.phase))
@@ -91,7 +91,7 @@ def compare_clocks(
         ]
         if both:
             busy, source = _device_busy(host.phase, dwells, idle)
-            found.append(
+            bounds.append(
                 LaunchBound(
                     loop=host.loop,
                     phase=host.phase,
@@ -104,7 +104,7 @@ def compare_clocks(
                     device_s=median(d for _, d in both),
                 )
             )
-    return tuple(found)
+    return tuple(bounds)
 
 
 def _device_busy(

@@ -34,13 +34,13 @@ def points_by_phase(trial: Trial) -> dict[str, tuple[list[float], list[float]]]:
         return lambda step: phase_time(step.phases[name], clock) if name in step.phases else None
 
     bounded = _of_one_batch_size(steps_of(trial, "bounded"))
-    found = {
+    by_phase = {
         "forward": _points(bounded, of_phase("forward")),
         "backward": _points(bounded, of_phase("backward")),
         "step": _points(_of_one_batch_size(headline_steps(trial)), lambda step: step.wall_s),
     }
-    lengths = [int(length) for length in found["step"][0]]
-    return found if varies_enough(lengths) else {}
+    lengths = [int(length) for length in by_phase["step"][0]]
+    return by_phase if varies_enough(lengths) else {}
 
 
 def _of_one_batch_size(steps: Sequence[Step]) -> list[Step]:

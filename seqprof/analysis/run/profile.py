@@ -67,11 +67,11 @@ def busy_fraction(made: ProfiledPass | None, phase: str, time: Estimate) -> Esti
 
 def profiled_busy_fraction(made: ProfiledPass | None, phase: str) -> Estimate:
     """Exact busy share of a phase's device windows in the profiled steps, slowed as they are."""
-    found, reason = _device_part(made, phase)
-    if found is None:
+    part, reason = _device_part(made, phase)
+    if part is None:
         return missing("1", _PROFILED_METHOD, reason or NOT_TAKEN)
     return Estimate(
-        value=found.busy_s / found.window_s,
+        value=part.busy_s / part.window_s,
         unit="1",
         method=_PROFILED_METHOD,
         n=made.steps if made else 0,
@@ -82,10 +82,10 @@ def _device_part(made: ProfiledPass | None, phase: str) -> tuple[ProfiledPhase |
     """A phase of a device's timeline, or why there is none."""
     if made is None or made.reason is not None:
         return None, (made.reason if made else None) or NOT_TAKEN
-    found = profiled_phase(made, phase)
-    if found is None or found.window_s <= 0.0:
+    part = profiled_phase(made, phase)
+    if part is None or part.window_s <= 0.0:
         return None, f"the device did nothing for the {phase}"
-    return found, None
+    return part, None
 
 
 def profiled_phase(made: ProfiledPass, phase: str) -> ProfiledPhase | None:

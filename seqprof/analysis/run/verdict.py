@@ -93,17 +93,17 @@ def _step(findings: Findings) -> str:
 def sequential_share(findings: Findings, balances: list[PhaseBalance]) -> float | None:
     """Return the loops' share of the step: each phase's loop share times the phase's share."""
     shares = {phase.phase: phase.share.value for phase in findings.phases}
-    found = [
+    in_loops = [
         balance.loop_time.value / balance.phase_time.value * (shares.get(balance.phase) or 0.0)
         for balance in balances
         if balance.loop_time.value is not None and balance.phase_time.value
     ]
-    return sum(found) if found else None
+    return sum(in_loops) if in_loops else None
 
 
 def _each_timestep(findings: Findings) -> Iterator[str]:
     forward, backward = (per_timestep(findings, phase) for phase in ("forward", "backward"))
-    bound = any(found.holds for found in findings.launch_bound)  # None: not known
+    bound = any(loop.holds for loop in findings.launch_bound)  # None: not known
     tail = "; the device waits for the host to launch work (launch-bound)" if bound else ""
     if forward is not None and backward is not None:
         yield (
@@ -163,17 +163,17 @@ def _idle(findings: Findings, kinds: set[str]) -> Iterator[str]:
     }
     if not shares or max(shares.values()) < MUCH_IDLE:
         return
-    told = " and ".join(
+    by_phase = " and ".join(
         f"{share:.0%} of the {name}" for name, share in shares.items() if share > 0.0
     )
     if findings.header.environment.device.is_accelerator:
         timeline = any(known[name].idle_source == "busy_fraction" for name in shares)
         source = "kernel timeline" if timeline else "NVML, each phase repeated alone"
-        yield f"The accelerator is idle {told} ({source})."
+        yield f"The accelerator is idle {by_phase} ({source})."
     elif TAKEN & kinds:
-        yield f"This run was without the processor's cores {told}: other programs had them."
+        yield f"This run was without the processor's cores {by_phase}: other programs had them."
     else:
-        yield f"Processor cores are idle {told} (no GPU)."
+        yield f"Processor cores are idle {by_phase} (no GPU)."
 
 
 def _next(recording: Recording, findings: Findings, caveats: tuple[Caveat, ...]) -> tuple[str, str]:

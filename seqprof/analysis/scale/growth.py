@@ -295,9 +295,11 @@ def find_saturation(batches: Sequence[int], seconds: Sequence[float]) -> Saturat
     )
 
 
-def withheld(found: Saturation, reason: str | None) -> Saturation:
+def withheld(saturation: Saturation, reason: str | None) -> Saturation:
     """Return what was found, or that it cannot be told, for the ``reason``."""
-    return found if reason is None else replace(found, batch=None, agreement=None, reason=reason)
+    if reason is None:
+        return saturation
+    return replace(saturation, batch=None, agreement=None, reason=reason)
 
 
 def _lifts(sizes: Sequence[int], times: Array) -> Array:

@@ -82,8 +82,8 @@ def summarise_scaling(recording: Recording) -> ScaledSummary:
 def _point(recording: Recording, candidate: Candidate, trial: Trial) -> Point:
     series, failed = rounds_of(trial), failure_of(trial)
     absent = failed or "no round was measured"
-    found = find(replace(recording, spec=candidate.spec), trial)
-    busy, source = busy_of(recording, candidate, trial, found)
+    findings = find(replace(recording, spec=candidate.spec), trial)
+    busy, source = busy_of(recording, candidate, trial, findings)
     return Point(
         label=candidate.label,
         timesteps=trial.workload.timesteps,
@@ -126,12 +126,12 @@ def _batches(measured: Sequence[_Measured]) -> list[BatchGrowth]:
     groups: dict[tuple[str, int], list[_Measured]] = {}
     for m in measured:
         groups.setdefault((m.point.label, m.point.timesteps), []).append(m)
-    found = []
+    points = []
     for (label, timesteps), own in groups.items():
         times = [(m.point.batch_size, value) for m in own for value in m.series.step]
         sizes, seconds = [size for size, _ in times], [value for _, value in times]
         if len(set(sizes)) > 1:
-            found.append(
+            points.append(
                 BatchGrowth(
                     label=label,
                     timesteps=timesteps,
@@ -139,7 +139,7 @@ def _batches(measured: Sequence[_Measured]) -> list[BatchGrowth]:
                     saturation=withheld(find_saturation(sizes, seconds), _contention(own)),
                 )
             )
-    return found
+    return points
 
 
 #: Share of the time that threads waited for a processor, beyond which nothing is concluded.

@@ -99,13 +99,13 @@ def profiled_pass(
     )
 
 
-def _repeated(found: Recurrence) -> RepeatedActivities:
+def _repeated(recurrence: Recurrence) -> RepeatedActivities:
     return RepeatedActivities(
-        phase=found.phase,
-        repeats=found.repeats,
-        period=found.period,
-        latency_s=tuple(length * NS for length in found.latency_ns),
-        evidence="; ".join(found.remarks),
+        phase=recurrence.phase,
+        repeats=recurrence.repeats,
+        period=recurrence.period,
+        latency_s=tuple(length * NS for length in recurrence.latency_ns),
+        evidence="; ".join(recurrence.remarks),
     )
 
 

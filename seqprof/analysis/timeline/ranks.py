@@ -140,11 +140,11 @@ def _keys(part: Timeline, collectives: Activities) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def beside(source: str, found: Sequence[Digest], failed: Sequence[str] = ()) -> RanksSummary:
+def beside(source: str, digests: Sequence[Digest], failed: Sequence[str] = ()) -> RanksSummary:
     """Set ranks side by side, in order of rank where it is recorded, else of file."""
-    named = _ranks_by_file(found)
+    named = _ranks_by_file(digests)
     order = sorted(
-        (structs.replace(one, rank=named.get(one.source, one.rank)) for one in found),
+        (structs.replace(one, rank=named.get(one.source, one.rank)) for one in digests),
         key=lambda one: (one.rank is None, one.rank or 0, one.source),
     )
     clocks = _clocks(order)
@@ -170,14 +170,14 @@ def beside(source: str, found: Sequence[Digest], failed: Sequence[str] = ()) -> 
     )
 
 
-def _ranks_by_file(found: Sequence[Digest]) -> dict[str, int]:
+def _ranks_by_file(digests: Sequence[Digest]) -> dict[str, int]:
     """The rank of each file by its name, where no trace records one.
 
     It is the number behind ``rank``, else the only one in which the names differ; none if two files
     would have the same.
     """
-    sources = sorted({one.source for one in found})
-    if len(sources) < 2 or any(one.rank is not None for one in found):
+    sources = sorted({one.source for one in digests})
+    if len(sources) < 2 or any(one.rank is not None for one in digests):
         return {}
     spelled = [re.search(r"(?i)rank[-_.]?(\d+)", source) for source in sources]
     if all(spelled):

@@ -202,8 +202,8 @@ class Bench:
     def _find_loops(self) -> None:
         try:
             varied = len({t for timesteps, _ in self._sizes for t in timesteps}) > 1
-            found = search_loops(self.spec, self._assembled, self.step, varied)
-            self._loops, self._loops_reason = found
+            searched = search_loops(self.spec, self._assembled, self.step, varied)
+            self._loops, self._loops_reason = searched
         except SeqprofError:  # the spec names a module that bounds no timesteps
             raise
         except Exception as error:

@@ -175,7 +175,7 @@ def timestep_operations(marks: LoopMarks, timesteps: Sequence[int]) -> list[Time
 
     Nothing where some timestep has no marks.
     """
-    found = []
+    timings = []
     for side in SIDES:
         counts: dict[int, int] = {}
         for micro_batch, before, segment in by_micro_batch(marks, timesteps):
@@ -183,11 +183,11 @@ def timestep_operations(marks: LoopMarks, timesteps: Sequence[int]) -> list[Time
                 if micro_batch == 0 and start is not None and end is not None:
                     counts[before // marks.loop.rule.every + at] = end - start
         if counts and len(counts) == max(counts) + 1:
-            found.append(
+            timings.append(
                 TimestepOperations(
                     loop=marks.loop.path,
                     phase=side,
                     operations=tuple(counts[t] for t in range(len(counts))),
                 )
             )
-    return found
+    return timings

@@ -95,7 +95,7 @@ class Draft:
             further: incidents of what was measured beside it.
         """
         made, samples = self.prepared, self.timesteps.samples
-        kept = bounded(samples)
+        bounded_samples = bounded(samples)
         return Trial(
             workload=workload,
             warmup_wall_s=tuple(self.warmup_wall_s),
@@ -103,9 +103,9 @@ class Draft:
             cpu_clock=self.cpu_clock,
             compile=made.compile if made else None,
             loops=made.loops if made else (),
-            timestep_samples=kept,
+            timestep_samples=bounded_samples,
             latencies=latencies_of(samples),
-            latency_maps=() if kept else maps_of(samples),
+            latency_maps=() if bounded_samples else maps_of(samples),
             timesteps_reason=self.timesteps.reason,
             mark_cost_s=self.timesteps.mark_cost_s,
             operations=made.operations if made else (),

@@ -77,7 +77,7 @@ class Profiler:
         #: Whether the pass is to find timesteps that no module marks.
         self.for_recurrence = False
         #: Whether the trace was written to where it is to be kept.
-        self.kept = False
+        self.trace_kept = False
 
     def absent(self, reason: str) -> ProfiledPass:
         """A pass that was not taken."""
@@ -219,7 +219,7 @@ class Profiler:
             write_with_tracks(self._file, self._trace, track_events(self._ranges, counters))
         except (OSError, ValueError) as error:
             return (Incident(kind="trace_not_written", detail=f"{self._trace}: {error}"),)
-        self.kept = True
+        self.trace_kept = True
         return ()
 
     def close(self) -> None:

@@ -105,13 +105,13 @@ class Worker:
             error.__traceback__ = None  # its frames hold the tensors that did not fit
             return failure
 
-    def _describe(self, asked: Describe) -> Workload:
-        built = build(asked.spec, self._folder)
-        step = TrainingStep(built, asked.spec, torch.device("cpu"))
-        return describe_workload(asked.spec, built, step, compiled=False)
+    def _describe(self, request: Describe) -> Workload:
+        built = build(request.spec, self._folder)
+        step = TrainingStep(built, request.spec, torch.device("cpu"))
+        return describe_workload(request.spec, built, step, compiled=False)
 
-    def _prepare(self, asked: Prepare) -> Prepared:
-        spec: Spec = asked.spec
+    def _prepare(self, request: Prepare) -> Prepared:
+        spec: Spec = request.spec
         self.preparing = None
         device = choose_device(spec.measure.device)
         if isinstance(spec.measure.threads, int):
@@ -121,40 +121,40 @@ class Worker:
         bench = Bench(made, spec, self._folder, self._origin_ns, progress, self._optimizer)
         self._assembled, self._optimizer = made, bench.step.optimizer
         self.preparing = bench.workload
-        prepared = bench.prepare(asked.timesteps)
+        prepared = bench.prepare(request.timesteps)
         bench.plan_marks()
-        self._benches[asked.key] = bench
-        self._typical_s[asked.key] = min(prepared.warmup_wall_s)
+        self._benches[request.key] = bench
+        self._typical_s[request.key] = min(prepared.warmup_wall_s)
         gc.freeze()  # a full collection would hit a few timed steps at random
         return prepared
 
-    def _take_steps(self, asked: TakeSteps) -> StepsTaken:
-        bench = self._benches[asked.key]
-        _start_on_core(asked.round)
+    def _take_steps(self, request: TakeSteps) -> StepsTaken:
+        bench = self._benches[request.key]
+        _start_on_core(request.round)
         meter = HostMeter()
-        short = self._typical_s[asked.key] < SETTLE_BELOW_S
+        short = self._typical_s[request.key] < SETTLE_BELOW_S
         settling = (bench.settle(),) if short else ()
-        taken = bench.take_visit(asked.round, asked.steps)
+        taken = bench.take_visit(request.round, request.steps)
         return replace(taken, settling_s=settling, host=meter.stop())
 
-    def _take_timesteps(self, asked: TakeTimesteps) -> TimestepsTaken:
-        return self._benches[asked.key].timesteps()
+    def _take_timesteps(self, request: TakeTimesteps) -> TimestepsTaken:
+        return self._benches[request.key].timesteps()
 
-    def _take_sweep(self, asked: TakeSweep) -> Swept:
-        return self._benches[asked.key].sweep(asked.limit_s, beside_marks=True)
+    def _take_sweep(self, request: TakeSweep) -> Swept:
+        return self._benches[request.key].sweep(request.limit_s, beside_marks=True)
 
-    def _take_dwells(self, asked: TakeDwells) -> Dwelt:
-        bench = self._benches[asked.key]
+    def _take_dwells(self, request: TakeDwells) -> Dwelt:
+        bench = self._benches[request.key]
         interval_s = bench.spec.measure.sample_interval_s
         sampler = DeviceSampler(describe_device(bench.device), interval_s, self._origin_ns)
         with sampler:
             wanted = bench.device.type != "cpu" and worth_dwelling(sampler)
-            dwells = bench.dwell(sampler, asked.phases) if wanted else ()
+            dwells = bench.dwell(sampler, request.phases) if wanted else ()
             samples, incidents, _ = sampler.finish()
         return Dwelt(dwells=dwells, samples=samples, incidents=tuple(incidents))
 
-    def _derive_depths(self, asked: DeriveDepths) -> tuple[DepthLaw, ...]:
-        benches = [self._benches[key] for key in asked.keys]
+    def _derive_depths(self, request: DeriveDepths) -> tuple[DepthLaw, ...]:
+        benches = [self._benches[key] for key in request.keys]
         return benches[0].depths([bench.step.timesteps for bench in benches])
 
 

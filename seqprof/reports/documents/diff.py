@@ -281,9 +281,9 @@ def _unmatched(differences: Differences) -> list[Section]:
     return [Section(title="Not compared", blocks=[Prose(lines=lines, tone="warning")])]
 
 
-def _warnings(found: Differences) -> list[Section]:
+def _warnings(differences: Differences) -> list[Section]:
     """Return what the recordings themselves warn of; none where they warn of nothing."""
-    if not found.warnings:
+    if not differences.warnings:
         return []
     caveats = [
         Warned(
@@ -296,7 +296,7 @@ def _warnings(found: Differences) -> list[Section]:
             ),
             remedy=warning.remedy,
         )
-        for warning in found.warnings
+        for warning in differences.warnings
     ]
     title = "Warnings that the recordings carry"
     return [Section(title=title, blocks=[Caveats(caveats=caveats)])]

@@ -78,10 +78,10 @@ def read(data: bytes, name: str) -> list[Result]:
         msgspec.DecodeError: it is another document.
         SeqprofError: a recording in it cannot be read.
     """
-    kept = msgspec.json.decode(data, type=_Read)
+    stored = msgspec.json.decode(data, type=_Read)
     scaling, run = (
         None if bytes(part) == b"null" else derived(store.loads(bytes(part), name))
-        for part in (kept.scaling, kept.run)
+        for part in (stored.scaling, stored.run)
     )
-    explanation = explain(replace(kept.explained, scaling=scaling, run=run))
+    explanation = explain(replace(stored.explained, scaling=scaling, run=run))
     return [Result(kind="explain", name=name, summary=explanation, recording=None)]

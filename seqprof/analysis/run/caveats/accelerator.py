@@ -63,7 +63,7 @@ def _disagreement(findings: Findings) -> Iterator[Caveat]:
 
 
 def _unknown_bound(findings: Findings) -> Iterator[Caveat]:
-    unknown = [found for found in findings.launch_bound if found.holds is None]
+    unknown = [bound for bound in findings.launch_bound if bound.holds is None]
     if not unknown:
         return
     first = unknown[0]
@@ -78,12 +78,12 @@ def _unknown_bound(findings: Findings) -> Iterator[Caveat]:
     )
 
 
-def _why_unknown(found: LaunchBound) -> tuple[str, str]:
+def _why_unknown(bound: LaunchBound) -> tuple[str, str]:
     """Why it is not known, and what would tell."""
-    if found.busy is None or found.slowed is None:
+    if bound.busy is None or bound.slowed is None:
         missing = "its busy share is missing"
         return missing, "take a kernel timeline: --set measure.profile=true"
     why = (
-        f"it is busy {found.busy:.0%}, and the profiler made the {found.phase} {found.slowed:.1f}x"
+        f"it is busy {bound.busy:.0%}, and the profiler made the {bound.phase} {bound.slowed:.1f}x"
     )
     return f"{why} as long", "try a larger batch: a device that waits takes it in the same time"

@@ -52,11 +52,11 @@ def dependent(case: Case) -> Iterator[Caveat]:
 
 def disagreeing(case: Case) -> Iterator[Caveat]:
     """Figures obtained in different ways, which have to agree."""
-    for found in disagreements(case.findings):
+    for pair in disagreements(case.findings):
         yield Caveat(
             kind="disagreement",
             severity="warning",
-            text=f"Two figures that must agree do not: {found.what}",
-            evidence=f"{found.one} against {found.other}, beyond their intervals",
+            text=f"Two figures that must agree do not: {pair.what}",
+            evidence=f"{pair.one} against {pair.other}, beyond their intervals",
             remedy="trust neither alone: measure again where fewer other programs run",
         )

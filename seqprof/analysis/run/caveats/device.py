@@ -51,13 +51,14 @@ def _values(case: Case, metric: str) -> list[float]:
 
 def throttling(case: Case) -> Iterator[Caveat]:
     masks = [int(value) for value in _values(case, "clock_event_reasons")]
-    found = {
+    by_reason = {
         words: sum(bool(mask & bit) for mask in masks)
         for bit, words in THROTTLE_REASONS.items()
         if any(mask & bit for mask in masks)
     }
-    if found:
-        counts = "; ".join(f"{words}: {n} of {len(masks)} samples" for words, n in found.items())
+    if by_reason:
+        samples = f"of {len(masks)} samples"
+        counts = "; ".join(f"{words}: {n} {samples}" for words, n in by_reason.items())
         yield Caveat(
             kind="throttling",
             severity="warning",
@@ -110,13 +111,13 @@ def no_accelerator(case: Case) -> Iterator[Caveat]:
 
 
 def perturbation(case: Case) -> Iterator[Caveat]:
-    found = case.findings.perturbation
-    if found.over_budget and found.change.value is not None and found.budget is not None:
+    marks = case.findings.perturbation
+    if marks.over_budget and marks.change.value is not None and marks.budget is not None:
         yield Caveat(
             kind="perturbation",
             severity="warning",
             text="Timestep marks slow the probed steps by more than the budget",
-            evidence=f"{found.change.value:.1%} against {found.budget:.1%}; step times come from "
+            evidence=f"{marks.change.value:.1%} against {marks.budget:.1%}; step times come from "
             "bare steps, phase times from bounded ones, and do not contain it",
             remedy=_cheaper_marks(case),
         )

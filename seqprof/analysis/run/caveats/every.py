@@ -67,10 +67,10 @@ WARMUP_EXCESS = 0.20
 def find_caveats(recording: Recording, trial: Trial, findings: Findings) -> tuple[Caveat, ...]:
     """Return all caveats of a trial, the gravest first."""
     case = Case(recording, trial, findings)
-    found = [caveat for check in _CHECKS for caveat in check(case)]
+    caveats = [caveat for check in _CHECKS for caveat in check(case)]
     if trial.loop is not None:
-        found = [of_foreign_loop(case, caveat) for caveat in found]
-    return by_severity(*found)
+        caveats = [of_foreign_loop(case, caveat) for caveat in caveats]
+    return by_severity(*caveats)
 
 
 # Noise ----------------------------------------------------------------------------------------

@@ -208,8 +208,8 @@ def incidents(case: Case) -> Iterator[Caveat]:
 
 def few_steps(case: Case) -> Iterator[Caveat]:
     bare = case.findings.header.bare_steps
-    told = {"few_pairs", "interrupted"} & {incident.kind for incident in case.trial.incidents}
-    if bare < SMALLEST_INTERVAL and not told:
+    explained = {"few_pairs", "interrupted"} & {incident.kind for incident in case.trial.incidents}
+    if bare < SMALLEST_INTERVAL and not explained:
         yield _incident("few_pairs", f"{bare} bare steps; an interval needs {SMALLEST_INTERVAL}")
 
 

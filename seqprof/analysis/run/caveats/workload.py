@@ -20,9 +20,9 @@ HIGH_PADDING = 0.10
 
 
 def launch_bound(case: Case) -> Iterator[Caveat]:
-    bound = [found for found in case.findings.launch_bound if found.holds]
+    bound = [loop for loop in case.findings.launch_bound if loop.holds]
     if bound:
-        worst = max(bound, key=lambda found: found.share)
+        worst = max(bound, key=lambda loop: loop.share)
         yield Caveat(
             kind="launch_bound",
             severity="warning",

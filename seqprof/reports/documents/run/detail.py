@@ -66,8 +66,8 @@ def _about(name: str, summary: Summary, recording: Recording) -> Section:
 def _how(header: Header) -> list[tuple[str, str]]:
     """How a user's batches and model are read; nothing for built-in ones."""
     workload = header.workload
-    found = (("time", workload.time_axis), ("called as", workload.call), ("loss", workload.loss))
-    return [(name, words) for name, words in found if words is not None]
+    readings = (("time", workload.time_axis), ("called as", workload.call), ("loss", workload.loss))
+    return [(name, words) for name, words in readings if words is not None]
 
 
 def _batch(summary: Summary) -> str:

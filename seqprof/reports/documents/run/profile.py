@@ -49,7 +49,7 @@ def profile_sections(profile: ProfileSummary | None) -> list[Section]:
     ordered = sorted(made.phases, key=lambda phase: _ORDER.get(phase.phase, len(_ORDER)))
     phases = [*ordered, made.whole]
     blocks: list[Block] = [
-        Only(where="detail", blocks=[Prose(lines=_told(profile), tone="quiet")]),
+        Only(where="detail", blocks=[Prose(lines=_remarks(profile), tone="quiet")]),
         Bars(
             caption="Device windows of the phases and of the step: busy, then idle by its cause."
             if made.on == "device"
@@ -69,7 +69,7 @@ def profile_sections(profile: ProfileSummary | None) -> list[Section]:
     return [Section(title=title, blocks=blocks, rank=0 if made.on == "device" else DETAIL)]
 
 
-def _told(profile: ProfileSummary) -> list[str]:
+def _remarks(profile: ProfileSummary) -> list[str]:
     made, slowed = profile.measured, profile.slowdown
     factor = q.NOTHING if slowed.value is None else f"{slowed.value:.2f}"
     lines = [

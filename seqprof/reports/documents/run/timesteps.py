@@ -114,18 +114,18 @@ def _method(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _perturbation(summary: Summary) -> str:
-    found = summary.perturbation
-    if found.change.value is None:
-        return f"{q.NOTHING} ({found.change.reason})"
-    budget = f", budget {found.budget * 100:g}%" if found.budget is not None else ""
+    marks = summary.perturbation
+    if marks.change.value is None:
+        return f"{q.NOTHING} ({marks.change.reason})"
+    budget = f", budget {marks.budget * 100:g}%" if marks.budget is not None else ""
     interval = (
-        f"95%: {q.percent_interval(found.change)}"
-        if found.change.low is not None
+        f"95%: {q.percent_interval(marks.change)}"
+        if marks.change.low is not None
         else "too few pairs for an interval"
     )
     return (
-        f"marks change a step by {q.percent(found.change)} ({interval}{budget}); "
-        f"marked: {_marked(found.strides)}{_mark_cost(found.mark_cost)}; step and phase times are "
+        f"marks change a step by {q.percent(marks.change)} ({interval}{budget}); "
+        f"marked: {_marked(marks.strides)}{_mark_cost(marks.mark_cost)}; step and phase times are "
         "of bare steps and do not contain it"
     )
 
@@ -161,8 +161,8 @@ def _chart(name: str, summary: Summary, trial: Trial, span: int) -> Chart:
             f"Each point stands for {span} neighbouring timesteps: the median of their medians, "
             "the smallest 5 % and the largest 95 % quantile. The JSON has single ones."
         )
-    if told := _unmarked(own):
-        remarks.append(told)
+    if unmarked := _unmarked(own):
+        remarks.append(unmarked)
     if reverse:
         remarks.append("This loop runs from the last timestep to the first.")
     loops = [loop for loop in summary.loops if loop.loop == name and loop.clock == clock]
@@ -233,12 +233,12 @@ def _slow(loop: LoopLatency) -> str:
         )
     if not loop.slowest:
         return "no timestep stands out"
-    told = ", ".join(
+    slowest = ", ".join(
         f"t = {slow.timestep:,} ({q.seconds(slow.p50_s)}, {slow.ratio:.1f} × the typical)"
         for slow in loop.slowest
     )
     more = loop.slow_timesteps - len(loop.slowest)
-    return f"slow in nearly every step: {told}" + (f" and {more} more" if more > 0 else "")
+    return f"slow in nearly every step: {slowest}" + (f" and {more} more" if more > 0 else "")
 
 
 def _table(
