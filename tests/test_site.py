@@ -36,7 +36,7 @@ def test_the_reference_is_made_from_the_commands() -> None:
 
 def test_it_builds_without_a_warning(tmp_path: Path) -> None:
     if find_spec("mkdocs") is None or find_spec("material") is None:
-        pytest.skip("mkdocs-material is absent: pip install -e '.[docs]'")
+        pytest.skip("mkdocs-material is absent: pip install seqprof[docs]")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path / "site")],
         cwd=ROOT,
