@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 from attach_scripts import OWN, final_loss
 from simaccel import truth
-from simaccel_fixtures import SimEnvironment, log_of
+from simaccel_fixtures import SimEnvironment, log_of, needs_its_kernels
 
 from seqprof import store
 from seqprof.analysis.run.idle import PhaseIdle
@@ -69,13 +69,13 @@ def on_accelerator(
     watched = subprocess.run(
         [sys.executable, "-m", "seqprof", "exec", "--steps", "24", "-o", str(out), "--", *script],
         env={**env, "LAUNCHES": str(launches)},
-        cwd=OWN, capture_output=True, text=True, timeout=120, check=False,
+        cwd=OWN, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert watched.returncode == 0, watched.stderr
     busy = truth.intervals(log_of(env))
     alone = subprocess.run(
         script, env=sim_env(OMP_NUM_THREADS=1, STEPS=STEPS), cwd=OWN,
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=600, check=True,
     )  # fmt: skip
     return OnAccelerator(
         recording=store.load(out),
@@ -105,6 +105,7 @@ def test_device_time_of_a_phase(on_accelerator: OnAccelerator, phase: str) -> No
     assert median(timed) == pytest.approx(median(real), rel=0.05)
 
 
+@needs_its_kernels
 @pytest.mark.parametrize("phase", LONG)
 def test_idle_of_a_phase(on_accelerator: OnAccelerator, phase: str) -> None:
     """In steps that nothing profiles, by the log of the device."""
@@ -121,6 +122,7 @@ def test_idle_of_a_phase(on_accelerator: OnAccelerator, phase: str) -> None:
     assert 1.0 - busy == pytest.approx(real, abs=POINTS + drift)
 
 
+@needs_its_kernels
 @pytest.mark.parametrize("phase", LONG)
 def test_the_kernel_timeline_is_that_of_the_device(
     on_accelerator: OnAccelerator, phase: str
@@ -135,6 +137,7 @@ def test_the_kernel_timeline_is_that_of_the_device(
     assert part.idle_s / part.window_s == pytest.approx(1 - busy / length, abs=0.01)
 
 
+@needs_its_kernels
 def test_the_cause_of_idle_in_the_forward_is_the_host(on_accelerator: OnAccelerator) -> None:
     profile = on_accelerator.trial.profile
     assert profile is not None

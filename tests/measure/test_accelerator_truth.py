@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from command_line import run_json
 from simaccel import truth
-from simaccel_fixtures import SimEnvironment, log_of
+from simaccel_fixtures import SimEnvironment, log_of, needs_its_kernels
 
 from seqprof.analysis.run.launch_bound import BUSY_DEVICE, MOSTLY_IDLE
 
@@ -128,6 +128,7 @@ def measured(
     return Measured(document, truth.intervals(log_of(env), 0), trace)
 
 
+@needs_its_kernels
 @pytest.mark.parametrize("phase", LONG)
 def test_busy_and_idle_by_the_timeline(measured: Measured, phase: str) -> None:
     real = measured.unprofiled(phase)
@@ -140,6 +141,7 @@ def test_busy_and_idle_by_the_timeline(measured: Measured, phase: str) -> None:
     assert idle["idle_time"]["value"] == pytest.approx(idle_s, abs=SHARE_OF_PHASE * length + drift)
 
 
+@needs_its_kernels
 def test_the_share_of_slowed_steps_is_kept_beside_it(measured: Measured) -> None:
     """A profiler that lengthens the host's part makes the device look idle."""
     real = median(busy / time for time, busy in measured.unprofiled("forward"))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from command_line import kinds, run_json, seqprof
 from simaccel import truth
-from simaccel_fixtures import SimEnvironment, log_of
+from simaccel_fixtures import SimEnvironment, log_of, torch_records_its_kernels
 
 pytestmark = pytest.mark.sim
 
@@ -67,7 +67,9 @@ def test_busy_device_latency_and_identity_against_the_truth(
     trial = document["recording"]["trials"][0]
     log = log_of(env)
     # The stream's thread may wait for a processor, which the trace then shows and the report says.
-    assert kinds(document) <= {"profile_quality"}
+    assert kinds(document) <= {
+        "profile_quality" if torch_records_its_kernels() else "profile_failed"
+    }
 
     # Busy from dwell, within three points of what the device really did while dwelling.
     for dwell in trial["dwells"]:
