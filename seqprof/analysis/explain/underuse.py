@@ -8,6 +8,14 @@ from seqprof.analysis.compare.rounds import rounds_of
 from seqprof.analysis.depth.model_depth import ModelDepth
 from seqprof.analysis.explain.claim import Claim, Evidence, Figure, Question, below
 from seqprof.analysis.explain.facts import Reachable
+from seqprof.analysis.explain.growth import why_no_grid
+from seqprof.analysis.explain.load import (
+    beside_others,
+    few_rounds,
+    in_words,
+    waited,
+    without_others,
+)
 from seqprof.analysis.run.phases import headline_steps
 from seqprof.analysis.run.summary import Summary
 from seqprof.analysis.scale.summary import Point
@@ -42,8 +50,7 @@ def underused(evidence: Evidence) -> Claim:
     known = [(point, f.estimate) for point, f in shares if f.estimate.value is not None]
     if not known:
         why = next((f.estimate.reason for _, f in shares if f.estimate.reason), None)
-        why = why or facts.reachable.reason or facts.scaling_reason
-        return question.untested(why or "no step was measured")
+        return question.untested(why or why_no_grid(evidence, "no step was measured"))
     base = [(p, s) for p, s in known if (p.timesteps, p.batch_size) == facts.base]
     point, share = base[0] if base else known[0]
     most, best = max(known, key=lambda pair: pair[1].value or 0.0)
@@ -53,9 +60,15 @@ def underused(evidence: Evidence) -> Claim:
         f"arithmetic per second that a large matrix product reaches here; {best.value:.1%} at "
         f"best, at T = {most.timesteps:,}, batch {most.batch_size}"
     )
-    holds = below(share, UNDERUSED_BELOW)
+    if share.low is None:
+        return question.untested(few_rounds(evidence, label))
+    busy = waited(evidence, label, point.timesteps, point.batch_size)  # the product waits as much
+    if below(share, UNDERUSED_BELOW) is None:
+        text = f"{because}; noise hides on which side of half it is"
+        return question.answered(None, beside_others(busy, text))
+    holds = below(without_others(share, busy, busy), UNDERUSED_BELOW)
     if holds is None:
-        return question.answered(None, f"{because}; noise hides on which side of half it is")
+        return question.answered(None, f"{in_words(busy)}; {because}")
     return question.answered(holds, because, brief)
 
 

@@ -22,25 +22,28 @@ from typing import TYPE_CHECKING
 
 from seqprof.analysis.depth.model_depth import Assumptions
 from seqprof.analysis.explain.facts import Cascade, ExplainFacts, Influence, Reachable, Subjected
-from seqprof.errors import EXIT_BAD_INPUT, EndedError, SeqprofError
-from seqprof.measure.aside import Teller, do_aside
+from seqprof.errors import EXIT_BAD_INPUT, EXIT_CANNOT_MEASURE, EndedError, SeqprofError
+from seqprof.measure.aside import Aside, Teller, do_aside
 from seqprof.measure.explain.parts import Begun, Found, Marked
 from seqprof.measure.explain.plan import (
     GRAPHS_END,
     GRAPHS_UNTIL,
     JUDGING_S,
+    LEAST_PATIENCE_S,
+    LEAST_S,
+    LEAST_STARTING_S,
     MARKED_END,
     MARKED_SHARE,
     QUICK,
     ROUNDS_END,
     SPENT,
-    STARTING_S,
     WARM_UNTIL,
     ExplainPlan,
     entries_of,
     leave_out,
     rounds_cost_s,
 )
+from seqprof.measure.faults import Failure
 from seqprof.measure.outcome import Progress
 from seqprof.measure.scale import QUICK_S, measure_points, prepare_points
 from seqprof.measure.workers.field import Field
@@ -70,11 +73,15 @@ class Conductor:
         ]
         self._assumptions: Assumptions | None = None
         self._import_s = 0.0  # of a child, beside the workers' own
+        self._hung_s = 0.0  # what candidates that hung took from the others' graphs
+        self._hung: dict[int, str] = {}  # candidates, and where
+        self._unbuilt: set[int] = set()  # of those: while they were imported or built
         self._reference: Reference | None = None
         self._cascade = Cascade(reason=_ENDED)
         self._run: Recording | None = None
         self._run_reason: str | None = _ENDED
         self._grid_reason: str | None = None
+        self._not_started: str | None = None
         self._ended: str | None = None
 
     def measure(self) -> None:
@@ -86,13 +93,19 @@ class Conductor:
         """
         self._look_into_all()
         self._progress.stage("starting the candidates", None)
-        self._field.wait_until_ready()
+        try:
+            self._field.wait_until_ready()
+        except SeqprofError as error:
+            self._not_started = self._run_reason = error.message
+            self._cascade = Cascade(reason=error.message)
+            return
         self._field.entries, reason = entries_of(self._plan)
         self._grid_reason = reason or None
-        quick_s = min(QUICK_S, QUICK * self._budget_s)
-        prepare_points(self._field, WARM_UNTIL * self._budget_s, self._progress, quick_s)
+        self._warm_up()
         leave_out(self._field.entries, self._left_s)
         self._measure_marked(self._left_s - rounds_cost_s(self._field.entries) - self._import_s)
+        if not any(entry.ready for entry in self._field.entries):
+            return
         reference = self._reference = self._start_reference()
         measure_points(
             self._field,
@@ -102,6 +115,22 @@ class Conductor:
             end_s=ROUNDS_END * self._budget_s,
         )
         reference.take()
+
+    def _warm_up(self) -> None:
+        """Warm up all points; those of a model that hung before come last, if there is time."""
+        until_s = WARM_UNTIL * self._budget_s
+        quick_s = min(QUICK_S, QUICK * self._budget_s)
+        entries, hung = self._field.entries, self._hung
+        sound = [entry for entry in entries if entry.contender not in hung]
+        rest = [entry for entry in entries if entry.contender in hung]
+        self._field.patience_s = max(self._field.patience_s, self._least_s)
+        prepare_points(self._field, until_s, self._progress, quick_s, sound)
+        left_s = until_s - self._field.now_s
+        self._field.patience_s = max(LEAST_PATIENCE_S, left_s, self._least_s)
+        for entry in rest:
+            if entry.contender in self._unbuilt or left_s < 0.0:
+                entry.draft.fail(Failure("hung", hung[entry.contender]))
+        prepare_points(self._field, until_s, self._progress, quick_s, rest)
 
     def _start_reference(self) -> Reference:
         """Import torch, now that no child is forked any more, and warm up the matrix product."""
@@ -119,6 +148,11 @@ class Conductor:
         return reference
 
     @property
+    def _least_s(self) -> float:
+        """How long a model may take at least: on a machine that others use all takes longer."""
+        return max(LEAST_S, self._import_s)
+
+    @property
     def _left_s(self) -> float:
         return self._budget_s - self._field.now_s
 
@@ -132,18 +166,21 @@ class Conductor:
     def _look_into_all(self) -> None:
         """Let a child record all graphs; after a model that ends it, another child goes on."""
         waiting = list(range(len(self._candidates)))
-        at, began_s = waiting[0], self._field.now_s
+        at, began_s = Begun(waiting[0]), self._field.now_s
 
-        def found(part: Assumptions | Begun | Found) -> None:
-            nonlocal at
+        def found(part: Assumptions | Begun | Found) -> float | None:
+            nonlocal at, began_s
             if isinstance(part, Assumptions):
                 self._assumptions = part
                 self._import_s = self._field.now_s - began_s
-            elif isinstance(part, Begun):
-                at = part.candidate
-            else:
-                waiting.remove(part.candidate)
-                self._candidates[part.candidate] = part.subjected
+                return None
+            if isinstance(part, Begun):
+                at, began_s = part, self._field.now_s
+                end_s = self._graphs_until_s if len(waiting) > 1 else GRAPHS_END * self._budget_s
+                return max(self._least_s, end_s - began_s)
+            waiting.remove(part.candidate)
+            self._candidates[part.candidate] = part.subjected
+            return None
 
         def look(tell: Teller) -> None:
             from seqprof.measure.explain.inside import look_into_all  # imports torch
@@ -151,18 +188,34 @@ class Conductor:
             look_into_all(self._plan, tuple(waiting), in_time, tell)
 
         def in_time() -> bool:
-            return self._field.now_s < GRAPHS_UNTIL * self._budget_s
+            return bool(self._hung) or self._field.now_s < self._graphs_until_s
 
         while waiting:
-            at, began_s = waiting[0], self._field.now_s
-            within_s = max(STARTING_S, GRAPHS_END * self._budget_s - self._field.now_s)
+            at, began_s = Begun(waiting[0]), self._field.now_s
+            within_s = max(LEAST_STARTING_S, self._budget_s)
             aside = do_aside(look, self._progress, within_s, found)
             if aside.ended:
                 raise EndedError(aside.ended)
             if aside.reason is not None:
-                waiting.remove(at)
-                label = self._plan.contenders[at].label
-                self._candidates[at] = died(label, aside.reason)
+                waiting.remove(at.candidate)
+                self._note_death(at, aside, self._field.now_s - began_s)
+
+    @property
+    def _graphs_until_s(self) -> float:
+        """By when graphs are recorded; later where a model that hung took the time."""
+        share = GRAPHS_UNTIL * self._budget_s
+        return min(share + self._hung_s, GRAPHS_END * self._budget_s)
+
+    def _note_death(self, at: Begun, aside: Aside, taken_s: float) -> None:
+        """Note that a candidate ended the process that looked into it, or had to be ended."""
+        assert aside.reason is not None
+        label = self._plan.contenders[at.candidate].label
+        self._candidates[at.candidate] = died(label, aside.reason)
+        if aside.hung:
+            self._hung[at.candidate] = aside.reason
+            self._hung_s += taken_s
+            if at.building:
+                self._unbuilt.add(at.candidate)
 
     # By the clock --------------------------------------------------------------------------
 
@@ -172,6 +225,10 @@ class Conductor:
         Raises:
             KeyboardInterrupt: that ended it; what was measured is kept.
         """
+        failed = self._why_not_trained()
+        if failed is not None:
+            self._run_reason, self._cascade = failed, Cascade(reason=failed)
+            return
         for_it_s = min(free_s, MARKED_SHARE * self._budget_s)
         if for_it_s < _LEAST_MARKED_S:
             self._run_reason = SPENT
@@ -184,7 +241,7 @@ class Conductor:
 
             return measure_marked(spec, folder, self._command, tell)
 
-        within_s = STARTING_S + MARKED_END * for_it_s
+        within_s = self._least_s + MARKED_END * for_it_s
         aside = do_aside(measure, self._progress, within_s, self._take_marked)
         if aside.reason is not None:
             if self._run is None:
@@ -196,6 +253,13 @@ class Conductor:
         ended = aside.ended or (aside.value.ended if aside.value is not None else 0)
         if ended:
             raise EndedError(ended)
+
+    def _why_not_trained(self) -> str | None:
+        """Say why no point of the first candidate is ready; None where one is, or was not tried."""
+        own = [entry for entry in self._field.entries if entry.contender == 0]
+        failures = [entry.draft.failure for entry in own if entry.draft.failure is not None]
+        tried = [failure.detail for failure in failures if failure.kind != "budget_spent"]
+        return tried[0] if tried and not any(entry.ready for entry in own) else None
 
     def _take_marked(self, marked: Marked) -> None:
         self._run, self._run_reason, self._cascade = marked.run, marked.reason, marked.cascade
@@ -210,6 +274,11 @@ class Conductor:
         return self._plan.marked.spec.model_copy(update={"measure": marked})
 
     # What came of it -----------------------------------------------------------------------
+
+    @property
+    def exit_code(self) -> int:
+        """That of the field, which does not know that its workers never came."""
+        return self._field.exit_code or (EXIT_CANNOT_MEASURE if self._not_started else 0)
 
     def facts(self) -> ExplainFacts:
         """Return all that was measured.
@@ -248,7 +317,7 @@ class Conductor:
             if nothing_else:
                 message = "ended before anything was measured"
                 raise SeqprofError(message, exit_code=self._field.exit_code)
-            return None, _ENDED
+            return None, self._not_started or _ENDED
         try:
             return self._field.recording("scale", self._command), None
         except SeqprofError as error:

@@ -20,14 +20,17 @@ GRAPHS_UNTIL, WARM_UNTIL, MARKED_SHARE = 0.35, 0.6, 0.15
 JUDGING_S = 2.5
 #: What the budget left no time for.
 SPENT = "the budget was spent before it"
-#: A model that has not ended then is ended: its graphs at this share of the budget, its marked run
-#: after so many times of what it was given. What importing torch may take on a busy machine comes
-#: on top, else is the least.
-GRAPHS_END, MARKED_END, STARTING_S = 0.6, 3.0, 30.0
+#: A model that has not ended then is ended: its graphs at GRAPHS_UNTIL where others wait for
+#: theirs, else at this share of the budget; its marked run after so many times of what it was
+#: given. Each has so long at least, and as long as importing torch took: on a machine that others
+#: use all takes longer.
+GRAPHS_END, MARKED_END, LEAST_S = 0.6, 2.0, 5.0
+#: Importing torch is waited for as long as the budget, but so long at least.
+LEAST_STARTING_S = 30.0
 #: Rounds that an interval needs are taken until this many times the budget, then not even those.
 ROUNDS_END = 1.2
 #: A worker's first steps are waited for during this share of the budget, but so long at least.
-PATIENCE, LEAST_PATIENCE_S = 0.5, 20.0
+PATIENCE, LEAST_PATIENCE_S = 0.25, 12.0
 #: A point that is warm after this share of the budget is tried even when it is spent.
 QUICK = 1 / 60
 
