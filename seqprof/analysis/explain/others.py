@@ -11,7 +11,7 @@ from seqprof.analysis.explain.claim import (
     grows_with_length,
 )
 from seqprof.analysis.explain.facts import Subjected
-from seqprof.analysis.explain.load import in_words, waited
+from seqprof.analysis.explain.load import waited
 from seqprof.analysis.statistics import Estimate
 
 
@@ -125,7 +125,7 @@ def beside(evidence: Evidence, label: str) -> str:
     assert other.value is not None
     busy = max(waited(evidence, name, t, size) for name in (first, label))
     if min(one.value, other.value) > (1.0 - busy) * max(one.value, other.value):
-        return f"which is faster at T = {t:,} cannot be told: {in_words(busy)}"
+        return f"which is faster at T = {t:,} cannot be told: others used the processor"
     if other.value < one.value:
         return f"at T = {t:,} it is {one.value / other.value:.1f}× faster than {first} here"
     reasons = why_faster(evidence, first)

@@ -136,33 +136,30 @@ def _idle(run: Summary | None) -> tuple[Figure, ...]:
 def _floors(evidence: Evidence) -> tuple[Figure, ...]:
     """What the chain alone takes at a stated latency: derived, and marked as such."""
     scaled = evidence.scaled
-    longest = max((p.timesteps for p in scaled.points), default=0) if scaled else 0
+    base = evidence.facts.base[0]
+    longest = max((p.timesteps for p in scaled.points), default=base) if scaled else base
+    latency_s = evidence.facts.assumptions.kernel_latency_s
     return tuple(
-        figure
+        _floor(one.label, one.depth, timesteps, latency_s)
         for one in evidence.facts.candidates
         if one.depth is not None
-        for figure in _floors_of(one.label, one.depth, longest, evidence)
+        for timesteps in sorted({base, longest})
     )
 
 
-def _floors_of(
-    label: str, depth: ModelDepth, longest: int, evidence: Evidence
-) -> tuple[Figure, ...]:
-    at, floor = depth.at, depth.latency_floor_s
-    figures = [_floor(label, at.timesteps, floor.value, floor.method, floor.reason)]
-    operations = depth.depth_law.at(longest) if longest > at.timesteps else None
-    if operations is not None:
-        latency_s = evidence.facts.assumptions.kernel_latency_s
-        value, method = operations * latency_s, f"{floor.method}, depth by its law"
-        figures.append(_floor(label, longest, value, method, None))
-    return tuple(figures)
-
-
-def _floor(
-    label: str, timesteps: int, value: float | None, method: str, reason: str | None
-) -> Figure:
+def _floor(label: str, depth: ModelDepth, timesteps: int, latency_s: float) -> Figure:
+    """What the chain of a step takes: recorded at this T, else by its law."""
+    at, floor, law = depth.at, depth.latency_floor_s, depth.depth_law
+    if at.timesteps == timesteps:
+        value, method, reason = floor.value, floor.method, floor.reason
+    else:
+        operations = law.at(timesteps)
+        value = None if operations is None else operations * latency_s
+        method, reason = f"{floor.method}, depth by its law", law.reason or "no law of its depth"
     return Figure(
         name=f"{label}: its chain alone at T = {timesteps:,}",
-        estimate=Estimate(value=value, unit="s", method=method, reason=reason),
+        estimate=Estimate(
+            value=value, unit="s", method=method, reason=reason if value is None else None
+        ),
         derived=True,
     )

@@ -192,7 +192,8 @@ def _table(table: d.Table) -> Iterator[str]:
     if not table.rows:
         return
     yield _row([markdown(column.name) for column in table.columns])
-    yield "|" + "|".join(["---", *["---:"] * (len(table.columns) - 1)]) + "|"
+    sides = ["---" if column.sentences else "---:" for column in table.columns[1:]]
+    yield "|" + "|".join(["---", *sides]) + "|"
     for row in table.rows:
         yield _row([_cell(cell) for cell in row])
     yield ""
