@@ -21,6 +21,7 @@ from seqprof.analysis.statistics import Estimate
 LINEAR = (0.75, 1.25)
 #: Below this, twice the batch pays: as `scale` says where a batch saturates.
 PAYS_BELOW = 2.0 / (1.0 + SATURATED_BELOW)
+_NO_ROUND = "the budget ended before its first round"
 
 
 def linear(evidence: Evidence) -> Claim:
@@ -117,7 +118,11 @@ def why_no_grid(evidence: Evidence, otherwise: str) -> str:
     """Say why the first candidate has no times at several points."""
     facts = evidence.facts
     failed = [] if evidence.scaled is None else evidence.scaled.points
-    failures = [p.failed for p in failed if p.label == evidence.first.label and p.failed]
+    failures = [
+        _NO_ROUND if p.failed == "no round was measured" else p.failed
+        for p in failed
+        if p.label == evidence.first.label and p.failed
+    ]
     return facts.grid_reason or facts.scaling_reason or next(iter(failures), otherwise)
 
 

@@ -17,6 +17,7 @@ more.
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ from seqprof.measure.explain.plan import (
     LEAST_S,
     LEAST_STARTING_S,
     MARKED_END,
+    MARKED_LEAST,
     MARKED_SHARE,
     QUICK,
     ROUNDS_END,
@@ -102,7 +104,8 @@ class Conductor:
         self._field.entries, reason = entries_of(self._plan)
         self._grid_reason = reason or None
         self._warm_up()
-        leave_out(self._field.entries, self._left_s)
+        marked_s = self._import_s + MARKED_LEAST * self._budget_s
+        leave_out(self._field.entries, self._left_s - marked_s)
         self._measure_marked(self._left_s - rounds_cost_s(self._field.entries) - self._import_s)
         if not any(entry.ready for entry in self._field.entries):
             return
@@ -303,6 +306,8 @@ class Conductor:
             run_reason=self._run_reason,
             grid_reason=self._grid_reason,
             ended=self._ended,
+            load_average_1m=load_average(),
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         )
 
     def _reachable(self) -> Reachable:
@@ -324,6 +329,14 @@ class Conductor:
             if nothing_else or (error.exit_code == EXIT_BAD_INPUT and not self._ended):
                 raise
             return None, error.message
+
+
+def load_average() -> float | None:
+    """Return the system's load over the last minute, where it tells."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
 
 
 def died(label: str, reason: str) -> Subjected:

@@ -14,8 +14,8 @@ from seqprof.measure.workers.field import Entry
 #: Lengths and batches are these many times the specs' own.
 LENGTHS, BATCHES = (0.5, 1, 2, 4), (0.125, 0.25, 0.5, 2, 4)
 #: Shares of the budget: by when graphs are recorded, and by when points are warm; the most that
-#: the marked steps of the first candidate may take.
-GRAPHS_UNTIL, WARM_UNTIL, MARKED_SHARE = 0.35, 0.6, 0.15
+#: the marked steps of the first candidate may take, and the least, for which points are left out.
+GRAPHS_UNTIL, WARM_UNTIL, MARKED_SHARE, MARKED_LEAST = 0.35, 0.6, 0.15, 0.1
 #: For the claims and the page: judging resamples all rounds.
 JUDGING_S = 2.5
 #: What the budget left no time for.
