@@ -22,20 +22,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from seqprof.analysis.depth.model_depth import Assumptions
-from seqprof.analysis.explain.facts import Cascade, ExplainFacts, Influence, Reachable, Subjected
+from seqprof.analysis.explain.facts import Cascade, ExplainFacts, Reachable
 from seqprof.errors import EXIT_BAD_INPUT, EXIT_CANNOT_MEASURE, EndedError, SeqprofError
-from seqprof.measure.aside import Aside, Teller, do_aside
-from seqprof.measure.explain.parts import Begun, Found, Marked
+from seqprof.measure.aside import Teller, do_aside
+from seqprof.measure.explain.looking import Looking
+from seqprof.measure.explain.parts import Marked
 from seqprof.measure.explain.plan import (
-    GRAPHS_END,
-    GRAPHS_UNTIL,
     JUDGING_S,
     LEAST_PATIENCE_S,
-    LEAST_S,
-    LEAST_STARTING_S,
     MARKED_END,
     MARKED_LEAST,
     MARKED_SHARE,
+    PATIENCE_IN_IMPORTS,
     QUICK,
     ROUNDS_END,
     SPENT,
@@ -70,14 +68,7 @@ class Conductor:
         self._plan, self._command = plan, command
         self._progress, self._field = progress, field
         self._budget_s = plan.budget_s - (field.origin_ns - plan.began_ns) * _NS - JUDGING_S
-        self._candidates = [
-            Subjected(label=contender.label, depth_reason=_ENDED) for contender in plan.contenders
-        ]
-        self._assumptions: Assumptions | None = None
-        self._import_s = 0.0  # of a child, beside the workers' own
-        self._hung_s = 0.0  # what candidates that hung took from the others' graphs
-        self._hung: dict[int, str] = {}  # candidates, and where
-        self._unbuilt: set[int] = set()  # of those: while they were imported or built
+        self._looking = Looking(plan, self._budget_s, lambda: field.now_s, _ENDED)
         self._reference: Reference | None = None
         self._cascade = Cascade(reason=_ENDED)
         self._run: Recording | None = None
@@ -93,7 +84,7 @@ class Conductor:
             SeqprofError: a candidate cannot be built.
             KeyboardInterrupt: the user, or a scheduler by its signal, wants no more.
         """
-        self._look_into_all()
+        self._looking.look_into_all(self._progress)
         self._progress.stage("starting the candidates", None)
         try:
             self._field.wait_until_ready()
@@ -104,9 +95,11 @@ class Conductor:
         self._field.entries, reason = entries_of(self._plan)
         self._grid_reason = reason or None
         self._warm_up()
-        marked_s = self._import_s + MARKED_LEAST * self._budget_s
+        marked_s = self._looking.import_s + MARKED_LEAST * self._budget_s
         leave_out(self._field.entries, self._left_s - marked_s)
-        self._measure_marked(self._left_s - rounds_cost_s(self._field.entries) - self._import_s)
+        self._measure_marked(
+            self._left_s - rounds_cost_s(self._field.entries) - self._looking.import_s
+        )
         if not any(entry.ready for entry in self._field.entries):
             return
         reference = self._reference = self._start_reference()
@@ -123,15 +116,18 @@ class Conductor:
         """Warm up all points; those of a model that hung before come last, if there is time."""
         until_s = WARM_UNTIL * self._budget_s
         quick_s = min(QUICK_S, QUICK * self._budget_s)
-        entries, hung = self._field.entries, self._hung
+        entries, hung = self._field.entries, self._looking.hung
         sound = [entry for entry in entries if entry.contender not in hung]
         rest = [entry for entry in entries if entry.contender in hung]
-        self._field.patience_s = max(self._field.patience_s, self._least_s)
+        imports_s = PATIENCE_IN_IMPORTS * self._looking.import_s
+        self._field.patience_s = max(self._field.patience_s, imports_s)
         prepare_points(self._field, until_s, self._progress, quick_s, sound)
+        if not rest:
+            return
         left_s = until_s - self._field.now_s
-        self._field.patience_s = max(LEAST_PATIENCE_S, left_s, self._least_s)
+        self._field.patience_s = max(LEAST_PATIENCE_S, left_s, imports_s)
         for entry in rest:
-            if entry.contender in self._unbuilt or left_s < 0.0:
+            if entry.contender in self._looking.unbuilt or left_s < 0.0:
                 entry.draft.fail(Failure("hung", hung[entry.contender]))
         prepare_points(self._field, until_s, self._progress, quick_s, rest)
 
@@ -151,11 +147,6 @@ class Conductor:
         return reference
 
     @property
-    def _least_s(self) -> float:
-        """How long a model may take at least: on a machine that others use all takes longer."""
-        return max(LEAST_S, self._import_s)
-
-    @property
     def _left_s(self) -> float:
         return self._budget_s - self._field.now_s
 
@@ -163,62 +154,6 @@ class Conductor:
         """Note what ended the session early; what was measured is kept."""
         self._field.interrupt(end)
         self._ended = str(end) or "Ctrl-C"
-
-    # Without a clock -----------------------------------------------------------------------
-
-    def _look_into_all(self) -> None:
-        """Let a child record all graphs; after a model that ends it, another child goes on."""
-        waiting = list(range(len(self._candidates)))
-        at, began_s = Begun(waiting[0]), self._field.now_s
-
-        def found(part: Assumptions | Begun | Found) -> float | None:
-            nonlocal at, began_s
-            if isinstance(part, Assumptions):
-                self._assumptions = part
-                self._import_s = self._field.now_s - began_s
-                return None
-            if isinstance(part, Begun):
-                at, began_s = part, self._field.now_s
-                end_s = self._graphs_until_s if len(waiting) > 1 else GRAPHS_END * self._budget_s
-                return max(self._least_s, end_s - began_s)
-            waiting.remove(part.candidate)
-            self._candidates[part.candidate] = part.subjected
-            return None
-
-        def look(tell: Teller) -> None:
-            from seqprof.measure.explain.inside import look_into_all  # imports torch
-
-            look_into_all(self._plan, tuple(waiting), in_time, tell)
-
-        def in_time() -> bool:
-            return bool(self._hung) or self._field.now_s < self._graphs_until_s
-
-        while waiting:
-            at, began_s = Begun(waiting[0]), self._field.now_s
-            within_s = max(LEAST_STARTING_S, self._budget_s)
-            aside = do_aside(look, self._progress, within_s, found)
-            if aside.ended:
-                raise EndedError(aside.ended)
-            if aside.reason is not None:
-                waiting.remove(at.candidate)
-                self._note_death(at, aside, self._field.now_s - began_s)
-
-    @property
-    def _graphs_until_s(self) -> float:
-        """By when graphs are recorded; later where a model that hung took the time."""
-        share = GRAPHS_UNTIL * self._budget_s
-        return min(share + self._hung_s, GRAPHS_END * self._budget_s)
-
-    def _note_death(self, at: Begun, aside: Aside, taken_s: float) -> None:
-        """Note that a candidate ended the process that looked into it, or had to be ended."""
-        assert aside.reason is not None
-        label = self._plan.contenders[at.candidate].label
-        self._candidates[at.candidate] = died(label, aside.reason)
-        if aside.hung:
-            self._hung[at.candidate] = aside.reason
-            self._hung_s += taken_s
-            if at.building:
-                self._unbuilt.add(at.candidate)
 
     # By the clock --------------------------------------------------------------------------
 
@@ -244,7 +179,7 @@ class Conductor:
 
             return measure_marked(spec, folder, self._command, tell)
 
-        within_s = self._least_s + MARKED_END * for_it_s
+        within_s = self._looking.least_s + MARKED_END * for_it_s
         aside = do_aside(measure, self._progress, within_s, self._take_marked)
         if aside.reason is not None:
             if self._run is None:
@@ -296,8 +231,8 @@ class Conductor:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             budget_s=self._plan.budget_s,
             base=(data.seq_len, data.batch_size),
-            candidates=tuple(self._candidates),
-            assumptions=self._assumptions or _assume(),
+            candidates=tuple(self._looking.candidates),
+            assumptions=self._looking.assumptions or _assume(),
             reachable=self._reachable(),
             cascade=self._cascade,
             scaling=scaling,
@@ -317,7 +252,9 @@ class Conductor:
         return Reachable(size=0, precision=precision, reason=_ENDED)
 
     def _scaling(self) -> tuple[Recording | None, str | None]:
-        nothing_else = self._run is None and all(one.depth is None for one in self._candidates)
+        nothing_else = self._run is None and all(
+            one.depth is None for one in self._looking.candidates
+        )
         if not self._field.entries:
             if nothing_else:
                 message = "ended before anything was measured"
@@ -337,13 +274,6 @@ def load_average() -> float | None:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
         return None
-
-
-def died(label: str, reason: str) -> Subjected:
-    """Return what is known of a candidate whose model ended its process."""
-    return Subjected(
-        label=label, depth_reason=reason, influence=Influence(timesteps=0, reason=reason)
-    )
 
 
 def _assume() -> Assumptions:

@@ -25,12 +25,14 @@ SPENT = "the budget was spent before it"
 #: given. Each has so long at least, and as long as importing torch took: on a machine that others
 #: use all takes longer.
 GRAPHS_END, MARKED_END, LEAST_S = 0.6, 2.0, 5.0
-#: Importing torch is waited for as long as the budget, but so long at least.
-LEAST_STARTING_S = 30.0
+#: Importing torch is waited for as long as the budget, but so long at least: without it there is
+#: nothing at all.
+LEAST_STARTING_S = 120.0
 #: Rounds that an interval needs are taken until this many times the budget, then not even those.
 ROUNDS_END = 1.2
-#: A worker's first steps are waited for during this share of the budget, but so long at least.
-PATIENCE, LEAST_PATIENCE_S = 0.25, 12.0
+#: A worker's first steps are waited for during this share of the budget, but so long at least, and
+#: so many times of what importing torch took.
+PATIENCE, LEAST_PATIENCE_S, PATIENCE_IN_IMPORTS = 0.25, 8.0, 2.0
 #: A point that is warm after this share of the budget is tried even when it is spent.
 QUICK = 1 / 60
 
