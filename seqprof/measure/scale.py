@@ -156,11 +156,10 @@ def why_not_tried(
         expected_s = known.prepare_s * math.prod(entry.key) / math.prod(known.key)
     if expected_s > max(left_s, quick_s):
         left = f"{seconds_in_words(left_s)} of the budget were left"
-        return Failure(
-            "budget_spent",
-            f"not tried: warming it up takes {seconds_in_words(expected_s)} or more, and "
-            f"{left if left_s > 0.0 else 'the budget was spent'}",
-        )
+        spent = "the budget was spent"
+        takes = f"warming it up takes {seconds_in_words(expected_s)} or more, and "
+        why = f"{takes if known else ''}{left if left_s > 0.0 else spent}"
+        return Failure("budget_spent", f"not tried: {why}")
     return None
 
 

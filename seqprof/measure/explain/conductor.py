@@ -265,7 +265,9 @@ class Conductor:
         except SeqprofError as error:
             if nothing_else or (error.exit_code == EXIT_BAD_INPUT and not self._ended):
                 raise
-            return None, error.message
+            failures = [entry.draft.failure for entry in self._field.entries]
+            spent = all(f is not None and f.kind == "budget_spent" for f in failures)
+            return None, SPENT if spent else error.message
 
 
 def load_average() -> float | None:
