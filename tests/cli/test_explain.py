@@ -16,7 +16,7 @@ from seqprof.reports.stored import read
 SMALL = ("--hidden", "16", "--set", "data.seq_len=24", "--set", "data.batch_size=4")
 FREE = ("--set", "measure.threads=free")
 #: Tried in turn until there is time for all parts: a machine may be busy.
-BUDGETS_S = (20.0, 40.0, 80.0)
+BUDGETS_S = (20.0, 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +112,11 @@ def test_its_steps_are_those_of_scale_and_run(
     assert done.returncode == 0, done.stderr
     other = points(json.loads((tmp_path / "other.json").read_text())["recording"])[24, 4]
     part = document(made[0])[command[0].replace("scale", "scaling")]
-    assert part is not None
+    if not has_all_parts(made[0]):
+        load, cores = (document(made[0])["explained"][key] for key in ("load_average_1m", "cores"))
+        assert load > 2 * cores, "there was time for all parts"
+        pytest.skip(f"others had the machine: load average {load:.0f} on {cores} cores")
     mine = points(part["recording"])[24, 4]
-    assert mine["steps"]
     for exact in ("flops_per_step", "parameters", "timesteps", "batch_size"):
         assert mine["workload"][exact] == other["workload"][exact]
     (low, high), (least, most) = spread(mine), spread(other)
@@ -136,7 +138,7 @@ def test_the_page_has_words_for_each_picture(made: tuple[Path, str, float]) -> N
     assert page.count("<figure") == page.count("<figcaption") or 'role="img"' in page
     assert "Traceback" not in page
     text = (made[0] / "e.md").read_text()
-    assert "Timestep t cannot start before t-1 has ended" in text
+    assert "| 1 Timestep t cannot start before t-1 has ended | **shown here** |" in text
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,11 @@ def explained(*models: str, budget: str = BUDGETS[0], small: tuple[str, ...] = (
     options = [*SMALL, *small, "--budget", budget, "--json", "-q"]
     command = [sys.executable, "-m", "seqprof", "explain", *words, *options]
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    assert done.stdout, done.stderr
+    document = json.loads(done.stdout)
+    # On a machine that is busy enough a model does not end its first steps in time.
+    assert done.returncode == 0 or others_had_the_processor(document), done.stderr
+    return document
 
 
 def verdicts(document: dict[str, Any]) -> dict[int, str]:

@@ -100,8 +100,8 @@ def _answer(found: Explanation) -> Section:
     blocks: list[Block] = [block for block in before if block.tone == "doubt"]
     blocks.append(Prose(lines=[_sum(found)], tone="answer"))
     blocks += [block for block in before if block.tone != "doubt"]
-    blocks.append(Only(where="screen", blocks=[Prose(lines=_on_screen(found.claims))]))
-    blocks.append(Only(where="detail", blocks=[_table(found)]))
+    blocks.append(Only(where="terminal", blocks=[Prose(lines=_on_screen(found.claims))]))
+    blocks.append(Only(where="written", blocks=[_table(found)]))
     return Section(title="", name="The claims", blocks=blocks)
 
 

@@ -182,7 +182,7 @@ def _(block: d.Folded) -> Iterator[str]:
 
 @lines_of.register
 def _(block: d.Only) -> Iterator[str]:
-    if block.where == "screen":
+    if block.where in ("screen", "written"):
         for inner in block.blocks:
             yield from lines_of(inner)
 
