@@ -98,6 +98,28 @@ class _Pairs(_Model):
         return apart.diagonal(dim1=1, dim2=2).mean(dim=1).unsqueeze(2)
 
 
+class _Busy(_Model):
+    """Nearly all that it does is one large matrix product after the other, over all timesteps."""
+
+    SIDE, TIMES = 1024, 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.widen = nn.Linear(HIDDEN, self.SIDE)
+        self.square = nn.Linear(self.SIDE, self.SIDE)
+        self.narrow = nn.Linear(self.SIDE, HIDDEN)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.widen(self.embed(tokens))
+        for _ in range(self.TIMES):
+            x = self.square(x)
+        return self.logits(self.narrow(x))
+
+
+def busy() -> nn.Module:
+    return _Busy()
+
+
 def pairs() -> nn.Module:
     return _Pairs(copies=16, in_turn=False)
 

@@ -19,7 +19,7 @@ from seqprof.recording import Incident, Recording
 class Teller(Progress, Protocol):
     """A progress that also takes parts of a result as they come."""
 
-    def hand(self, part: Any) -> None: ...
+    def hand(self, part: Any) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,14 @@ class Aside:
     Attributes:
         value: what it returned; None where it did not end.
         reason: why it did not end; None where it did.
+        hung: it took too long.
         kept: the last recording that it offered before it died.
         ended: the signal that was asking for the end; 0 where none was.
     """
 
     value: Any = None
     reason: str | None = None
+    hung: bool = False
     kept: Recording | None = None
     ended: int = 0
 
@@ -43,14 +45,15 @@ def do_aside(
     job: Callable[[Teller], Any],
     progress: Progress,
     within_s: float,
-    part: Callable[[Any], None],
+    part: Callable[[Any], float | None],
 ) -> Aside:
     """Do a job in a child process, or in this one where torch is imported already.
 
     Args:
         job: told to a child by forking; what it returns and hands over is pickled.
         within_s: a child that takes longer is ended.
-        part: told what the job hands over, as it comes.
+        part: told what the job hands over, as it comes; a number that it returns is what the child
+            may take from then on.
 
     Raises:
         SeqprofError: the job raised it.
@@ -67,13 +70,13 @@ def do_aside(
         kind, detail, code = parent.worded(final, status)
         ended = code - 128 if kind == "interrupted" else 0
         kept = parent.kept_with(Incident(kind=kind, detail=detail))
-        return Aside(reason=detail, kept=kept, ended=ended)
+        return Aside(reason=detail, hung=kind == "hung", kept=kept, ended=ended)
 
 
 @dataclass(slots=True)
 class _Here:
     progress: Progress
-    hand: Callable[[Any], None]
+    hand: Callable[[Any], float | None]
 
     def stage(self, name: str, total: float | None) -> None:
         self.progress.stage(name, total)
@@ -86,7 +89,7 @@ class _Here:
 
 
 def _do_here(
-    job: Callable[[Teller], Any], progress: Progress, part: Callable[[Any], None]
+    job: Callable[[Teller], Any], progress: Progress, part: Callable[[Any], float | None]
 ) -> Aside:
     try:
         return Aside(value=job(_Here(progress, part)))

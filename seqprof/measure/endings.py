@@ -199,7 +199,8 @@ class Parent:
 
     Attributes:
         within_s: after which the child is ended, whatever it does; None if it may take its time.
-        part: told what the child hands over part by part.
+        part: told what the child hands over part by part; a number that it returns is what the
+            child may take from then on.
     """
 
     child: int
@@ -208,7 +209,7 @@ class Parent:
     progress: Progress
     limit_s: float
     within_s: float | None = None
-    part: Callable[[Any], None] | None = None
+    part: Callable[[Any], float | None] | None = None
     kept: Recording | None = None
     asked: int = 0
     asked_at: float = 0.0
@@ -265,11 +266,15 @@ class Parent:
             self.kept = message[1]
         elif message[0] == "part":
             if self.part is not None:
-                self.part(message[1])
+                self._limit(self.part(message[1]))
         elif message[0] == "stage":
             self.progress.stage(*message[1:])
         else:
             self.progress.advance(*message[1:])
+
+    def _limit(self, within_s: float | None) -> None:
+        if within_s is not None:
+            self.began_at, self.within_s = _clock(), within_s
 
     def _overdue(self) -> bool:
         now = _clock()
@@ -286,7 +291,7 @@ class Parent:
         """End a child that hangs; the message says where."""
         how = f"no sign of life for {_clock() - self.heard_at:.0f} s"
         if self.within_s is not None and not self.asked:
-            how = f"it had not ended after {_clock() - self.began_at:.0f} s"
+            how = f"the model had not ended after {_clock() - self.began_at:.0f} s"
         with suppress(ProcessLookupError):
             os.kill(self.child, signal.SIGUSR1)
             time.sleep(0.2)

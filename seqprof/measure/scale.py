@@ -20,6 +20,7 @@ from itertools import product
 
 from seqprof.analysis.compare.rounds import relative_width
 from seqprof.analysis.statistics import SMALLEST_INTERVAL
+from seqprof.analysis.wording import seconds_in_words
 from seqprof.errors import SeqprofError
 from seqprof.measure.candidates import Contender, at_point
 from seqprof.measure.faults import Failure
@@ -111,14 +112,20 @@ def points_of(contender: Contender, scaling: Scaling) -> list[tuple[int, int]]:
 
 
 def prepare_points(
-    field: Field, budget_s: float, progress: Progress, quick_s: float = QUICK_S
+    field: Field,
+    budget_s: float,
+    progress: Progress,
+    quick_s: float = QUICK_S,
+    entries: Sequence[Entry] | None = None,
 ) -> None:
-    """Build and warm up all points, small ones first, as far as the budget lasts.
+    """Build and warm up points, small ones first, as far as the budget lasts.
 
     Args:
         quick_s: a point that takes no longer is tried even when the budget is spent.
+        entries: these alone; None for all.
     """
-    by_size = sorted(field.entries, key=lambda entry: math.prod(entry.key))
+    wanted = field.entries if entries is None else entries
+    by_size = sorted(wanted, key=lambda entry: math.prod(entry.key))
     for done, entry in enumerate(by_size):
         left_s = budget_s - field.now_s
         progress.stage(f"warming up, {_seconds(left_s)} left", len(by_size))
@@ -148,11 +155,11 @@ def why_not_tried(
     if known is not None:
         expected_s = known.prepare_s * math.prod(entry.key) / math.prod(known.key)
     if expected_s > max(left_s, quick_s):
-        return Failure(
-            "budget_spent",
-            f"not tried: warming it up takes {_seconds(expected_s)} or more, and "
-            f"{_seconds(left_s)} of the budget were left",
-        )
+        left = f"{seconds_in_words(left_s)} of the budget were left"
+        spent = "the budget was spent"
+        takes = f"warming it up takes {seconds_in_words(expected_s)} or more, and "
+        why = f"{takes if known else ''}{left if left_s > 0.0 else spent}"
+        return Failure("budget_spent", f"not tried: {why}")
     return None
 
 

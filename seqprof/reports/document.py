@@ -316,15 +316,19 @@ class Folded(Struct, frozen=True, kw_only=True):
     blocks: Sequence[Block]
 
 
+Where: TypeAlias = Literal["page", "screen", "detail", "terminal", "written"]
+
+
 class Only(Struct, frozen=True, kw_only=True):
     """Blocks for some readers.
 
     Attributes:
-        where: ``page`` (HTML), ``screen`` (the first screen of a terminal, and Markdown) or
-            ``detail`` (everywhere but there).
+        where: ``page`` (HTML), ``screen`` (the first screen of a terminal, and Markdown),
+            ``detail`` (everywhere but there), ``terminal`` (its first screen alone) or ``written``
+            (everywhere but there).
     """
 
-    where: Literal["page", "screen", "detail"]
+    where: Where
     blocks: Sequence[Block]
 
 
@@ -381,9 +385,7 @@ def _column(name: str, short: str, rank: int = ESSENTIAL) -> Column:
     return Column(name=name, short=short, rank=rank)
 
 
-def blocks_for(
-    blocks: Sequence[Block], *shown: Literal["page", "screen", "detail"]
-) -> Iterator[Block]:
+def blocks_for(blocks: Sequence[Block], *shown: Where) -> Iterator[Block]:
     """Yield the blocks for these readers, those of :class:`Only` among the others."""
     for block in blocks:
         if not isinstance(block, Only):

@@ -15,22 +15,34 @@ from seqprof.reports.stored import read
 
 SMALL = ("--hidden", "16", "--set", "data.seq_len=24", "--set", "data.batch_size=4")
 FREE = ("--set", "measure.threads=free")
-BUDGET_S = 20.0
+#: Tried in turn until there is time for all parts: a machine may be busy.
+BUDGETS_S = (20.0, 60.0)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, float]:
-    """A folder with the document in all formats, what was printed, and how long it took."""
+    """A folder with the document in all formats, what was printed, and its time over its budget."""
     folder = tmp_path_factory.mktemp("explain")
     outputs = [word for name in ("e.json", "e.html", "e.md") for word in ("-o", folder / name)]
-    began = time.monotonic()
-    done = seqprof(
-        *("explain", "lstm@cell", "attention", *SMALL, "--budget", f"{BUDGET_S:g}s", *outputs),
-        process=True,
-    )
-    taken_s = time.monotonic() - began
-    assert done.returncode == 0, done.stderr
-    return folder, done.stdout, taken_s
+    for budget_s in BUDGETS_S:
+        began = time.monotonic()
+        done = seqprof(
+            *("explain", "lstm@cell", "attention", *SMALL, "--budget", f"{budget_s:g}s", *outputs),
+            process=True,
+        )
+        taken_s = time.monotonic() - began
+        assert done.returncode == 0, done.stderr
+        if has_all_parts(folder):
+            break
+    return folder, done.stdout, taken_s / budget_s
+
+
+def has_all_parts(folder: Path) -> bool:
+    """Whether there was time for a run with marks and for a round of the first point."""
+    found = document(folder)
+    if found["run"] is None or found["scaling"] is None:
+        return False
+    return bool(points(found["scaling"]["recording"])[24, 4]["steps"])
 
 
 def document(folder: Path) -> dict[str, Any]:
@@ -50,7 +62,7 @@ def test_every_claim_has_a_verdict_and_says_why(made: tuple[Path, str, float]) -
 def test_it_fits_a_screen_and_names_what_it_wrote(made: tuple[Path, str, float]) -> None:
     folder, printed, _ = made
     lines = printed.rstrip().split("\n")
-    assert len(lines) <= 44
+    assert len(lines) <= 40
     assert all(len(line) <= 80 for line in lines if str(folder) not in line)
     for number in range(1, 8):
         assert any(line.startswith(f"{number} ") for line in lines)
@@ -58,7 +70,7 @@ def test_it_fits_a_screen_and_names_what_it_wrote(made: tuple[Path, str, float])
 
 def test_the_budget_holds(made: tuple[Path, str, float]) -> None:
     """Its own judging and writing included; starting Python is what may come on top."""
-    assert made[2] < 1.6 * BUDGET_S
+    assert made[2] < 1.6
 
 
 def test_the_chain_is_that_of_depth(made: tuple[Path, str, float]) -> None:
@@ -100,11 +112,11 @@ def test_its_steps_are_those_of_scale_and_run(
     assert done.returncode == 0, done.stderr
     other = points(json.loads((tmp_path / "other.json").read_text())["recording"])[24, 4]
     part = document(made[0])[command[0].replace("scale", "scaling")]
-    if part is None:
-        pytest.skip("the machine was too busy for this part of the explanation")
+    if not has_all_parts(made[0]):
+        load, cores = (document(made[0])["explained"][key] for key in ("load_average_1m", "cores"))
+        assert load > 2 * cores, "there was time for all parts"
+        pytest.skip(f"others had the machine: load average {load:.0f} on {cores} cores")
     mine = points(part["recording"])[24, 4]
-    if not mine["steps"]:
-        pytest.skip("the machine was too busy for a single round")
     for exact in ("flops_per_step", "parameters", "timesteps", "batch_size"):
         assert mine["workload"][exact] == other["workload"][exact]
     (low, high), (least, most) = spread(mine), spread(other)
@@ -126,7 +138,7 @@ def test_the_page_has_words_for_each_picture(made: tuple[Path, str, float]) -> N
     assert page.count("<figure") == page.count("<figcaption") or 'role="img"' in page
     assert "Traceback" not in page
     text = (made[0] / "e.md").read_text()
-    assert "Timestep t cannot start before t-1 has ended" in text
+    assert "| 1 Timestep t cannot start before t-1 has ended | **shown here** |" in text
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 MODEL = """
-import ctypes, os, sys
+import ctypes, os, sys, time
 import torch
 from torch import nn
 
@@ -41,6 +41,9 @@ class Model(nn.Module):
 
 def segfault(): return Model(lambda at: ctypes.string_at(0))
 def os_exit(): return Model(lambda at: os._exit(7))
+def hangs(): return Model(lambda at: time.sleep(1e6))
+def hangs_when_built(): time.sleep(1e6)
+def hangs_in_training(): return Model(lambda at: at == "backward" and time.sleep(1e6))
 def sys_exit(): return Model(lambda at: sys.exit(7))
 def crashes_in_training(): return Model(lambda at: at == "backward" and ctypes.string_at(0))
 def tells():
@@ -52,13 +55,13 @@ def tells():
 SMALL = ("--set", "data.seq_len=16", "--set", "data.batch_size=4", "--set", "measure.threads=1")
 
 
-def start(folder: Path, *words: str, budget: str) -> subprocess.Popen[str]:
+def start(folder: Path, *words: str, budget: str, **env: str) -> subprocess.Popen[str]:
     (folder / "models.py").write_text(MODEL)
     command = [sys.executable, "-m", "seqprof", "explain", *words, *SMALL, "--budget", budget]
     return subprocess.Popen(
         [*command, "-o", "e.json"], cwd=folder, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **env},
     )  # fmt: skip
 
 
@@ -88,6 +91,53 @@ def test_a_model_that_ends_its_process_costs_its_own_claims(
         assert said in claims(tmp_path)[number]["because"]
     _, other = json.loads((tmp_path / "e.json").read_text())["explained"]["candidates"]
     assert other["depth"] is not None or "budget" in other["depth_reason"]
+
+
+def test_a_model_that_hangs_costs_its_own_claims(tmp_path: Path) -> None:
+    """In its forward, and while it is built: the others' graphs are there, whatever that took."""
+    words = ("attention", "models:hangs", "models:hangs_when_built")
+    code, errors = ended(start(tmp_path, *words, budget="10s"))
+    assert code == 1, errors
+    document = json.loads((tmp_path / "e.json").read_text())
+    first, *others = document["explained"]["candidates"]
+    assert first["depth"] is not None
+    for one in others:
+        assert "had not ended after" in one["depth_reason"]
+        assert "models.py" in one["depth_reason"]
+    given = [(claim["number"], claim["verdict"]) for claim in document["claims"]]
+    assert given[:3] == [(number, "not_seen") for number in (1, 2, 3)]
+    assert given[6:] == [(7, "not_testable")] * 2
+
+
+def test_a_first_model_that_hangs_leaves_the_claims_about_the_others(tmp_path: Path) -> None:
+    code, errors = ended(start(tmp_path, "models:hangs", "attention", budget="10s"))
+    assert code == 1, errors
+    found = claims(tmp_path)
+    for number in range(1, 7):
+        assert found[number]["verdict"] == "not_testable"
+        assert "models.py" in found[number]["because"]
+    assert found[7]["verdict"] == "shown"
+
+
+def test_what_hangs_in_training_alone_has_its_graph(tmp_path: Path) -> None:
+    code, errors = ended(start(tmp_path, "models:hangs_in_training", budget="8s"))
+    assert code == 1, errors
+    found = claims(tmp_path)
+    assert [found[number]["verdict"] for number in (1, 2)] == ["shown"] * 2
+    assert found[4]["verdict"] == "not_testable"
+
+
+def test_workers_that_do_not_start_leave_what_needs_none(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'seqprof.measure.workers.worker' in sys.orig_argv: os._exit(3)\n"
+    )
+    process = start(tmp_path, "models:tells", budget="8s", PYTHONPATH=str(tmp_path))
+    code, errors = ended(process)
+    assert code == 1, errors
+    found = claims(tmp_path)
+    assert [found[number]["verdict"] for number in (1, 2)] == ["shown"] * 2
+    assert "did not start" in found[4]["because"]
+    assert "exit code 3" in found[4]["because"]
 
 
 def test_what_needs_no_training_is_shown_of_a_model_that_cannot_be_trained(tmp_path: Path) -> None:

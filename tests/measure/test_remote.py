@@ -6,6 +6,8 @@ from time import perf_counter_ns
 import pytest
 
 from seqprof.errors import SeqprofError
+from seqprof.measure.candidates import resolve
+from seqprof.measure.workers.field import Field
 from seqprof.measure.workers.messages import Describe
 from seqprof.measure.workers.remote import WorkerDiedError, WorkerGroup
 from seqprof.recording import Workload
@@ -47,3 +49,11 @@ def test_a_worker_that_hangs_or_leaves_ends_alone(tmp_path: Path) -> None:
         assert isinstance(described, Workload)
     finally:
         group.close()
+
+
+def test_workers_that_still_import_are_waited_for_no_longer_than_allowed() -> None:
+    with (
+        Field(resolve(["lstm"], None, []), starting_s=0.01) as field,
+        pytest.raises(SeqprofError, match="did not start: no answer within"),
+    ):
+        field.wait_until_ready()

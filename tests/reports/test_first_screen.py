@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from example_recordings import ALL, CPU_PHASES, change_trial, cpu_cell, pairs
-from html_results import every_kind
+from html_results import every_kind, explanation
 from terminal import shown
 
+from seqprof.analysis.explain.summary import explain
+from seqprof.reports.formats import Result
 from seqprof.reports.kinds import KINDS
 
 #: Lines of a terminal that a reader has before the eye.
@@ -31,6 +34,23 @@ def test_the_whole_argument_fits_forty_lines(tmp_path: Path) -> None:
     text = shown(every_kind(tmp_path)["explain"], 80, full=False)
     assert len(text.rstrip().split("\n")) <= 40
     assert sum(": " in line and line[:1].isdigit() for line in text.split("\n")) >= 6  # claims
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("ended", [None, "Ctrl-C"])
+def test_an_argument_of_any_number_of_candidates_fits_forty_lines(
+    count: int, ended: str | None
+) -> None:
+    facts = explanation().summary.facts
+    first, second = facts.candidates
+    more = [replace(second, label=f"another_architecture_{n}") for n in range(count - 1)]
+    facts = replace(facts, candidates=(first, *more), ended=ended)
+    result = Result(kind="explain", name="explain", summary=explain(facts), recording=None)
+    lines = shown(result, 80, full=False).rstrip().split("\n")
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    claims = [line for line in lines if line[:2] in [f"{n} " for n in range(1, 8)]]
+    assert len(claims) == min(9, 5 + count)
 
 
 def test_the_sentence_comes_before_any_table() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from example_recordings import ALL
-from html_results import FIRST_PLOT, HOSTILE, every_kind, long_run, marked_in_part
+from html_results import FIRST_PLOT, HOSTILE, every_kind, explanation, long_run, marked_in_part
 
-from seqprof.reports.formats import result_of
+from seqprof.analysis.explain.summary import explain
+from seqprof.reports.formats import Result, result_of
 from seqprof.reports.renderers import HTML
 
 if TYPE_CHECKING:
@@ -390,8 +392,34 @@ def test_16384_timesteps_open_about_as_fast_as_few(browser: Browser, tmp_path: P
     assert times[16_384] < SANE_MS
 
 
-def test_the_argument_prints_as_two_sheets(browser: Browser, written: dict[str, Path]) -> None:
-    opened = Opened(browser, written["explain"])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_argument_prints_as_two_sheets(browser: Browser, tmp_path: Path, count: int) -> None:
+    facts = explanation().summary.facts
+    first, second = facts.candidates
+    more = [replace(second, label=f"attention{n}") for n in range(count - 1)]
+    summary = explain(replace(facts, candidates=(first, *more)))
+    result = Result(kind="explain", name="explain", summary=summary, recording=None)
+    (tmp_path / "e.html").write_bytes(HTML.render([result]))
+    opened = Opened(browser, tmp_path / "e.html")
     opened.draw_all()
     printed = opened.page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b(?!s)", printed)) == 2
+    opened.page.emulate_media(media="print")
+    assert not any(button.is_visible() for button in opened.page.locator(".picture button").all())
+
+
+def test_the_argument_on_a_phone(browser: Browser, written: dict[str, Path]) -> None:
+    """No claim is scrolled aside; pictures are, in their frames, which keys can do too."""
+    opened = Opened(browser, written["explain"], viewport={"width": 390, "height": 844})
+    wide = "element => element.scrollWidth > element.clientWidth"
+    assert opened.overflow() <= 0
+    assert not opened.page.locator(".scroll:has(table)").first.evaluate(wide)
+    pictures = opened.page.locator("figure.picture > .scroll").all()
+    assert pictures
+    for picture in pictures:
+        assert picture.evaluate(wide)
+        picture.focus()
+        opened.page.keyboard.press("ArrowRight")
+        opened.page.wait_for_timeout(300)
+        assert picture.evaluate("element => element.scrollLeft") > 0
+        assert len(picture.locator("svg[role=img]").get_attribute("aria-label") or "") > 40

@@ -96,11 +96,15 @@ def parallelism(evidence: Evidence) -> Claim:
     if grows is None:
         return question.untested(law.reason or "no law of the forward's depth is known")
     within, across = beside
-    at_once = f"{within:.2g} operations at once within a timestep"
-    under_way = f"{across:.2g} of {one.depth.at.timesteps:,} timesteps under way at once"
+    at_once = f"{_short(within)} operations at once within a timestep"
+    under_way = f"{_short(across)} of {one.depth.at.timesteps:,} timesteps under way at once"
     because = f"{at_once}; {under_way}" + ("" if grows else ": all, however long the sequence")
-    brief = f"{within:.2g} at once within, {across:.2g} across"
+    brief = f"{_short(within)} at once within, {_short(across)} across"
     return question.answered(grows and within > 1.0, because, brief)
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value < 10.0 else f"{value:,.0f}"
 
 
 def forward_parallelism(depth: ModelDepth) -> tuple[float, float] | None:

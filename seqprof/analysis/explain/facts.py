@@ -101,6 +101,7 @@ class ExplainFacts:
         run: the first candidate with its timesteps marked.
         base: T and batch size at which candidates are held against each other.
         ended: what ended the measuring early; None where nothing did.
+        load_average_1m, cores: of the machine, when the measuring had ended; None where not known.
     """
 
     command: str
@@ -119,3 +120,5 @@ class ExplainFacts:
         str | None, Meta(description="why no other lengths and batches were measured")
     ] = None
     ended: str | None = None
+    load_average_1m: float | None = None
+    cores: int | None = None

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from math import log
+
 from seqprof.analysis.compare.rounds import rounds_of
 from seqprof.analysis.explain.claim import Claim, Evidence, Figure, Question, below
+from seqprof.analysis.explain.load import (
+    beside_others,
+    few_rounds,
+    in_words,
+    waited,
+    without_others,
+)
 from seqprof.analysis.scale.growth import SATURATED_BELOW, Growth, fit_growth
 from seqprof.analysis.scale.summary import BatchGrowth
 from seqprof.analysis.statistics import Estimate
@@ -12,7 +21,7 @@ from seqprof.analysis.statistics import Estimate
 LINEAR = (0.75, 1.25)
 #: Below this, twice the batch pays: as `scale` says where a batch saturates.
 PAYS_BELOW = 2.0 / (1.0 + SATURATED_BELOW)
-_FEW = "too few rounds fitted into the budget for an interval"
+_NO_ROUND = "the budget ended before its first round"
 
 
 def linear(evidence: Evidence) -> Claim:
@@ -28,16 +37,27 @@ def linear(evidence: Evidence) -> Claim:
         figures=() if growth is None else _length_figures(growth, upper),
     )
     if growth is None or upper is None or len(upper.sizes) < 2:
-        return question.untested(_why_no_grid(evidence, "it was measured at fewer than two T"))
+        return question.untested(why_no_grid(evidence, "it was measured at fewer than two T"))
     power, low, high = upper.exponent.value, upper.exponent.low, upper.exponent.high
     if power is None or low is None or high is None:
-        return question.untested(_FEW)
+        return question.untested(few_rounds(evidence, label))
     brief = f"T to the {power:.2f} [{low:.2f}, {high:.2f}]"
     because = f"from T = {upper.sizes[0]:,} to {upper.sizes[-1]:,} it grows as {brief}"
-    holds = _about_linear(power, low, high)
+    down, up, most = _moved(evidence, label, upper)
+    if _about_linear(power, low, high) is None:
+        return question.answered(None, beside_others(most, f"{because}: too wide to tell"))
+    holds = _about_linear(power, low - down, high + up)
     if holds is None:
-        return question.answered(None, f"{because}: too wide to tell")
+        return question.answered(None, f"{in_words(most)}; {because}")
     return question.answered(holds, because, brief)
+
+
+def _moved(evidence: Evidence, label: str, growth: Growth) -> tuple[float, float, float]:
+    """Return by how much others may have moved the power down and up, and the larger share."""
+    batch, (first, *_, last) = evidence.facts.base[1], growth.sizes
+    short, long = (waited(evidence, label, t, batch) for t in (first, last))
+    span = log(last / first)
+    return -log(1.0 - long) / span, -log(1.0 - short) / span, max(short, long)
 
 
 def _from_base(evidence: Evidence, label: str) -> Growth | None:
@@ -94,10 +114,15 @@ def growth_of(evidence: Evidence, label: str) -> Growth | None:
     )
 
 
-def _why_no_grid(evidence: Evidence, otherwise: str) -> str:
+def why_no_grid(evidence: Evidence, otherwise: str) -> str:
+    """Say why the first candidate has no times at several points."""
     facts = evidence.facts
     failed = [] if evidence.scaled is None else evidence.scaled.points
-    failures = [p.failed for p in failed if p.label == evidence.first.label and p.failed]
+    failures = [
+        _NO_ROUND if p.failed == "no round was measured" else p.failed
+        for p in failed
+        if p.label == evidence.first.label and p.failed
+    ]
     return facts.grid_reason or facts.scaling_reason or next(iter(failures), otherwise)
 
 
@@ -116,20 +141,24 @@ def batch(evidence: Evidence) -> Claim:
         figures=() if line is None else _batch_figures(evidence, line),
     )
     if line is None or not line.growth.local_exponents:
-        return question.untested(_why_no_grid(evidence, "it was measured at one batch size only"))
+        return question.untested(why_no_grid(evidence, "it was measured at one batch size only"))
     first = line.growth.local_exponents[0]
     ratio = doubled(first.exponent)
     if ratio.low is None or ratio.high is None or ratio.value is None:
-        return question.untested(_FEW)
+        return question.untested(few_rounds(evidence, line.label))
     brief = f"twice batch {first.start} takes {ratio.value:.2f}×; {_where(line)}"
     because = (
         f"the step, in which each sequence is, takes {ratio.value:.2f}× "
         f"[{ratio.low:.2f}, {ratio.high:.2f}] from batch {first.start} to {first.stop}; "
         f"{_where(line)}"
     )
-    holds = below(ratio, PAYS_BELOW)
+    one, two = (waited(evidence, line.label, line.timesteps, b) for b in (first.start, first.stop))
+    if below(ratio, PAYS_BELOW) is None:
+        text = f"{because}; noise hides whether twice the batch pays"
+        return question.answered(None, beside_others(max(one, two), text))
+    holds = below(without_others(ratio, two, one), PAYS_BELOW)
     if holds is None:
-        return question.answered(None, f"{because}; noise hides whether twice the batch pays")
+        return question.answered(None, f"{in_words(max(one, two))}; {because}")
     return question.answered(holds, because, brief)
 
 

@@ -11,6 +11,7 @@ from seqprof.analysis.explain.claim import (
     grows_with_length,
 )
 from seqprof.analysis.explain.facts import Subjected
+from seqprof.analysis.explain.load import waited
 from seqprof.analysis.statistics import Estimate
 
 
@@ -122,6 +123,9 @@ def beside(evidence: Evidence, label: str) -> str:
         return f"at T = {t:,} both take about the same time here"
     assert one.value is not None
     assert other.value is not None
+    busy = max(waited(evidence, name, t, size) for name in (first, label))
+    if min(one.value, other.value) > (1.0 - busy) * max(one.value, other.value):
+        return f"which is faster at T = {t:,} cannot be told: others used the processor"
     if other.value < one.value:
         return f"at T = {t:,} it is {one.value / other.value:.1f}× faster than {first} here"
     reasons = why_faster(evidence, first)

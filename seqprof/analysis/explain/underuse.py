@@ -8,6 +8,14 @@ from seqprof.analysis.compare.rounds import rounds_of
 from seqprof.analysis.depth.model_depth import ModelDepth
 from seqprof.analysis.explain.claim import Claim, Evidence, Figure, Question, below
 from seqprof.analysis.explain.facts import Reachable
+from seqprof.analysis.explain.growth import why_no_grid
+from seqprof.analysis.explain.load import (
+    beside_others,
+    few_rounds,
+    in_words,
+    waited,
+    without_others,
+)
 from seqprof.analysis.run.phases import headline_steps
 from seqprof.analysis.run.summary import Summary
 from seqprof.analysis.scale.summary import Point
@@ -42,8 +50,7 @@ def underused(evidence: Evidence) -> Claim:
     known = [(point, f.estimate) for point, f in shares if f.estimate.value is not None]
     if not known:
         why = next((f.estimate.reason for _, f in shares if f.estimate.reason), None)
-        why = why or facts.reachable.reason or facts.scaling_reason
-        return question.untested(why or "no step was measured")
+        return question.untested(why or why_no_grid(evidence, "no step was measured"))
     base = [(p, s) for p, s in known if (p.timesteps, p.batch_size) == facts.base]
     point, share = base[0] if base else known[0]
     most, best = max(known, key=lambda pair: pair[1].value or 0.0)
@@ -53,9 +60,15 @@ def underused(evidence: Evidence) -> Claim:
         f"arithmetic per second that a large matrix product reaches here; {best.value:.1%} at "
         f"best, at T = {most.timesteps:,}, batch {most.batch_size}"
     )
-    holds = below(share, UNDERUSED_BELOW)
+    if share.low is None:
+        return question.untested(few_rounds(evidence, label))
+    busy = waited(evidence, label, point.timesteps, point.batch_size)  # the product waits as much
+    if below(share, UNDERUSED_BELOW) is None:
+        text = f"{because}; noise hides on which side of half it is"
+        return question.answered(None, beside_others(busy, text))
+    holds = below(without_others(share, busy, busy), UNDERUSED_BELOW)
     if holds is None:
-        return question.answered(None, f"{because}; noise hides on which side of half it is")
+        return question.answered(None, f"{in_words(busy)}; {because}")
     return question.answered(holds, because, brief)
 
 
@@ -123,33 +136,30 @@ def _idle(run: Summary | None) -> tuple[Figure, ...]:
 def _floors(evidence: Evidence) -> tuple[Figure, ...]:
     """What the chain alone takes at a stated latency: derived, and marked as such."""
     scaled = evidence.scaled
-    longest = max((p.timesteps for p in scaled.points), default=0) if scaled else 0
+    base = evidence.facts.base[0]
+    longest = max((p.timesteps for p in scaled.points), default=base) if scaled else base
+    latency_s = evidence.facts.assumptions.kernel_latency_s
     return tuple(
-        figure
+        _floor(one.label, one.depth, timesteps, latency_s)
         for one in evidence.facts.candidates
         if one.depth is not None
-        for figure in _floors_of(one.label, one.depth, longest, evidence)
+        for timesteps in sorted({base, longest})
     )
 
 
-def _floors_of(
-    label: str, depth: ModelDepth, longest: int, evidence: Evidence
-) -> tuple[Figure, ...]:
-    at, floor = depth.at, depth.latency_floor_s
-    figures = [_floor(label, at.timesteps, floor.value, floor.method, floor.reason)]
-    operations = depth.depth_law.at(longest) if longest > at.timesteps else None
-    if operations is not None:
-        latency_s = evidence.facts.assumptions.kernel_latency_s
-        value, method = operations * latency_s, f"{floor.method}, depth by its law"
-        figures.append(_floor(label, longest, value, method, None))
-    return tuple(figures)
-
-
-def _floor(
-    label: str, timesteps: int, value: float | None, method: str, reason: str | None
-) -> Figure:
+def _floor(label: str, depth: ModelDepth, timesteps: int, latency_s: float) -> Figure:
+    """What the chain of a step takes: recorded at this T, else by its law."""
+    at, floor, law = depth.at, depth.latency_floor_s, depth.depth_law
+    if at.timesteps == timesteps:
+        value, method, reason = floor.value, floor.method, floor.reason
+    else:
+        operations = law.at(timesteps)
+        value = None if operations is None else operations * latency_s
+        method, reason = f"{floor.method}, depth by its law", law.reason or "no law of its depth"
     return Figure(
         name=f"{label}: its chain alone at T = {timesteps:,}",
-        estimate=Estimate(value=value, unit="s", method=method, reason=reason),
+        estimate=Estimate(
+            value=value, unit="s", method=method, reason=reason if value is None else None
+        ),
         derived=True,
     )

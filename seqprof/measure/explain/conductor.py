@@ -17,30 +17,33 @@ more.
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from seqprof.analysis.depth.model_depth import Assumptions
-from seqprof.analysis.explain.facts import Cascade, ExplainFacts, Influence, Reachable, Subjected
-from seqprof.errors import EXIT_BAD_INPUT, EndedError, SeqprofError
+from seqprof.analysis.explain.facts import Cascade, ExplainFacts, Reachable
+from seqprof.errors import EXIT_BAD_INPUT, EXIT_CANNOT_MEASURE, EndedError, SeqprofError
 from seqprof.measure.aside import Teller, do_aside
-from seqprof.measure.explain.parts import Begun, Found, Marked
+from seqprof.measure.explain.looking import Looking
+from seqprof.measure.explain.parts import Marked
 from seqprof.measure.explain.plan import (
-    GRAPHS_END,
-    GRAPHS_UNTIL,
     JUDGING_S,
+    LEAST_PATIENCE_S,
     MARKED_END,
+    MARKED_LEAST,
     MARKED_SHARE,
+    PATIENCE_IN_IMPORTS,
     QUICK,
     ROUNDS_END,
     SPENT,
-    STARTING_S,
     WARM_UNTIL,
     ExplainPlan,
     entries_of,
     leave_out,
     rounds_cost_s,
 )
+from seqprof.measure.faults import Failure
 from seqprof.measure.outcome import Progress
 from seqprof.measure.scale import QUICK_S, measure_points, prepare_points
 from seqprof.measure.workers.field import Field
@@ -65,16 +68,13 @@ class Conductor:
         self._plan, self._command = plan, command
         self._progress, self._field = progress, field
         self._budget_s = plan.budget_s - (field.origin_ns - plan.began_ns) * _NS - JUDGING_S
-        self._candidates = [
-            Subjected(label=contender.label, depth_reason=_ENDED) for contender in plan.contenders
-        ]
-        self._assumptions: Assumptions | None = None
-        self._import_s = 0.0  # of a child, beside the workers' own
+        self._looking = Looking(plan, self._budget_s, lambda: field.now_s, _ENDED)
         self._reference: Reference | None = None
         self._cascade = Cascade(reason=_ENDED)
         self._run: Recording | None = None
         self._run_reason: str | None = _ENDED
         self._grid_reason: str | None = None
+        self._not_started: str | None = None
         self._ended: str | None = None
 
     def measure(self) -> None:
@@ -84,15 +84,24 @@ class Conductor:
             SeqprofError: a candidate cannot be built.
             KeyboardInterrupt: the user, or a scheduler by its signal, wants no more.
         """
-        self._look_into_all()
+        self._looking.look_into_all(self._progress)
         self._progress.stage("starting the candidates", None)
-        self._field.wait_until_ready()
+        try:
+            self._field.wait_until_ready()
+        except SeqprofError as error:
+            self._not_started = self._run_reason = error.message
+            self._cascade = Cascade(reason=error.message)
+            return
         self._field.entries, reason = entries_of(self._plan)
         self._grid_reason = reason or None
-        quick_s = min(QUICK_S, QUICK * self._budget_s)
-        prepare_points(self._field, WARM_UNTIL * self._budget_s, self._progress, quick_s)
-        leave_out(self._field.entries, self._left_s)
-        self._measure_marked(self._left_s - rounds_cost_s(self._field.entries) - self._import_s)
+        self._warm_up()
+        marked_s = self._looking.import_s + MARKED_LEAST * self._budget_s
+        leave_out(self._field.entries, self._left_s - marked_s)
+        self._measure_marked(
+            self._left_s - rounds_cost_s(self._field.entries) - self._looking.import_s
+        )
+        if not any(entry.ready for entry in self._field.entries):
+            return
         reference = self._reference = self._start_reference()
         measure_points(
             self._field,
@@ -102,6 +111,25 @@ class Conductor:
             end_s=ROUNDS_END * self._budget_s,
         )
         reference.take()
+
+    def _warm_up(self) -> None:
+        """Warm up all points; those of a model that hung before come last, if there is time."""
+        until_s = WARM_UNTIL * self._budget_s
+        quick_s = min(QUICK_S, QUICK * self._budget_s)
+        entries, hung = self._field.entries, self._looking.hung
+        sound = [entry for entry in entries if entry.contender not in hung]
+        rest = [entry for entry in entries if entry.contender in hung]
+        imports_s = PATIENCE_IN_IMPORTS * self._looking.import_s
+        self._field.patience_s = max(self._field.patience_s, imports_s)
+        prepare_points(self._field, until_s, self._progress, quick_s, sound)
+        if not rest:
+            return
+        left_s = until_s - self._field.now_s
+        self._field.patience_s = max(LEAST_PATIENCE_S, left_s, imports_s)
+        for entry in rest:
+            if entry.contender in self._looking.unbuilt or left_s < 0.0:
+                entry.draft.fail(Failure("hung", hung[entry.contender]))
+        prepare_points(self._field, until_s, self._progress, quick_s, rest)
 
     def _start_reference(self) -> Reference:
         """Import torch, now that no child is forked any more, and warm up the matrix product."""
@@ -127,43 +155,6 @@ class Conductor:
         self._field.interrupt(end)
         self._ended = str(end) or "Ctrl-C"
 
-    # Without a clock -----------------------------------------------------------------------
-
-    def _look_into_all(self) -> None:
-        """Let a child record all graphs; after a model that ends it, another child goes on."""
-        waiting = list(range(len(self._candidates)))
-        at, began_s = waiting[0], self._field.now_s
-
-        def found(part: Assumptions | Begun | Found) -> None:
-            nonlocal at
-            if isinstance(part, Assumptions):
-                self._assumptions = part
-                self._import_s = self._field.now_s - began_s
-            elif isinstance(part, Begun):
-                at = part.candidate
-            else:
-                waiting.remove(part.candidate)
-                self._candidates[part.candidate] = part.subjected
-
-        def look(tell: Teller) -> None:
-            from seqprof.measure.explain.inside import look_into_all  # imports torch
-
-            look_into_all(self._plan, tuple(waiting), in_time, tell)
-
-        def in_time() -> bool:
-            return self._field.now_s < GRAPHS_UNTIL * self._budget_s
-
-        while waiting:
-            at, began_s = waiting[0], self._field.now_s
-            within_s = max(STARTING_S, GRAPHS_END * self._budget_s - self._field.now_s)
-            aside = do_aside(look, self._progress, within_s, found)
-            if aside.ended:
-                raise EndedError(aside.ended)
-            if aside.reason is not None:
-                waiting.remove(at)
-                label = self._plan.contenders[at].label
-                self._candidates[at] = died(label, aside.reason)
-
     # By the clock --------------------------------------------------------------------------
 
     def _measure_marked(self, free_s: float) -> None:
@@ -172,6 +163,10 @@ class Conductor:
         Raises:
             KeyboardInterrupt: that ended it; what was measured is kept.
         """
+        failed = self._why_not_trained()
+        if failed is not None:
+            self._run_reason, self._cascade = failed, Cascade(reason=failed)
+            return
         for_it_s = min(free_s, MARKED_SHARE * self._budget_s)
         if for_it_s < _LEAST_MARKED_S:
             self._run_reason = SPENT
@@ -184,7 +179,7 @@ class Conductor:
 
             return measure_marked(spec, folder, self._command, tell)
 
-        within_s = STARTING_S + MARKED_END * for_it_s
+        within_s = self._looking.least_s + MARKED_END * for_it_s
         aside = do_aside(measure, self._progress, within_s, self._take_marked)
         if aside.reason is not None:
             if self._run is None:
@@ -196,6 +191,13 @@ class Conductor:
         ended = aside.ended or (aside.value.ended if aside.value is not None else 0)
         if ended:
             raise EndedError(ended)
+
+    def _why_not_trained(self) -> str | None:
+        """Say why no point of the first candidate is ready; None where one is, or was not tried."""
+        own = [entry for entry in self._field.entries if entry.contender == 0]
+        failures = [entry.draft.failure for entry in own if entry.draft.failure is not None]
+        tried = [failure.detail for failure in failures if failure.kind != "budget_spent"]
+        return tried[0] if tried and not any(entry.ready for entry in own) else None
 
     def _take_marked(self, marked: Marked) -> None:
         self._run, self._run_reason, self._cascade = marked.run, marked.reason, marked.cascade
@@ -211,6 +213,11 @@ class Conductor:
 
     # What came of it -----------------------------------------------------------------------
 
+    @property
+    def exit_code(self) -> int:
+        """That of the field, which does not know that its workers never came."""
+        return self._field.exit_code or (EXIT_CANNOT_MEASURE if self._not_started else 0)
+
     def facts(self) -> ExplainFacts:
         """Return all that was measured.
 
@@ -224,8 +231,8 @@ class Conductor:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             budget_s=self._plan.budget_s,
             base=(data.seq_len, data.batch_size),
-            candidates=tuple(self._candidates),
-            assumptions=self._assumptions or _assume(),
+            candidates=tuple(self._looking.candidates),
+            assumptions=self._looking.assumptions or _assume(),
             reachable=self._reachable(),
             cascade=self._cascade,
             scaling=scaling,
@@ -234,6 +241,8 @@ class Conductor:
             run_reason=self._run_reason,
             grid_reason=self._grid_reason,
             ended=self._ended,
+            load_average_1m=load_average(),
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         )
 
     def _reachable(self) -> Reachable:
@@ -243,25 +252,30 @@ class Conductor:
         return Reachable(size=0, precision=precision, reason=_ENDED)
 
     def _scaling(self) -> tuple[Recording | None, str | None]:
-        nothing_else = self._run is None and all(one.depth is None for one in self._candidates)
+        nothing_else = self._run is None and all(
+            one.depth is None for one in self._looking.candidates
+        )
         if not self._field.entries:
             if nothing_else:
                 message = "ended before anything was measured"
                 raise SeqprofError(message, exit_code=self._field.exit_code)
-            return None, _ENDED
+            return None, self._not_started or _ENDED
         try:
             return self._field.recording("scale", self._command), None
         except SeqprofError as error:
             if nothing_else or (error.exit_code == EXIT_BAD_INPUT and not self._ended):
                 raise
-            return None, error.message
+            failures = [entry.draft.failure for entry in self._field.entries]
+            spent = all(f is not None and f.kind == "budget_spent" for f in failures)
+            return None, SPENT if spent else error.message
 
 
-def died(label: str, reason: str) -> Subjected:
-    """Return what is known of a candidate whose model ended its process."""
-    return Subjected(
-        label=label, depth_reason=reason, influence=Influence(timesteps=0, reason=reason)
-    )
+def load_average() -> float | None:
+    """Return the system's load over the last minute, where it tells."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
 
 
 def _assume() -> Assumptions:

@@ -16,8 +16,9 @@ from seqprof.measure.explain.influence import try_influence
 from seqprof.measure.faults import reason_of
 from seqprof.measure.names import look_up
 
-#: Timesteps whose operations are kept, to be drawn.
-DRAWN = 3
+#: Timesteps whose operations are kept, to be drawn: so many that a chain over them is longer than
+#: that of an architecture without one.
+DRAWN = 6
 #: Of the lengths at which a graph is recorded: the law tells the rest.
 LONGEST = 128
 #: Lengths are doubled as long as a graph has no more operations than this.

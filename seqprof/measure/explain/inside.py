@@ -6,6 +6,7 @@ Parts are handed over as they come, so that a model that ends its process costs 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -30,7 +31,8 @@ def look_into_all(
     """Build the candidates, then record the graph of each and change its inputs.
 
     Args:
-        candidates: their indices; the graphs of all but the first are left out when it is late.
+        candidates: their indices; the graphs of all but the first are left out when it is late,
+            unless that is another candidate's fault.
 
     Raises:
         SeqprofError: one cannot be built.
@@ -39,11 +41,12 @@ def look_into_all(
     choose_device(measure.device)
     if isinstance(measure.threads, int):  # the workers import torch meanwhile
         torch.set_num_threads(measure.threads)
+    import_module("torch._dynamo")  # the first optimizer's: so it is no candidate's time
     assumptions = assume()
     tell.hand(assumptions)
     for index in candidates:
         contender = plan.contenders[index]
-        tell.hand(Begun(index))
+        tell.hand(Begun(index, building=True))
         try:
             build(contender.spec, contender.folder)
         except SeqprofError as error:

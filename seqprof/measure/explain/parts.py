@@ -10,9 +10,10 @@ from seqprof.recording import Recording
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The candidate of this index is at work from now on."""
+    """The candidate of this index is at work from now on: it is imported and built, or run."""
 
     candidate: int
+    building: bool = False
 
 
 @dataclass(frozen=True, slots=True)

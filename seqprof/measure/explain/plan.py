@@ -14,20 +14,25 @@ from seqprof.measure.workers.field import Entry
 #: Lengths and batches are these many times the specs' own.
 LENGTHS, BATCHES = (0.5, 1, 2, 4), (0.125, 0.25, 0.5, 2, 4)
 #: Shares of the budget: by when graphs are recorded, and by when points are warm; the most that
-#: the marked steps of the first candidate may take.
-GRAPHS_UNTIL, WARM_UNTIL, MARKED_SHARE = 0.35, 0.6, 0.15
+#: the marked steps of the first candidate may take, and the least, for which points are left out.
+GRAPHS_UNTIL, WARM_UNTIL, MARKED_SHARE, MARKED_LEAST = 0.35, 0.6, 0.15, 0.1
 #: For the claims and the page: judging resamples all rounds.
 JUDGING_S = 2.5
 #: What the budget left no time for.
 SPENT = "the budget was spent before it"
-#: A model that has not ended then is ended: its graphs at this share of the budget, its marked run
-#: after so many times of what it was given. What importing torch may take on a busy machine comes
-#: on top, else is the least.
-GRAPHS_END, MARKED_END, STARTING_S = 0.6, 3.0, 30.0
+#: A model that has not ended then is ended: its graphs at GRAPHS_UNTIL where others wait for
+#: theirs, else at this share of the budget; its marked run after so many times of what it was
+#: given. Each has so long at least, and as long as importing torch took: on a machine that others
+#: use all takes longer.
+GRAPHS_END, MARKED_END, LEAST_S = 0.6, 2.0, 5.0
+#: Importing torch is waited for as long as the budget, but so long at least: without it there is
+#: nothing at all.
+LEAST_STARTING_S = 120.0
 #: Rounds that an interval needs are taken until this many times the budget, then not even those.
 ROUNDS_END = 1.2
-#: A worker's first steps are waited for during this share of the budget, but so long at least.
-PATIENCE, LEAST_PATIENCE_S = 0.5, 20.0
+#: A worker's first steps are waited for during this share of the budget, but so long at least, and
+#: so many times of what importing torch took.
+PATIENCE, LEAST_PATIENCE_S, PATIENCE_IN_IMPORTS = 0.25, 8.0, 2.0
 #: A point that is warm after this share of the budget is tried even when it is spent.
 QUICK = 1 / 60
 

@@ -7,7 +7,12 @@ from contextlib import redirect_stdout
 
 from seqprof.analysis.explain.facts import ExplainFacts
 from seqprof.measure.explain.conductor import Conductor
-from seqprof.measure.explain.plan import LEAST_PATIENCE_S, PATIENCE, ExplainPlan
+from seqprof.measure.explain.plan import (
+    LEAST_PATIENCE_S,
+    LEAST_STARTING_S,
+    PATIENCE,
+    ExplainPlan,
+)
 from seqprof.measure.outcome import Progress
 from seqprof.measure.workers.field import Field
 
@@ -26,11 +31,17 @@ def measure_explanation(
         SeqprofError: a candidate cannot be built, or nothing could be measured of any.
     """
     patience_s = max(LEAST_PATIENCE_S, PATIENCE * plan.budget_s)
-    field = Field(plan.contenders, patience_s=patience_s, most_deaths=_MOST_DEATHS)
+    starting_s = max(LEAST_STARTING_S, plan.budget_s)
+    field = Field(
+        plan.contenders,
+        patience_s=patience_s,
+        starting_s=starting_s,
+        most_deaths=_MOST_DEATHS,
+    )
     with field, redirect_stdout(sys.stderr):
         conductor = Conductor(plan, command, progress, field)
         try:
             conductor.measure()
         except KeyboardInterrupt as end:
             conductor.interrupt(end)
-        return conductor.facts(), field.exit_code
+        return conductor.facts(), conductor.exit_code

@@ -90,8 +90,7 @@ class Entry:
     @property
     def words_of_failure(self) -> str:
         """Why it is measured no further."""
-        failure = self.draft.failure
-        return f"{self.label}: {failure.detail if failure else 'not measured'}"
+        return f"{self.label}: {getattr(self.draft.failure, 'detail', 'not measured')}"
 
 
 class Field:
@@ -102,7 +101,7 @@ class Field:
     Args:
         contenders: the candidates.
         timesteps: whether each timestep is timed too.
-        patience_s: what was never timed is waited for so long, once the workers are there.
+        patience_s, starting_s: how long what was never timed, and imports, are waited for.
         most_deaths: a candidate that ends so many workers, or one before any of its points is
             ready, is measured no further; None for any number.
     """
@@ -113,6 +112,7 @@ class Field:
         timesteps: bool = False,
         *,
         patience_s: float = FIRST_PATIENCE_S,
+        starting_s: float = FIRST_PATIENCE_S,
         most_deaths: int | None = None,
     ) -> None:
         self.origin_ns = perf_counter_ns()
@@ -121,7 +121,7 @@ class Field:
         self.interrupted = False
         self._exit_code = EXIT_INTERRUPTED
         self._timesteps = timesteps
-        self._patience_s, self._most_deaths = patience_s, most_deaths
+        self.patience_s, self._starting_s, self._most_deaths = patience_s, starting_s, most_deaths
         self._deaths = [0] * len(contenders)
         self._groups = [WorkerGroup([c.folder for c in contenders], self.origin_ns)]
         self.workers = list(self._groups[0].workers)
@@ -142,7 +142,7 @@ class Field:
         """Wait for all imports: a process that still imports would hold up another's steps."""
         for worker, contender in zip(self.workers, self.contenders, strict=True):
             try:
-                worker.await_ready(FIRST_PATIENCE_S)
+                worker.await_ready(self._starting_s)
             except WorkerDiedError as death:
                 raise SeqprofError(
                     f"the process of {contender.label} did not start: {death}",
@@ -154,7 +154,7 @@ class Field:
     def describe(self, contender: int, spec: Spec) -> Workload | Failure:
         """Build a model and its data only to say what they are."""
         try:
-            return self._call(contender, self._patience_s, Describe(spec))
+            return self._call(contender, self.patience_s, Describe(spec))
         except WorkerDiedError as death:
             self._replace_worker(contender)
             return Failure(death.kind, str(death))
@@ -164,7 +164,7 @@ class Field:
         if entry.draft.failure is not None:
             return
         spec, began_s = entry.spec, self.now_s
-        patience = self._patience_s
+        patience = self.patience_s
         if spec.train.compile:
             patience += spec.train.compile_timeout_s
         answer = self._ask(entry, patience, Prepare(entry.key, spec, self._timesteps))
@@ -231,7 +231,7 @@ class Field:
         self._groups.append(group)
         self.workers[contender] = group.workers[0]
         with suppress(WorkerDiedError):  # then each call finds it dead, and says so
-            self.workers[contender].await_ready(FIRST_PATIENCE_S)
+            self.workers[contender].await_ready(self._starting_s)
         for entry in self.entries:
             if entry.contender == contender and entry.ready:
                 self.prepare(entry)
@@ -241,7 +241,7 @@ class Field:
     def visit(self, entry: Entry, round_: int) -> None:
         """Take one round's steps of an entry."""
         steps = entry.steps_per_visit
-        patience = min(self._patience_s, _patience_s((2 * steps + 4) * entry.typical_s))
+        patience = min(self.patience_s, _patience_s((2 * steps + 4) * entry.typical_s))
         answer = self._ask(entry, patience, TakeSteps(entry.key, round_, steps))
         if isinstance(answer, Failure):
             entry.draft.fail(answer, self.now_s)

@@ -13,6 +13,7 @@ from seqprof.analysis.run.caveats.caveat import Caveat
 from seqprof.analysis.run.trust import doubts
 from seqprof.analysis.statistics import Estimate
 from seqprof.reports import cells
+from seqprof.reports import quantities as q
 from seqprof.reports.document import (
     DETAIL,
     Block,
@@ -28,7 +29,11 @@ from seqprof.reports.document import (
     heads,
     word,
 )
-from seqprof.reports.documents.explain_pictures import cascade_picture, graph_picture
+from seqprof.reports.documents.explain_pictures import (
+    cascade_picture,
+    graph_picture,
+    longest_chain,
+)
 from seqprof.reports.documents.findings import findings
 from seqprof.reports.documents.place import place_in_short, when
 from seqprof.reports.documents.scale_plots import batch_chart, length_chart
@@ -41,16 +46,18 @@ VERDICTS = {
     "not_testable": "cannot be tested here",
 }
 _TONES = {"shown": "good", "not_seen": "bad", "not_testable": ""}
-#: Letters of a line on the first screen, and claims on it: with the plot they fill 40 lines.
-_LINE, _CLAIMS, _PLOT_ROWS = 78, 8, 9
+#: Of a first screen: its lines, letters of a line, claims on it, and rows of the plot.
+_SCREEN, _LINE, _CLAIMS, _ROWS = 40, 78, 9, (3, 9)
+#: Lines that are always there: empty ones, the subtitle, the count of verdicts, the plot's name,
+#: axes and key, and the last.
+_FRAME = 14
 
 
 def document(result: Result, view: View) -> Document:
     """Return the document of one explanation."""
     found: Explanation = result.summary
-    labels = ", ".join(one.label for one in found.facts.candidates)
     return Document(
-        title=f"Why recurrence does not parallelize over time: {labels}",
+        title=_title(found),
         subtitle=" · ".join(_subtitle(found)),
         line="; ".join(f"{_name(c)} {VERDICTS[c.verdict]}" for c in found.claims),
         sections=[
@@ -62,6 +69,11 @@ def document(result: Result, view: View) -> Document:
         ],
         handout=True,
     )
+
+
+def _title(found: Explanation) -> str:
+    labels = ", ".join(one.label for one in found.facts.candidates)
+    return f"Why recurrence does not parallelize over time: {labels}"
 
 
 def _subtitle(found: Explanation) -> list[str]:
@@ -84,16 +96,24 @@ def _caveats(found: Explanation) -> tuple[Caveat, ...]:
 
 
 def _answer(found: Explanation) -> Section:
+    before = _doubts(found)
+    blocks: list[Block] = [block for block in before if block.tone == "doubt"]
+    blocks.append(Prose(lines=[_sum(found)], tone="answer"))
+    blocks += [block for block in before if block.tone != "doubt"]
+    blocks.append(Only(where="terminal", blocks=[Prose(lines=_on_screen(found.claims))]))
+    blocks.append(Only(where="written", blocks=[_table(found)]))
+    return Section(title="", name="The claims", blocks=blocks)
+
+
+def _doubts(found: Explanation) -> list[Prose]:
+    """Say why the figures are not to be trusted yet, and that the measuring ended early."""
     steps = [] if found.scaled is None else [p.step for p in found.scaled.points if not p.failed]
     unsure = doubts(steps, found.scaled.caveats) if found.scaled is not None else None
-    blocks: list[Block] = [Prose(lines=[unsure], tone="doubt")] if unsure else []
-    blocks.append(Prose(lines=[_sum(found)], tone="answer"))
+    prose = [Prose(lines=[unsure], tone="doubt")] if unsure else []
     if found.facts.ended is not None:
         text = f"Ended early ({found.facts.ended}): what was measured until then is shown."
-        blocks.append(Prose(lines=[text], tone="warning"))
-    blocks.append(Only(where="screen", blocks=[Prose(lines=_on_screen(found.claims))]))
-    blocks.append(Only(where="detail", blocks=[_table(found)]))
-    return Section(title="", name="The claims", blocks=blocks)
+        prose.append(Prose(lines=[text], tone="warning"))
+    return prose
 
 
 def _sum(found: Explanation) -> str:
@@ -148,8 +168,18 @@ def _screen_plot(found: Explanation) -> list[Section]:
         return []
     chart = length_chart(found.scaled, "step")
     assert isinstance(chart.plot, Lines)
-    chart = replace(chart, plot=replace(chart.plot, rows=_PLOT_ROWS))
+    chart = replace(chart, plot=replace(chart.plot, rows=_plot_rows(found)))
     return [Section(title="", blocks=[Only(where="screen", blocks=[chart])])]
+
+
+def _plot_rows(found: Explanation) -> int:
+    """Return how many rows leave room for all else on one screen."""
+    prose = [_title(found), *(line for block in _doubts(found) for line in block.lines)]
+    wrapped = sum(-(-len(line) // _LINE) for line in prose)
+    claims = 2 * min(_CLAIMS, len(found.claims)) + (len(found.claims) > _CLAIMS)
+    keys = (len(found.facts.candidates) - 1) // 2  # lines of the plot's key but the first
+    least, most = _ROWS
+    return max(least, min(most, _SCREEN - _FRAME - wrapped - claims - keys))
 
 
 def _picture(found: Explanation) -> list[Section]:
@@ -170,7 +200,9 @@ def _claim(claim: Claim, found: Explanation) -> Section:
     if measured:
         blocks.append(Folded(summary="Its figures", blocks=[_figures("Figures", measured)]))
     if derived:
-        blocks.append(_figures("Derived, not measured", derived))
+        each = q.seconds(found.facts.assumptions.kernel_latency_s)
+        caption = f"Derived, not measured: operations of the step's chain × {each} each"
+        blocks.append(_figures(caption, derived, exact=True))
     return Section(title=f"{claim.number} {claim.text}", blocks=blocks, rank=DETAIL)
 
 
@@ -179,7 +211,8 @@ def _drawn(claim: Claim, found: Explanation) -> list[Block]:
     scaled = found.scaled
     if claim.number in (1, 7):
         one = next(one for one in found.facts.candidates if one.label == claim.label)
-        picture = graph_picture(one.label, one.first)
+        longest = max(longest_chain(other.first) for other in found.facts.candidates)
+        picture = graph_picture(one.label, one.first, longest)
         return [picture] if picture is not None else []
     if claim.number == 4 and scaled is not None and scaled.lengths:
         return [length_chart(scaled, "step")]
@@ -188,10 +221,12 @@ def _drawn(claim: Claim, found: Explanation) -> list[Block]:
     return []
 
 
-def _figures(caption: str, figures: list[Figure]) -> Table:
+def _figures(caption: str, figures: list[Figure], *, exact: bool = False) -> Table:
+    """Return figures as a table; ``exact``: they have no interval."""
     rows = [[word(f.name), _value(f.estimate), _interval(f.estimate)] for f in figures]
     columns = heads("quantity", "value", ("95 % interval", "95 %"))
-    return Table(caption=caption, columns=columns, rows=rows)
+    shown = slice(2 if exact else 3)
+    return Table(caption=caption, columns=columns[shown], rows=[row[shown] for row in rows])
 
 
 def _value(estimate: Estimate) -> Cell:

@@ -42,7 +42,7 @@ def cascade_picture(found: Explanation) -> Picture | None:
         boxes += _passes(point, scale, top)
         texts.append((0.0, top + _BLOCK / 2 + 4, point.label))
         top += _BLOCK + _GAP
-    texts += [(_LEFT, top + 6, "0"), (_WIDTH - 70, top + 6, q.seconds(end))]
+    texts += _times(end, top + 6)
     return Picture(
         title=f"One training step, T = {len(cascade.forward_s):,}, to scale",
         label=f"{first}: {len(cascade.forward_s):,} timesteps one after the other, forward "
@@ -55,13 +55,30 @@ def cascade_picture(found: Explanation) -> Picture | None:
         height=top + 14,
         boxes=boxes,
         texts=texts,
+        legend=[("forward", "forward"), ("backward (BPTT)", "backward")],
         table=_cascade_table(cascade),
         remarks=[
             f"{first}: each timestep of {cascade.module} by the host's clock in one step with "
-            "hooks; on an accelerator that is when it was launched. Others: medians of forward "
-            "and backward at the same T and batch, without hooks."
+            f"hooks{_as_loop(found)}; on an accelerator that is when it was launched. Others: "
+            "medians of forward and backward at the same T and batch, without hooks."
         ],
     )
+
+
+def _times(end: float, y: float) -> Texts:
+    """The axis below: quarters of the whole."""
+    width = _WIDTH - _LEFT
+    inner = [(_LEFT + width * part / 4 - 14, y, q.seconds(end * part / 4)) for part in (1, 2, 3)]
+    return [(_LEFT, y, "0"), *inner, (_WIDTH - 44, y, q.seconds(end))]
+
+
+def _as_loop(found: Explanation) -> str:
+    """Say that it is drawn in another form than its times are of."""
+    scaling, run = found.facts.scaling, found.facts.run
+    if scaling is None or run is None:
+        return ""
+    timed, drawn = (r.trials[0].workload.execution for r in (scaling, run))
+    return f", as {drawn}; its times elsewhere are of the {timed} form" if timed != drawn else ""
 
 
 def _what_is_busy(found: Explanation) -> str:
@@ -181,18 +198,30 @@ def _cascade_table(cascade: Cascade) -> Table:
     return Table(caption="Some of the timesteps", columns=columns, rows=rows)
 
 
-def graph_picture(label: str, first: FirstTimesteps | None) -> Picture | None:
-    """Return the forward's operations of the first timesteps, each right of those that it reads."""
+def longest_chain(first: FirstTimesteps | None) -> int:
+    """Return how many operations the longest chain of a picture has; 0 where there is none."""
     if first is None or not first.names or len(first.names) > _MOST_OPERATIONS:
+        return 0
+    return max(_levels(first.sources))
+
+
+def graph_picture(label: str, first: FirstTimesteps | None, columns: int = 0) -> Picture | None:
+    """Return the forward's operations of the first timesteps, each right of those that it reads.
+
+    Args:
+        columns: operations that fit side by side, so that several pictures have one scale.
+    """
+    depth = longest_chain(first)
+    if first is None or not depth:
         return None
     levels = _levels(first.sources)
-    depth = max(levels)
+    chain = _one_chain(first.sources, levels)
     in_level: list[int] = []
     counts: dict[int, int] = {}
     for level in levels:
         in_level.append(counts.get(level, 0))
         counts[level] = in_level[-1] + 1
-    column, row = (_WIDTH - 20) / depth, 16.0
+    column, row = (_WIDTH - 20) / max(depth, columns), 16.0
     size = min(column * 0.6, 10.0)
     places = [
         (10 + (level - 0.5) * column, 12 + slot * row)
@@ -204,10 +233,10 @@ def graph_picture(label: str, first: FirstTimesteps | None) -> Picture | None:
             y=round(y - 5, 2),
             width=round(size, 2),
             height=10.0,
-            colour="forward",
+            colour="forward" if number in chain else "busy",
             name=name,
         )
-        for (x, y), name in zip(places, first.names, strict=True)
+        for number, ((x, y), name) in enumerate(zip(places, first.names, strict=True))
     ]
     links = [
         tuple(round(v, 2) for v in (*places[source], *places[number]))
@@ -224,6 +253,7 @@ def graph_picture(label: str, first: FirstTimesteps | None) -> Picture | None:
         height=24 + widest * row,
         boxes=boxes,
         links=links,  # type: ignore[arg-type]
+        legend=[("the longest chain", "forward"), ("operations beside it", "busy")],
         table=_graph_table(first, levels),
     )
 
@@ -233,6 +263,16 @@ def _levels(sources: Sequence[tuple[int, ...]]) -> list[int]:
     for own in sources:
         levels.append(1 + max((levels[source] for source in own), default=0))
     return levels
+
+
+def _one_chain(sources: Sequence[tuple[int, ...]], levels: Sequence[int]) -> set[int]:
+    """Return the operations of one longest chain, from its last on."""
+    at = max(range(len(levels)), key=levels.__getitem__)
+    chain = {at}
+    while sources[at]:
+        at = max(sources[at], key=levels.__getitem__)
+        chain.add(at)
+    return chain
 
 
 def _graph_table(first: FirstTimesteps, levels: Sequence[int]) -> Table:

@@ -182,7 +182,7 @@ def _(block: d.Folded) -> Iterator[str]:
 
 @lines_of.register
 def _(block: d.Only) -> Iterator[str]:
-    if block.where == "screen":
+    if block.where in ("screen", "written"):
         for inner in block.blocks:
             yield from lines_of(inner)
 
@@ -192,7 +192,8 @@ def _table(table: d.Table) -> Iterator[str]:
     if not table.rows:
         return
     yield _row([markdown(column.name) for column in table.columns])
-    yield "|" + "|".join(["---", *["---:"] * (len(table.columns) - 1)]) + "|"
+    sides = ["---" if column.sentences else "---:" for column in table.columns[1:]]
+    yield "|" + "|".join(["---", *sides]) + "|"
     for row in table.rows:
         yield _row([_cell(cell) for cell in row])
     yield ""

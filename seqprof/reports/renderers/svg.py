@@ -41,7 +41,7 @@ def _drawings(document: Document) -> Iterator[Chart | Picture]:
 
 
 def _within(blocks: Sequence[Block]) -> Iterator[Chart | Picture]:
-    for block in blocks_for(blocks, "page", "detail"):
+    for block in blocks_for(blocks, "page", "detail", "written"):
         if isinstance(block, (Chart, Picture)):
             yield block
         elif isinstance(block, Folded):

@@ -17,7 +17,7 @@ from seqprof.measure.depth.counted import record_lengths
 from seqprof.measure.depth.subjects import config_subject
 from seqprof.measure.explain.influence import try_influence
 from seqprof.measure.trial.kernel_latency import assume
-from seqprof.recording import Recording
+from seqprof.recording import HostLoad, Recording
 
 
 @cache
@@ -139,6 +139,40 @@ def test_the_share_of_a_matrix_product_decides(share: float, verdict: str) -> No
     reachable = Reachable(size=1000, precision="fp32", seconds=(seconds,) * 7)
     found = explain(facts(planted("lstm"), scaling=made, reachable=reachable))
     assert claim(found, 6).verdict == verdict
+
+
+def beside_others(made: Recording, waited: float) -> Recording:
+    """The same, measured while threads waited this share of the time for a processor."""
+    host = HostLoad(
+        window_s=1.0,
+        process_cpu_s=1.0,
+        machine_busy_s=None,
+        steal_s=0.0,
+        involuntary_switches=None,
+        load_average_1m=None,
+        run_delay_s=waited,
+    )
+    trials = tuple(replace(trial, host=host) for trial in made.trials)
+    return replace(made, trials=trials)
+
+
+@pytest.mark.parametrize(("waited", "told"), [(0.0, True), (0.05, True), (0.6, False)])
+def test_what_others_may_have_moved_is_in_no_verdict(waited: float, told: bool) -> None:
+    lengths, batches = scaled().recording, scaled_over_batches().recording
+    assert lengths is not None
+    assert batches is not None
+    for number, made in ((4, lengths), (5, batches)):
+        found = claim(explain(facts(planted("lstm"), scaling=beside_others(made, waited))), number)
+        assert found.verdict == ("shown" if told else "not_testable")
+        assert ("others used the processor" in found.because) != told
+
+
+def test_a_spent_budget_names_the_others_load() -> None:
+    spent = Subjected(label="x", depth_reason="the budget was spent before it")
+    for load, said in ((2.0, False), (9.0, True)):
+        found = claim(explain(facts(spent, load_average_1m=load, cores=2)), 1)
+        assert found.verdict == "not_testable"
+        assert ("load average 9 on 2 cores" in found.because) == said
 
 
 def test_without_measurements_each_claim_says_why() -> None:

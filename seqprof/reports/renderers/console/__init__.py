@@ -51,7 +51,7 @@ def render(
 
 
 def _is_on_screen(section: Section) -> bool:
-    return section.rank < DETAIL and any(blocks_for(section.blocks, "screen"))
+    return section.rank < DETAIL and any(blocks_for(section.blocks, "screen", "terminal"))
 
 
 def _section(section: Section, console: Console, full: bool) -> None:

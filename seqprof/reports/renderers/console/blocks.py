@@ -149,7 +149,7 @@ def _(block: d.Folded, out: Out) -> None:
 
 @show.register
 def _(block: d.Only, out: Out) -> None:
-    if block.where == ("detail" if out.full else "screen"):
+    if block.where in (("detail", "written") if out.full else ("screen", "terminal")):
         for inner in block.blocks:
             show(inner, out)
 

@@ -60,7 +60,7 @@ def _template(block: Block) -> str:
 
 
 def _shown(blocks: Sequence[Block]) -> list[Block]:
-    return list(blocks_for(blocks, "page", "detail"))
+    return list(blocks_for(blocks, "page", "detail", "written"))
 
 
 class _Charts:
