@@ -57,6 +57,30 @@ def recurrence() -> nn.Module:
     return Recurrence(remembers=True)
 
 
+class _StepByStep(_Model):
+    """A recurrence that takes each token to numbers in its own timestep, by a module or without."""
+
+    def __init__(self, by_module: bool) -> None:
+        super().__init__()
+        self.by_module = by_module
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        h, outputs = torch.zeros(1, HIDDEN, device=tokens.device, dtype=self.head.weight.dtype), []
+        for one in tokens.unbind(1):
+            x = self.embed(one) if self.by_module else self.embed.weight[one]
+            h = torch.tanh(x + h @ self.state.weight)
+            outputs.append(h)
+        return self.logits(torch.stack(outputs, dim=1))
+
+
+def step_by_step() -> nn.Module:
+    return _StepByStep(by_module=True)
+
+
+def without_modules() -> nn.Module:
+    return _StepByStep(by_module=False)
+
+
 def forgetful() -> nn.Module:
     return Recurrence(remembers=False)
 

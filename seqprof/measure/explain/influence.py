@@ -67,7 +67,8 @@ def _try(spec: Spec, folder: Path) -> Influence:
             )
             for t in (0, timesteps // 2, timesteps - 1)
         )
-    reaches, reason = _try_gradient(model, output, values, axis, timesteps)
+    other = _with_other(values, time, 0)
+    reaches, reason = _try_gradient(model, output, values, axis, timesteps, other)
     return Influence(
         timesteps=timesteps, effects=effects, gradient_reaches=reaches, gradient_reason=reason
     )
@@ -121,10 +122,15 @@ def _try_gradient(
     values: Tensor,
     axis: int,
     timesteps: int,
+    other: Tensor,
 ) -> tuple[tuple[int, ...] | None, str | None]:
-    """Send the gradient of the last output back to where timesteps are numbers first."""
+    """Send the gradient of the last output back to where timesteps are numbers first.
+
+    Args:
+        other: the same values but for the first timestep.
+    """
     try:
-        return _reached(model, output, values, axis, timesteps), None
+        return _reached(model, output, values, axis, timesteps, other), None
     except Exception as error:  # whatever the model does
         return None, reason_of(error)
 
@@ -135,29 +141,67 @@ def _reached(
     values: Tensor,
     axis: int,
     timesteps: int,
+    other: Tensor,
 ) -> tuple[int, ...]:
     """Return the timesteps that the gradient reaches: of the input, else of the embedding."""
-    starts: list[Tensor] = []
+    if values.is_floating_point():
+        starts = [values.clone().requires_grad_()]
+        last = output(starts[0]).select(axis, timesteps - 1)
+    else:
+        last, starts = _with_starts(model, output, values, axis, timesteps)
+        _, changed = _with_starts(model, output, other, axis, timesteps)
+        if any(t for t in _moved(starts, changed, timesteps)):
+            raise SeqprofError("no module gives numbers of timesteps before they depend on others")
+    # Weights at random: a plain sum may not depend on the input, as that of a softmax.
+    weights = torch.randn(last.shape, generator=torch.Generator().manual_seed(0)).to(last)
+    gradients = torch.autograd.grad((last * weights).sum(), starts, allow_unused=True)
+    known = [
+        torch.zeros_like(s) if g is None else g for g, s in zip(gradients, starts, strict=True)
+    ]
+    size = _by_timestep(known, timesteps)
+    largest = size.max()
+    return tuple(int(t) for t in (size > RESOLUTION * largest).nonzero().flatten())
 
-    def note(_module: nn.Module, _inputs: Any, result: Any) -> None:
-        if isinstance(result, Tensor) and result.requires_grad and timesteps in result.shape:
-            starts.append(result)
+
+def _with_starts(
+    model: nn.Module,
+    output: Callable[[Tensor], Tensor],
+    values: Tensor,
+    axis: int,
+    timesteps: int,
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the last output, and what the first module gave that gives all timesteps.
+
+    That is one result with all of them, or as many results as there are timesteps.
+    """
+    results: dict[nn.Module, list[Tensor]] = {}
+
+    def note(module: nn.Module, _inputs: Any, result: Any) -> None:
+        if isinstance(result, Tensor) and result.requires_grad:
+            results.setdefault(module, []).append(result)
 
     hooks = [module.register_forward_hook(note) for module in model.modules()]
     try:
-        if values.is_floating_point():
-            values = values.clone().requires_grad_()
-            starts.append(values)
         last = output(values).select(axis, timesteps - 1)
     finally:
         for hook in hooks:
             hook.remove()
-    if not starts:
-        raise SeqprofError("no module gives numbers for all timesteps before the first of them")
-    # Weights at random: a plain sum may not depend on the input, as that of a softmax.
-    weights = torch.randn(last.shape, generator=torch.Generator().manual_seed(0)).to(last)
-    [gradient] = torch.autograd.grad((last * weights).sum(), starts[:1], allow_unused=True)
-    if gradient is None:
-        return ()
-    size = gradient.abs().movedim(_axis_of_output(starts[0], timesteps), 0).flatten(1).amax(dim=1)
-    return tuple(int(t) for t in (size > RESOLUTION * size.max()).nonzero().flatten())
+    for made in results.values():
+        if len(made) == timesteps or (len(made) == 1 and timesteps in made[0].shape):
+            return last, made
+    raise SeqprofError("no module gives numbers for all timesteps before the first of them")
+
+
+def _moved(before: list[Tensor], after: list[Tensor], timesteps: int) -> list[int]:
+    """Return the timesteps at which two such results differ."""
+    apart = [b.detach() - a.detach() for b, a in zip(before, after, strict=True)]
+    size = _by_timestep(apart, timesteps)
+    return [int(t) for t in (size > RESOLUTION * size.max()).nonzero().flatten()]
+
+
+def _by_timestep(tensors: list[Tensor], timesteps: int) -> Tensor:
+    """Return the largest absolute number of each timestep."""
+    if len(tensors) == timesteps:
+        return torch.stack([tensor.abs().max() for tensor in tensors])
+    [one] = tensors
+    return one.abs().movedim(_axis_of_output(one, timesteps), 0).flatten(1).amax(dim=1)

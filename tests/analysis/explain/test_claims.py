@@ -62,6 +62,17 @@ def test_a_recurrence_has_the_chain() -> None:
     assert claim(found, 2).verdict == "shown"
 
 
+@pytest.mark.parametrize("name", ["recurrence", "step_by_step", "without_modules"])
+def test_the_gradient_of_a_recurrence_is_never_said_to_end(name: str) -> None:
+    """However it takes tokens to numbers: where that cannot be followed, it is said so."""
+    influence = subjected(name).influence
+    if name == "without_modules":
+        assert influence.gradient_reaches is None
+        assert influence.gradient_reason is not None
+    else:
+        assert influence.gradient_reaches == tuple(range(influence.timesteps))
+
+
 def test_a_loop_that_ignores_its_state_has_none() -> None:
     found = explain(facts(subjected("forgetful")))
     assert claim(found, 1).verdict == "not_seen"
