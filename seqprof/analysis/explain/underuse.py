@@ -54,10 +54,10 @@ def underused(evidence: Evidence) -> Claim:
     base = [(p, s) for p, s in known if (p.timesteps, p.batch_size) == facts.base]
     point, share = base[0] if base else known[0]
     most, best = max(known, key=lambda pair: pair[1].value or 0.0)
-    brief = f"{share.value:.1%} of the FLOP/s of a large matrix product"
+    brief = f"{_percent(share)} of the FLOP/s of a large matrix product"
     because = (
-        f"at T = {point.timesteps:,}, batch {point.batch_size} it does {share.value:.1%} of the "
-        f"arithmetic per second that a large matrix product reaches here; {best.value:.1%} at "
+        f"at T = {point.timesteps:,}, batch {point.batch_size} it does {_percent(share)} of the "
+        f"arithmetic per second that a large matrix product reaches here; {_percent(best)} at "
         f"best, at T = {most.timesteps:,}, batch {most.batch_size}"
     )
     if share.low is None:
@@ -70,6 +70,11 @@ def underused(evidence: Evidence) -> Claim:
     if holds is None:
         return question.answered(None, f"{in_words(busy)}; {because}")
     return question.answered(holds, because, brief)
+
+
+def _percent(share: Estimate) -> str:
+    value = share.value or 0.0
+    return f"{value:.1%}" if value >= 0.001 else f"{100.0 * value:.1g}%"
 
 
 def _reached(reachable: Reachable) -> Figure:
