@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # each is imported where a file needs it: they cost a tenth o
 #: Bytes handed on at a time; what is held in memory is a small multiple of it.
 CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 18
+_ZSTD_BLOCK_BYTES = 1 << 14
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31
 #: Where a tar says that it is one.
@@ -147,11 +148,25 @@ def _unzstd(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
             f"{name} is compressed with Zstandard, which this Python cannot read",
             "pip install zstandard, or: zstd -dc FILE | seqprof trace -",
         ) from error
-    reader = zstandard.ZstdDecompressor().stream_reader(_File(chunks), read_across_frames=True)
-    try:
-        yield from iter(lambda: reader.read(CHUNK_BYTES), b"")
-    except zstandard.ZstdError as error:
-        raise BrokenStreamError(f"zstd cannot go on ({error})", truncated=False) from error
+    new = zstandard.ZstdDecompressor().decompressobj
+    frame, begun = new(), False
+    for block in chunks:
+        # A block may unpack to much more than itself: small ones keep that small.
+        for at in range(0, len(block), _ZSTD_BLOCK_BYTES):
+            rest = block[at : at + _ZSTD_BLOCK_BYTES]
+            while rest:
+                try:
+                    data = frame.decompress(rest)
+                except zstandard.ZstdError as error:
+                    what = f"zstd cannot go on ({error})"
+                    raise BrokenStreamError(what, truncated=False) from error
+                if data:
+                    yield data
+                rest, begun = b"", True
+                if frame.eof:
+                    rest, frame, begun = frame.unused_data.lstrip(b"\0"), new(), False
+    if begun:
+        raise BrokenStreamError("the zstd stream ends early", truncated=True)
 
 
 def _unzip(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:

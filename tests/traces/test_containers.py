@@ -73,14 +73,34 @@ def test_a_packed_trace_is_the_trace(tmp_path: Path, how: str) -> None:
     assert activities.launch_ns.tolist() == [0, 1000, 2000]
 
 
-@pytest.mark.parametrize("how", ["gzip", "bzip2", "xz", "zip", "tar"])
-def test_a_packed_trace_that_is_cut_is_said_to_be(tmp_path: Path, how: str) -> None:
-    many = json.dumps({"traceEvents": EVENTS * 300}).encode()
-    data = PACKED[how](many)
+MANY = json.dumps({"traceEvents": EVENTS * 300}).encode()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.67])
+@pytest.mark.parametrize("how", ["gzip", "bzip2", "xz", "zstandard", "zip", "tar"])
+def test_a_packed_trace_that_is_cut_is_said_to_be(tmp_path: Path, how: str, share: float) -> None:
+    data = PACKED[how](MANY)
     path = tmp_path / "cut"
-    path.write_bytes(data[: len(data) * 2 // 3])
+    path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(SeqprofError, match=r"truncated|damaged|not whole"):
         read_trace(path)
+
+
+@pytest.mark.parametrize("how", ["gzip", "bzip2", "xz", "zstandard"])
+def test_a_packed_trace_that_is_damaged_is_said_to_be(tmp_path: Path, how: str) -> None:
+    data = bytearray(PACKED[how](MANY))
+    middle = len(data) // 2
+    data[middle : middle + 16] = bytes(byte ^ 0xFF for byte in data[middle : middle + 16])
+    path = tmp_path / "damaged"
+    path.write_bytes(data)
+    with pytest.raises(SeqprofError, match=r"truncated|damaged"):
+        read_trace(path)
+
+
+def test_frames_of_zstandard_one_after_another_are_one_trace(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    path.write_bytes(b"".join(zstandard(MANY[at : at + 4096]) for at in range(0, len(MANY), 4096)))
+    assert len(read_trace(path).activities) == 900
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
