@@ -15,20 +15,17 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from seqprof.recorded_axis import HostSpan, IdleGap, Lane, TimeAxis
 from seqprof.recorded_passes import (
     ActivityTotal,
     CountedDepth,
     DepthLaw,
     ForeignLoop,
-    HostSpan,
-    IdleGap,
-    Lane,
     LoopIteration,
     ProfiledPass,
     ProfiledPhase,
     ProfiledTimesteps,
     RepeatedActivities,
-    TimeAxis,
 )
 from seqprof.recorded_samples import NO_SAMPLES, CallLatency, DeviceSamples, HostLoad, SampleSeries
 from seqprof.recorded_steps import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, overload
 
 from msgspec import Struct
 
@@ -179,3 +179,28 @@ class Box(Struct, frozen=True, kw_only=True):
     height: float
     colour: str
     name: str = ""
+
+
+class LazyBoxes(Sequence[Box]):
+    """Boxes that are made when they are looked at: a terminal shows none of them."""
+
+    def __init__(self, make: Callable[[], Iterable[Box]]) -> None:
+        self._make = make
+        self._made: tuple[Box, ...] | None = None
+
+    def _boxes(self) -> tuple[Box, ...]:
+        if self._made is None:
+            self._made = tuple(self._make())
+        return self._made
+
+    def __len__(self) -> int:
+        return len(self._boxes())
+
+    @overload
+    def __getitem__(self, at: int) -> Box: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Box]: ...
+
+    def __getitem__(self, at: int | slice) -> Box | Sequence[Box]:
+        return self._boxes()[at]

@@ -19,7 +19,7 @@ from seqprof.analysis.timeline.structure import (
     Ints,
     Timeline,
 )
-from seqprof.recording import HostSpan, IdleGap, Lane, TimeAxis
+from seqprof.recorded_axis import HostSpan, IdleGap, Lane, TimeAxis
 
 #: Slices of the axis: two or three pixels each.
 SLICES = 300

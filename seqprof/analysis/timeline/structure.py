@@ -21,6 +21,8 @@ Bools = NDArray[np.bool_]
 NO_LAUNCH = -1
 #: ``device`` of an activity of which the source does not say where it ran.
 NO_DEVICE = -1
+#: Of a name that no regular expression has been tried on.
+_UNKNOWN = -1
 
 # Kinds of device activity.
 KERNEL, COPY, SET = 0, 1, 2
@@ -138,10 +140,18 @@ class Timeline(Struct, frozen=True):
     #: Whether the host waited for the device at the end of each step: what lies between two steps
     #: is then nobody's idle time.
     synchronized: bool = False
+    #: By regular expression, of which names it is known that it finds them or not.
+    searched: dict[str, Ints] = field(default_factory=dict)
 
     def named(self, codes: Ints, pattern: str) -> Bools:
         """Which of the name ``codes`` are of names that the regular expression finds."""
-        matches = re.compile(pattern).search
-        names = np.array([matches(name) is not None for name in self.names], dtype=np.bool_)
-        matching: Bools = names[codes] if len(names) else np.zeros(len(codes), dtype=np.bool_)
+        result = self.searched.get(pattern)
+        if result is None:
+            result = self.searched[pattern] = np.full(len(self.names), _UNKNOWN)
+        # Only names that occur: those of kernels are long, and most questions are about the host.
+        occurs = np.bincount(codes, minlength=len(result)) > 0
+        search = re.compile(pattern).search
+        for code in np.flatnonzero(occurs & (result == _UNKNOWN)).tolist():
+            result[code] = search(self.names[code]) is not None
+        matching: Bools = result[codes] == 1
         return matching

@@ -41,7 +41,7 @@ from seqprof.analysis.timeline.traffic import (
     transfers,
 )
 from seqprof.analysis.timeline.windows import busy, tile
-from seqprof.recording import TimeAxis
+from seqprof.recorded_axis import TimeAxis
 
 #: A device that idles less than this is bound by its own work, whatever ends its gaps.
 BOUND_BY_DEVICE = 0.10

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from seqprof.analysis.stretches import stretches
-from seqprof.recording import IdleGap, TimeAxis
+from seqprof.recorded_axis import IdleGap, Lane, TimeAxis
 from seqprof.reports import quantities as q
 from seqprof.reports.document import DETAIL, USEFUL, Block, Cell, Picture, Table, heads, none, word
 from seqprof.reports.documents.trace_words import named
-from seqprof.reports.plots import Box
+from seqprof.reports.plots import Box, LazyBoxes
 
 #: In units of the picture: its width, room for names, heights of the strip and of a lane.
 _WIDTH, _LEFT, _STRIP, _LANE, _SPACE = 760.0, 120.0, 44.0, 18.0, 6.0
+#: Above it stand the numbers of the gaps.
+_TOP = 16.0
 #: Levels of a share that are told apart: neighbouring slices of one level are one box.
 _LEVELS = 16
 #: Columns of the drawing in characters, rows of the table.
@@ -42,39 +44,58 @@ def over_time(axis: TimeAxis | None) -> list[Block]:
 
 
 def _picture(axis: TimeAxis) -> Picture:
-    texts: Texts = []
-    boxes: list[Box] = []
-    top = 16.0
-    if axis.phases:
-        texts.append((0.0, top + 12, "host: phases"))
-        boxes += _phase_boxes(axis, top)
-        top += _LANE + _SPACE
-    texts.append((0.0, top + _STRIP / 2, "busy, then idle"))
-    texts.append((0.0, top + _STRIP / 2 + 15, "by cause"))
-    boxes += _strip(axis, top)
-    texts += _numbers(axis)
-    top += _STRIP + _SPACE
-    for lane in (*axis.streams, *axis.threads):
-        texts.append((0.0, top + 13, lane.name))
-        boxes += _filled(axis, lane.busy, [0.0] * len(lane.busy), top, _LANE, "busy", lane.name)
-        top += _LANE + _SPACE
     length = axis.length_ns * _NS
-    texts += [
-        (_LEFT + (_WIDTH - _LEFT - 58) * part / 4, top + 10, q.seconds(length * part / 4, 2))
-        for part in range(5)
-    ]
+    bottom = _top_of_lanes(axis) + (_LANE + _SPACE) * len(_lanes(axis))
     return Picture(
         title="Streams and host threads on one axis",
         label=f"{q.seconds(length)} in {len(axis.busy)} slices. {_in_words(axis)}",
         width=_WIDTH,
-        height=top + 16,
-        boxes=boxes,
-        texts=texts,
+        height=bottom + 16,
+        boxes=LazyBoxes(lambda: _boxes(axis)),
+        texts=_texts(axis, bottom),
         legend=_legend(axis),
         drawn=_drawn(axis),
         table=_table(axis),
         remarks=_remarks(axis),
     )
+
+
+def _lanes(axis: TimeAxis) -> tuple[Lane, ...]:
+    return (*axis.streams, *axis.threads)
+
+
+def _top_of_strip(axis: TimeAxis) -> float:
+    return _TOP + (_LANE + _SPACE if axis.phases else 0.0)
+
+
+def _top_of_lanes(axis: TimeAxis) -> float:
+    return _top_of_strip(axis) + _STRIP + _SPACE
+
+
+def _boxes(axis: TimeAxis) -> Iterator[Box]:
+    yield from _phase_boxes(axis, _TOP)
+    yield from _strip(axis, _top_of_strip(axis))
+    top = _top_of_lanes(axis)
+    for lane in _lanes(axis):
+        nothing = [0.0] * len(lane.busy)
+        yield from _filled(axis, lane.busy, nothing, top, _LANE, "busy", lane.name)
+        top += _LANE + _SPACE
+
+
+def _texts(axis: TimeAxis, bottom: float) -> Texts:
+    """The names of the rows, the numbers of the gaps, and the times below."""
+    texts: Texts = [(0.0, _TOP + 12, "host: phases")] if axis.phases else []
+    strip, lanes = _top_of_strip(axis) + _STRIP / 2, _top_of_lanes(axis)
+    texts += [(0.0, strip, "busy, then idle"), (0.0, strip + 15, "by cause"), *_numbers(axis)]
+    texts += [
+        (0.0, lanes + (_LANE + _SPACE) * row + 13, lane.name)
+        for row, lane in enumerate(_lanes(axis))
+    ]
+    length = axis.length_ns * _NS
+    return texts + [
+        (_LEFT + (_WIDTH - _LEFT - 58) * part / 4, bottom + 10, q.seconds(length * part / 4, 2))
+        for part in range(5)
+    ]
 
 
 def _in_words(axis: TimeAxis) -> str:
