@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -10,8 +9,10 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from seqprof.cli.guard import guarded
+from seqprof.cli import main
 from seqprof.errors import SeqprofError
+
+__all__ = ["command_line", "command_names", "main", "options", "run_command"]
 
 
 class _Command(NamedTuple):
@@ -137,12 +138,11 @@ def _check_command(words: Sequence[str]) -> None:
     )
 
 
-def main() -> None:
-    """Run the command line; the console script and ``python -m seqprof`` come here."""
-    sys.exit(guarded(_command))
+def run_command(words: Sequence[str]) -> object:
+    """Run a command line that Typer reads.
 
-
-def _command() -> object:
-    words = sys.argv[1:]
+    Raises:
+        SeqprofError: the first word is no command; and what click raises.
+    """
     _check_command(words)
     return command_line(words)(standalone_mode=False)

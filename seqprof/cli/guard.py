@@ -10,10 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import typer
-
 from seqprof import ending_signals
-from seqprof.cli.usage_hints import usage_hint, usage_message
 from seqprof.document_door import DEBUG, place_of
 from seqprof.errors import (
     EXIT_BAD_INPUT,
@@ -23,9 +20,6 @@ from seqprof.errors import (
 )
 from seqprof.visible_text import visible
 
-# Typer has had a click of its own since 0.29, so its exceptions are reached through typer only.
-_UsageError: type[Any] = typer.BadParameter.__mro__[1]
-_CommandLineError: type[Any] = typer.BadParameter.__mro__[2]
 #: Longest line, and most lines, of a message: what is longer is cut in its middle, or at its end.
 MOST_OF_LINE, MOST_LINES = 600, 120
 #: Faults of a name that was given; a full disk; anything else is a fault of the machine.
@@ -89,22 +83,12 @@ def _run(command: Callable[[], object]) -> int:
     except SeqprofError as error:
         report(error.message, error.hint)
         return int(error.exit_code)
-    except typer.Exit as end:
-        return end.exit_code
-    except typer.Abort:
-        raise KeyboardInterrupt from None
-    except _UsageError as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
-            print(error.format_message(), file=sys.stderr)
-        else:
-            report(usage_message(error), usage_hint(error, sys.argv[1:]))
-        return EXIT_BAD_INPUT
-    except _CommandLineError as error:
-        report(error.format_message())
-        return int(error.exit_code)
     except (KeyboardInterrupt, OSError, MemoryError):
         raise
     except Exception as error:
+        code = _ended_by_typer(error)
+        if code is not None:
+            return code
         if os.environ.get(DEBUG):
             raise
         report(
@@ -112,6 +96,34 @@ def _run(command: Callable[[], object]) -> int:
             f"please report it, with what {DEBUG}=1 adds",
         )
         return EXIT_CANNOT_MEASURE
+
+
+def _ended_by_typer(error: Exception) -> int | None:
+    """Say what Typer found wrong, and return its exit code; None where it is no end of Typer's.
+
+    It is imported here: what is read without Typer does not wait for it.
+    """
+    import typer
+
+    from seqprof.cli.usage_hints import usage_hint, usage_message
+
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if isinstance(error, typer.Abort):
+        raise KeyboardInterrupt from None
+    # Typer has had a click of its own since 0.29, so its exceptions are reached through it only.
+    usage_error: type[Any] = typer.BadParameter.__mro__[1]
+    command_line_error: type[Any] = typer.BadParameter.__mro__[2]
+    if not isinstance(error, command_line_error):
+        return None
+    if not isinstance(error, usage_error):
+        report(error.format_message())
+        return int(error.exit_code)
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        print(error.format_message(), file=sys.stderr)
+    else:
+        report(usage_message(error), usage_hint(error, sys.argv[1:]))
+    return EXIT_BAD_INPUT
 
 
 def _output_failed(error: OSError) -> int:

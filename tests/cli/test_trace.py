@@ -24,6 +24,7 @@ from traces_fixtures import (
     write_trace,
 )
 
+from seqprof.cli.trace_files import TraceRequest, plain_request
 from seqprof.recording import SCHEMA_VERSION
 
 EVENTS = [
@@ -114,6 +115,41 @@ def test_help_names_only_what_trace_writes(tmp_path: Path) -> None:
         written = tmp_path / f"report{ending}"
         assert seqprof(str(path), "-o", str(written)).returncode == 0
         assert written.stat().st_size > 100
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["-q"], ["--quiet", "--partial"], ["--full"], ["--json"], ["--json", "--full"]]
+)
+def test_a_plain_command_line_is_read_as_typer_reads_it(tmp_path: Path, words: list[str]) -> None:
+    paths = [str(write_trace(tmp_path / f"{name}.json", EVENTS)) for name in ("a", "b")]
+    plain = seqprof(*words, *paths)
+    by_typer = seqprof(*words, *paths, "--jobs", "1")
+    created = re.compile(r'"created": "[^"]*"')
+    assert plain.returncode == by_typer.returncode == 0, plain.stderr
+    assert created.sub("", plain.stdout) == created.sub("", by_typer.stdout) != ""
+
+
+@pytest.mark.parametrize(
+    "words", [["trace"], ["trace", "-x", "f"], ["trace", "f", "--top", "3"], ["show", "f"], []]
+)
+def test_any_other_command_line_is_left_to_typer(words: list[str]) -> None:
+    assert plain_request(words) is None
+    assert plain_request(["trace", "-", "f", "-q"]) == TraceRequest(
+        [Path("-"), Path("f")], quiet=True
+    )
+
+
+def test_a_plain_command_line_imports_no_typer_and_no_recording(tmp_path: Path) -> None:
+    path = write_trace(tmp_path / "t.json", EVENTS)
+    code = (
+        f"import sys; sys.argv = ['seqprof', 'trace', {str(path)!r}]\n"
+        "from seqprof.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'typer', 'click', 'seqprof.recording', 'scipy', 'torch'} & sys.modules.keys()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def test_neither_torch_nor_scipy_is_imported(tmp_path: Path) -> None:
