@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
+from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.evidence import (
@@ -28,6 +29,10 @@ _VIEW = (
 )
 #: What joins the outputs of a layer, begins a state or projects all inputs of the next layer.
 _PREPARES = r"(?i)cat|stack|zero|fill|flip|linear|addmm|gemm|matmul"
+#: What torch.compile made of a function: its number, and the how manieth of it.
+_COMPILED = r"^Torch-Compiled Region: \d+/\d+$"
+#: What seeks it: it belongs to the operator behind it.
+_LOOKUP = r"^TorchDynamo Cache Lookup$"
 #: Equal parts of a loop that are layers and directions; more are something else in the loop.
 _LAYERS = 8
 #: Runs of a level that are judged one by one, the longest ones.
@@ -81,17 +86,34 @@ class Decision(Struct, frozen=True):
 
 
 class _Stream(Struct, frozen=True):
-    """Symbols of a pass and the row of each; operators that do no work may be left out."""
+    """Symbols of a pass, and the row of each; operators that do no work may be left out.
+
+    ``rows`` is where each begins: with a lookup that precedes it, if one does.
+    """
 
     symbols: Ints
     rows: Ints
+    own_rows: Ints
+
+    @classmethod
+    def of(cls, timeline: Timeline, one: Pass) -> _Stream:
+        """All of a pass."""
+        symbols = _symbols(timeline, one)
+        seeks = timeline.named(one.activities.name, _LOOKUP)
+        rows = np.flatnonzero(~seeks)
+        begins = np.where((rows > 0) & seeks[rows - 1], rows - 1, rows)
+        return cls(symbols[rows], begins, rows)
 
     def part(self, begin: int, end: int) -> _Stream:
-        return _Stream(self.symbols[begin:end], self.rows[begin:end])
+        return self.at(slice(begin, end))
+
+    def at(self, where: slice | Bools) -> _Stream:
+        """The symbols that ``where`` chooses."""
+        return _Stream(self.symbols[where], self.rows[where], self.own_rows[where])
 
     def in_rows(self, loop: RepeatLoop) -> RepeatLoop:
         """The same loop in rows of the pass."""
-        rows = np.append(self.rows, self.rows[-1] + 1)
+        rows = np.append(self.rows, self.own_rows[-1] + 1)
         return RepeatLoop(tuple(int(rows[at]) for at in loop.starts), int(rows[loop.end]))
 
 
@@ -138,17 +160,32 @@ def _decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     Views break a loop where a batch shrinks; but a view is all that tells two equal cells, called
     one after another in a timestep, from two timesteps.
     """
-    everything = _Stream(one.activities.name, np.arange(len(one.activities)))
+    everything = _Stream.of(timeline, one)
     is_view = timeline.named(one.activities.name, _VIEW)
     full = _loops(timeline, one, nodes, everything)
     if not is_view.any():
         return full
-    working = _Stream(everything.symbols[~is_view], everything.rows[~is_view])
-    bare = _loops(timeline, one, nodes, working)
+    bare = _loops(timeline, one, nodes, everything.at(~is_view[everything.own_rows]))
     if not (full.found and bare.found and full.innermost and bare.innermost):
         return full if full.found else bare
     several = _work(full.innermost, is_view) >= 2 * _work(bare.innermost, is_view)
     return full if several else bare
+
+
+def _symbols(timeline: Timeline, one: Pass) -> Ints:
+    """The names of a pass; all that torch.compile made of one function are one of them.
+
+    It compiles anew where what a call is given differs, as the first timestep's state does.
+    """
+    names = one.activities.name
+    compiled = timeline.named(names, _COMPILED)
+    if not compiled.any():
+        return names
+    symbols, functions = names.copy(), dict[str, int]()
+    for code in distinct(names[compiled]).tolist():
+        function = timeline.names[code].rpartition("/")[0]
+        symbols[names == code] = functions.setdefault(function, code)
+    return symbols
 
 
 def _work(loop: RepeatLoop, is_view: Bools) -> float:

@@ -141,6 +141,7 @@ def _by_gradients(
         return RecurrenceVerdict("shared parameters")
     repeat = np.searchsorted(edges, mine.forward_ns, side="right") - 1
     shared = mine.finishes & _contributed_in_all(mine, repeat, loop.repeats)
+    shared &= ~_finished_in_most(mine, repeat, loop.repeats)
     first = _first_uses(timeline, one, loop, mine, repeat, shared)
     if not len(first):
         return None
@@ -203,6 +204,15 @@ def _contributed_in_all(nodes: Nodes, repeat: Ints, repeats: int) -> Bools:
     enough: Bools = (present.reshape(size, repeats) >= needed[:, None]).mean(axis=1) >= _MOST
     chosen: Bools = enough[nodes.name]
     return chosen
+
+
+def _finished_in_most(nodes: Nodes, repeat: Ints, repeats: int) -> Bools:
+    """Which nodes finish gradients in most repeats: each has parameters of its own of that kind."""
+    size = int(nodes.name.max()) + 1
+    at = (nodes.name * repeats + repeat)[nodes.finishes]
+    finished = np.bincount(at, minlength=size * repeats).reshape(size, repeats) > 0
+    own: Bools = (finished.mean(axis=1) >= _MOST)[nodes.name]
+    return own
 
 
 def _by_first_use(loop: RepeatLoop, first: Ints) -> tuple[RepeatLoop, ...]:
