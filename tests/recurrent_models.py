@@ -362,3 +362,57 @@ def updated_parameters(count: int) -> Loss:
         return parameters[0]
 
     return loss
+
+
+def trained_norms(count: int) -> Loss:
+    """Frozen layers of which only the norms learn: too little of a layer to fill it."""
+    model = Layers(count).requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.requires_grad_(True)
+    return lambda: model(sequence(10)).mean()
+
+
+def compiled_cell(timesteps: int) -> Loss:
+    """A cell that is compiled anew in the second timestep, whose state has a gradient."""
+    cell = nn.LSTMCell(HIDDEN, HIDDEN)
+    compiled = torch.compile(cell, backend="aot_eager")
+
+    def loss() -> Tensor:
+        x = sequence(timesteps)
+        hidden = state = nothing_yet()
+        for t in range(timesteps):
+            hidden, state = compiled(x[:, t], (hidden, state))
+        return hidden.mean()
+
+    return loss
+
+
+def compiled_layers(count: int) -> Loss:
+    model = Layers(count)
+    blocks = [torch.compile(block, backend="aot_eager") for block in model.blocks]
+
+    def loss() -> Tensor:
+        x = sequence(10)
+        for block in blocks:
+            x = block(x)
+        return x.mean()
+
+    return loss
+
+
+def compiled_function(timesteps: int) -> Loss:
+    """A recurrence whose compiled code shows neither modules nor operators."""
+    weight = nn.Parameter(torch.randn(2 * HIDDEN, HIDDEN) / HIDDEN)
+    step = torch.compile(
+        lambda x, hidden: torch.tanh(torch.cat([x, hidden], -1) @ weight), backend="aot_eager"
+    )
+
+    def loss() -> Tensor:
+        x = sequence(timesteps).unbind(1)
+        hidden = nothing_yet()
+        for t in range(timesteps):
+            hidden = step(x[t], hidden)
+        return hidden.mean()
+
+    return loss

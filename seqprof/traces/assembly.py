@@ -41,6 +41,7 @@ def timeline_of(source: str, columns: EventColumns, reader: EventReader) -> Time
         host=HostEvents.none(),
         device_names=_device_names(reader.header),
         rank=_rank(reader.header),
+        has_stacks=columns.counts["calls of Python"] > 0,
         defects=Defects(
             truncated=reader.truncated,
             damaged_events=reader.damaged,

@@ -193,6 +193,7 @@ class EventColumns:
 
     def _add_host(self, events: list[TraceEvent], kind: int, is_old: bool) -> None:
         if kind == MODULE:
+            self.counts["calls of Python"] += len(events)
             events = [e for e in events if e.name is not None and e.name.startswith(_MODULE)]
         events, start, end = self._times(events)
         count = len(events)

@@ -85,6 +85,7 @@ def test_timesteps_in_training(tmp_path: Path, loss: models.Loss, right: list[in
         models.shared_activation(12),
         models.shared_activation(12, frozen=True),
         models.one_timestep_of(8),
+        models.trained_norms(12),
     ],
 )
 @pytest.mark.parametrize("with_stack", [False, True])
@@ -150,6 +151,41 @@ def test_what_a_trace_cannot_tell_is_said_with_what_would(
     (rejected,) = summary.not_recurrent
     assert "the trace cannot tell" in rejected.reason
     assert "with_stack=True" in rejected.reason
+
+
+@pytest.mark.parametrize("options", [{}, {"with_stack": True}, {"record_shapes": True}])
+def test_a_cell_that_is_compiled_anew_is_one_loop(tmp_path: Path, options: dict[str, bool]) -> None:
+    cell = models.compiled_cell(20)
+    cell().backward()  # type: ignore[no-untyped-call]
+    assert timesteps(traced(tmp_path, cell, **options)) == {"forward": [20], "backward": [20]}
+
+
+@pytest.mark.parametrize("with_stack", [False, True])
+def test_compiled_layers_are_no_timesteps(tmp_path: Path, with_stack: bool) -> None:
+    layers = models.compiled_layers(6)
+    layers().backward()  # type: ignore[no-untyped-call]
+    summary = traced(tmp_path, layers, with_stack=with_stack)
+    assert summary.recurrences == ()
+    assert {one.repeats for one in summary.not_recurrent} == {6}
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({}, "record with torch.profiler's with_stack=True to know"),
+        ({"with_stack": True}, "its modules do not; torch.profiler's record_shapes=True may"),
+        ({"with_stack": True, "record_shapes": True}, "neither its modules nor its inputs do"),
+    ],
+)
+def test_the_advice_is_none_that_was_followed(
+    tmp_path: Path, options: dict[str, bool], advice: str
+) -> None:
+    loss = models.compiled_function(20)
+    with torch.no_grad():
+        loss()
+    (rejected,) = traced(tmp_path, loss, training=False, **options).not_recurrent
+    assert rejected.repeats == 20
+    assert rejected.reason.endswith(f"the trace cannot tell; {advice}")
 
 
 def test_recorded_inputs_show_that_each_repeat_takes_the_next_slice(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ OUTSIDE = -1
 Method = Literal["annotation", "autograd"]
 
 _STEP = r"^ProfilerStep#\d"
+#: What torch.compile made of a function.
+_COMPILED = r"^Torch-Compiled Region: "
 #: Annotation → phase, the first that matches; ``## forward ##``, ``Optimizer.step#SGD.step`` …
 _SPELLINGS = (
     (
@@ -273,7 +275,22 @@ def _forward_windows(
     have = at < len(begins)
     start = np.where(have, begins[np.minimum(at, len(begins) - 1)], 0) if len(begins) else at
     have &= start < backward.start if len(begins) else False
-    return Intervals(start[have], backward.start[have])
+    return Intervals(_begin_of_compiled(timeline, start[have]), backward.start[have])
+
+
+def _begin_of_compiled(timeline: Timeline, times: Ints) -> Ints:
+    """When what torch.compile made began that runs at each of ``times``, else the time itself.
+
+    The operator that autograd records lies inside of it.
+    """
+    host = timeline.host
+    rows = np.flatnonzero(host.kind == OPERATOR)
+    rows = rows[timeline.named(host.name[rows], _COMPILED)]
+    if not len(rows):
+        return times
+    row = rows[np.maximum(np.searchsorted(host.start_ns[rows], times, side="right") - 1, 0)]
+    inside = (host.start_ns[row] <= times) & (times < host.end_ns[row])
+    return np.where(inside, host.start_ns[row], times)
 
 
 def _segments(steps: HostEvents, bounds: Ints, values: Ints, settled_ns: Ints) -> Segments:

@@ -140,6 +140,8 @@ class Timeline(Struct, frozen=True):
     #: Whether the host waited for the device at the end of each step: what lies between two steps
     #: is then nobody's idle time.
     synchronized: bool = False
+    #: Whether calls of Python were recorded, as those of modules are.
+    has_stacks: bool = False
     #: By regular expression, of which names it is known that it finds them or not.
     searched: dict[str, Ints] = field(default_factory=dict)
 

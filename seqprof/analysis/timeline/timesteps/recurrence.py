@@ -26,8 +26,7 @@ from seqprof.analysis.timeline.timesteps.slow import OpenedTimestep, slowest
 from seqprof.analysis.timeline.timesteps.timestep_loop import Origin, Recurrence, Rejected
 
 _REASONS: dict[Why, str] = {
-    "undecided": "{repeats} repeats; timesteps or layers, the trace cannot tell; record with "
-    "torch.profiler's with_stack=True to know",
+    "undecided": "{repeats} repeats; timesteps or layers, the trace cannot tell; {advice}",
     "layers": "the {repeats} repeats are layers: each has modules or parameters of its own",
     "nothing": "nothing repeats through most of the phase",
     "fused": "one call takes most of the phase, and shows no timesteps",
@@ -80,7 +79,7 @@ def find_recurrences(
     decisions = _decided(timeline, searched(forward), nodes)
     left_out = len(forward) - len(decisions)
     first = _result(
-        "forward", decisions, [_entries(timeline, each) for each in decisions], left_out
+        timeline, "forward", decisions, [_entries(timeline, each) for each in decisions], left_out
     )
     second = _backward(timeline, nodes, decisions, of_phase("backward"), left_out)
     return (*first[0], *_beside(first[0], second[0])), (*first[1], *second[1])
@@ -89,7 +88,7 @@ def find_recurrences(
 def _search(timeline: Timeline, nodes: Nodes, phase: str, passes: list[Pass]) -> Result:
     decisions = _decided(timeline, searched(passes), nodes)
     entries = [_entries(timeline, each) for each in decisions]
-    return _result(phase, decisions, entries, len(passes) - len(decisions))
+    return _result(timeline, phase, decisions, entries, len(passes) - len(decisions))
 
 
 def _decided(timeline: Timeline, passes: list[Pass], nodes: Nodes) -> list[Decision]:
@@ -133,14 +132,18 @@ def _backward(
         for decision in forward
     ]
     if any(tied):
-        return _result("backward", [], tied, unsearched)
+        return _result(timeline, "backward", [], tied, unsearched)
     if forward and all(decision.why == "layers" for decision in forward) and backward:
-        return _result("backward", forward, [])
+        return _result(timeline, "backward", forward, [])
     return _search(timeline, nodes, "backward", backward)
 
 
 def _result(
-    phase: str, decisions: list[Decision], entries: list[list[_Entry]], unsearched: int = 0
+    timeline: Timeline,
+    phase: str,
+    decisions: list[Decision],
+    entries: list[list[_Entry]],
+    unsearched: int = 0,
 ) -> Result:
     """One recurrence for each loop that most passes have, or the reason why there is none."""
     have = [of_pass for of_pass in entries if of_pass]
@@ -153,8 +156,18 @@ def _result(
         return [], []
     why = Counter((one.why, one.period, one.repeats) for one in decisions if not one.found)
     (reason, period, repeats), _ = why.most_common(1)[0]
-    said = _REASONS[reason].format(repeats=repeats)
+    said = _REASONS[reason].format(repeats=repeats, advice=_advice(timeline))
     return [], [Rejected(phase, said, period, repeats, undecided=reason == "undecided")]
+
+
+def _advice(timeline: Timeline) -> str:
+    """What to record so that a trace can tell timesteps from layers."""
+    host = timeline.host
+    if not timeline.has_stacks:
+        return "record with torch.profiler's with_stack=True to know"
+    if not ((host.index >= 0) | (host.batch >= 0)).any():
+        return "its modules do not; torch.profiler's record_shapes=True may"
+    return "neither its modules nor its inputs do"
 
 
 def _recurrence(
