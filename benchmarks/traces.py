@@ -15,6 +15,7 @@ prints the time per megabyte beyond that of a trace of one step, which is the st
 from __future__ import annotations
 
 import argparse
+import compileall
 import gzip
 import os
 import statistics
@@ -24,6 +25,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import seqprof
 
 #: The same questions: busy and idle, idle by cause, kernels by total time, overlap of collectives
 #: with compute, launches. It wants a folder of traces, one per rank, and the ranks found in them.
@@ -172,6 +175,7 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true", help="time by size instead")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
+    compile_package()
     if options.growth:
         growth(options.repeats)
         return
@@ -179,6 +183,14 @@ def main() -> None:
     if options.hta is None or not files:
         parser.error("give --hta and files of more than 1 MB of JSON, or --growth")
     against_hta(files, options.hta, options.repeats)
+
+
+def compile_package() -> None:
+    """Write seqprof's bytecode, as pip does for what it installs, HTA among it.
+
+    A checkout in an environment with PYTHONDONTWRITEBYTECODE is compiled anew in every process.
+    """
+    compileall.compile_dir(Path(seqprof.__file__).parent, quiet=1)
 
 
 def against_hta(files: Sequence[Path], hta: str, repeats: int) -> None:

@@ -14,22 +14,29 @@ from seqprof.analysis.timeline.timesteps.passes import Pass
 _OWN_MODULE = r"^nn\.Module: (?!GraphModule)"
 #: Share of a loop's time inside modules that are called in it, below which they say nothing.
 _ENOUGH = 0.3
+#: Events on the host before a pass in which calls are sought that last into it.
+_BEFORE = 1000
 #: A call in which so many repeats begin is around several of them.
 _AROUND_MORE = 2
 
 
 class ModuleCalls(Struct, frozen=True):
-    """Time of each repeat in each module that is called inside it; one row per pair."""
+    """Time of each repeat in each module that is called inside it; one row per pair.
+
+    ``inside_ns`` is the time of each repeat in modules, also in calls that an earlier one began.
+    """
 
     repeats: int
     repeat: Ints
     module: Ints
     time_ns: Ints
+    inside_ns: Ints
 
     def shared_with(self, distance: int) -> Floats:
         """Of the time in modules, the share in those that repeat i − ``distance`` calls too.
 
-        One value for each repeat from ``distance`` on.
+        One value for each repeat from ``distance`` on; nan of one that mostly ends a call which the
+        one before began: where repeats are cut inside of calls, the last is.
         """
         width = int(self.module.max()) + 1
         before = among(
@@ -40,7 +47,8 @@ class ModuleCalls(Struct, frozen=True):
         again = np.zeros(self.repeats, dtype=np.int64)
         np.add.at(whole, self.repeat, self.time_ns)
         np.add.at(again, self.repeat[before], self.time_ns[before])
-        return (again / np.maximum(whole, 1))[distance:]
+        known = (whole > 0) & (2 * whole >= self.inside_ns)
+        return np.where(known, again / np.maximum(whole, 1), np.nan)[distance:]
 
 
 def calls_per_repeat(timeline: Timeline, one: Pass, loop: RepeatLoop) -> ModuleCalls | None:
@@ -52,8 +60,10 @@ def calls_per_repeat(timeline: Timeline, one: Pass, loop: RepeatLoop) -> ModuleC
     edges = loop.edges_ns(one)
     host = timeline.host
     begin, end = np.searchsorted(host.start_ns, [one.start_ns, edges[-1]])
-    calls = host.at(slice(begin, end))
-    calls = calls.where((calls.kind == MODULE) & timeline.named(calls.name, _OWN_MODULE))
+    # On a device the call that launches the first activity has begun before it.
+    calls = host.at(slice(max(int(begin) - _BEFORE, 0), int(end)))
+    current = (calls.kind == MODULE) & (calls.end_ns > one.start_ns)
+    calls = calls.where(current & timeline.named(calls.name, _OWN_MODULE))
     if not len(calls):
         return None
     rows = slice(loop.starts[0], loop.end)
@@ -61,7 +71,9 @@ def calls_per_repeat(timeline: Timeline, one: Pass, loop: RepeatLoop) -> ModuleC
     repeat = np.repeat(np.arange(loop.repeats), np.diff(loop.bounds()))
     call = innermost_calls(calls, launched)
     # By the repeats that begin in it, not by its length: a pause inside makes one call long.
-    begun = np.searchsorted(edges, calls.end_ns) - np.searchsorted(edges, calls.start_ns)
+    # The first repeat begins in a call wherever the others are cut.
+    later = edges[1:]
+    begun = np.searchsorted(later, calls.end_ns) - np.searchsorted(later, calls.start_ns)
     inside = (call >= 0) & (begun[call] < _AROUND_MORE)
     if duration[inside].sum() < _ENOUGH * duration.sum():
         return None
@@ -73,7 +85,9 @@ def calls_per_repeat(timeline: Timeline, one: Pass, loop: RepeatLoop) -> ModuleC
     keys = distinct(pairs)
     time = np.zeros(len(keys), dtype=np.int64)
     np.add.at(time, np.searchsorted(keys, pairs), duration[inside])
-    return ModuleCalls(loop.repeats, keys // width, keys % width, time)
+    in_modules = np.zeros(loop.repeats, dtype=np.int64)
+    np.add.at(in_modules, repeat[inside], duration[inside])
+    return ModuleCalls(loop.repeats, keys // width, keys % width, time, in_modules)
 
 
 def innermost_calls(calls: HostEvents, times: Ints) -> Ints:
