@@ -14,7 +14,7 @@ from seqprof.traces.containers import CHUNK_BYTES, BrokenStreamError, unpacked
 
 #: The path that stands for standard input.
 STDIN = Path("-")
-_CHUNKS_AHEAD = 4
+_CHUNKS_AHEAD = 2
 
 
 class ReadAhead:

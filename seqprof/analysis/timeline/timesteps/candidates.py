@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
@@ -18,7 +18,13 @@ from seqprof.analysis.timeline.timesteps.evidence import (
     judge,
 )
 from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, loops_of, turns
-from seqprof.analysis.timeline.timesteps.passes import Pass, dominant, opened, recurrent_layers
+from seqprof.analysis.timeline.timesteps.passes import (
+    Pass,
+    dominant,
+    on_the_host,
+    opened,
+    recurrent_layers,
+)
 from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS, Period, find_periods
 
 #: Operators that only name a part of a tensor, or memory: no work of their own.
@@ -132,6 +138,36 @@ class _Judged(Struct, frozen=True):
 
 
 def decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
+    """Find the timesteps of ``one``; on a device by the host's operators, where names alone tell.
+
+    The views between equal cells, and where another loop begins, are on the host only.
+    """
+    decision = _decide_inside(timeline, one, nodes)
+    if not decision.found or any(each.evidence not in BY_NAMES for each in decision.found):
+        return decision
+    operators = on_the_host(timeline, one)
+    if operators is None:
+        return decision
+    by_host = _decide_inside(timeline, operators, nodes)
+    moved = [_moved(each, one) for each in by_host.found]
+    launched = [each for each in moved if each is not None]
+    if not launched or len(launched) < len(moved):
+        return decision
+    return structs.replace(decision, found=tuple(launched))
+
+
+def _moved(loops: PassLoops, one: Pass) -> PassLoops | None:
+    """Loops over operators as loops over what they launched; None if one launches nothing."""
+    moved = []
+    for loop in loops.loops:
+        bounds = np.searchsorted(one.activities.launch_ns, loop.edges_ns(loops.one))
+        if (np.diff(bounds) < 1).any():
+            return None
+        moved.append(RepeatLoop(tuple(bounds[:-1].tolist()), int(bounds[-1])))
+    return structs.replace(loops, one=one, loops=tuple(moved))
+
+
+def _decide_inside(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     """Find the timesteps of ``one``; inside its recurrent layers, or its longest operator, too."""
     one = opened(timeline, one, recurrent_layers(timeline, one))
     decision = _weighed(one, _decide(timeline, one, nodes))

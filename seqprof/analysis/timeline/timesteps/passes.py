@@ -24,6 +24,8 @@ _SCRAP = 0.1
 #: Operators that run a recurrent layer, and what is inside them where one kernel does it all.
 _LAYER = r"^aten::(?:lstm|gru|rnn_tanh|rnn_relu|quantized_lstm|quantized_gru)$"
 _FUSED = r"mkldnn_rnn|_cudnn_rnn|miopen_rnn|mps_lstm"
+#: Operators before the first launch of a pass on a device that may belong to it.
+_VIEWS_BEFORE = 16
 #: An operator that takes this part of a pass is looked into.
 _DOMINANT = 0.5
 _FAR = np.iinfo(np.int64).max
@@ -121,6 +123,21 @@ def host_work(timeline: Timeline, activities: Activities) -> Work:
         return activities.start_ns, activities.end_ns, activities.name
     operators = outermost_operators(timeline)
     return operators.start_ns, operators.end_ns, operators.name
+
+
+def on_the_host(timeline: Timeline, one: Pass) -> Pass | None:
+    """The operators that launched a pass on a device; None on the processor, or without any."""
+    if int(one.activities.device[0]) == PROCESSOR:
+        return None
+    operators = outermost_operators(timeline)
+    first, last = np.searchsorted(operators.start_ns, one.activities.launch_ns[[0, -1]], "right")
+    # Views that launch nothing precede what launches first.
+    begin = max(int(first) - _VIEWS_BEFORE, int(np.searchsorted(operators.start_ns, one.start_ns)))
+    operators = operators.at(slice(max(min(begin, int(first) - 1), 0), int(last)))
+    if not len(operators):
+        return None
+    work = operators.start_ns, operators.end_ns, operators.name
+    return Pass(one.phase, operators, one.start_ns, one.end_ns, *work, step=one.step)
 
 
 def searched(passes: list[Pass]) -> list[Pass]:
