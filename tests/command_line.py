@@ -95,7 +95,7 @@ def _start(words: list[str], variables: dict[str, str], cwd: Path | None, timeou
 
 
 def _call(words: list[str], variables: dict[str, str], cwd: Path | None) -> Done:
-    from seqprof.cli.app import main
+    from seqprof.cli import main
 
     encoding = variables.get("PYTHONIOENCODING", "utf-8")
     out, err = _pipe(encoding, "strict"), _pipe(encoding, "backslashreplace")

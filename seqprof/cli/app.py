@@ -9,10 +9,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from seqprof.cli import main
 from seqprof.errors import SeqprofError
-
-__all__ = ["command_line", "command_names", "main", "options", "run_command"]
 
 
 class _Command(NamedTuple):
