@@ -15,9 +15,13 @@ def growth_in_words(lengths: Sequence[LengthGrowth]) -> Iterator[str]:
     shown = _ends(line.batch_size for line in lengths)
     for line in lengths:
         growth = line.growth
-        if line.phase != "step" or line.batch_size not in shown or not growth.local_exponents:
+        if line.phase != "step" or line.batch_size not in shown:
             continue
         where = "" if line.batch_size is None else f" at batch {line.batch_size}"
+        if not growth.local_exponents:
+            if (growth.exponent.reason or "").startswith("not measurable"):
+                yield f"{line.label}{where}: how a step grows is {growth.exponent.reason}."
+            continue
         yield f"{line.label}{where}: {_price(growth)}; {_power(growth)}."
 
 
