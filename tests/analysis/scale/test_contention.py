@@ -104,7 +104,7 @@ def test_rounds_that_resemble_their_neighbours_widen_the_fits() -> None:
     mixed = rng.permutation(values)
     sizes = [64] * 30 + [128] * 30
 
-    def width(series: np.ndarray) -> float:  # type: ignore[type-arg]
+    def width(series: np.ndarray) -> float:
         exponent = fit_growth(sizes, [*series, *(2 * series)]).exponent
         assert exponent.low is not None
         assert exponent.high is not None
