@@ -1,5 +1,23 @@
 """The command line: one file per command; each parses, calls and prints."""
 
-from seqprof.cli.app import main
+from __future__ import annotations
+
+import os
+import signal
+
+from seqprof import ending_signals
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; the console script and ``python -m seqprof`` come here."""
+    ending_signals.install(_end_at_once)  # importing the rest takes a while on a busy machine
+    from seqprof.cli.app import main as run
+
+    run()
+
+
+def _end_at_once(number: int, _: object) -> None:
+    os.write(2, f"seqprof: interrupted ({signal.Signals(number).name})\n".encode())
+    os._exit(128 + number)

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
-from seqprof.cli.guard import guarded
+from seqprof.cli.guard import InterruptedCommand, guarded
 from seqprof.errors import SeqprofError
 
 
@@ -48,6 +49,16 @@ _COMMANDS = {
 }
 
 
+class _Group(TyperGroup):
+    """Keeps what ended a command from Typer, which makes exit code 130 of it without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as end:
+            raise InterruptedCommand(end) from end
+
+
 def command_names() -> list[str]:
     """Return the names of all commands, in the order of the help."""
     return list(_COMMANDS)
@@ -66,6 +77,7 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
     """
     app = typer.Typer(
         name="seqprof",
+        cls=_Group,
         help="Profile how sequence models train: what every timestep costs, forward and in BPTT, "
         "and how idle the accelerator is meanwhile.",
         no_args_is_help=True,
@@ -138,7 +150,7 @@ def _check_command(words: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Run the command line; the console script and ``python -m seqprof`` come here."""
+    """Run the command line and leave with its exit code."""
     sys.exit(guarded(_command))
 
 
