@@ -27,7 +27,7 @@ def undisturbed_threads(load: HostLoad, cores: int) -> int | None:
     """Return how many threads would have had a processor each; None where it is not known."""
     if load.others_s is None or load.window_s <= 0.0:
         return None
-    return max(1, round(cores - load.others_s / load.window_s))
+    return max(0, round(cores - load.others_s / load.window_s))
 
 
 def join_loads(loads: Sequence[HostLoad]) -> HostLoad | None:

@@ -46,7 +46,7 @@ def _remedy(load: HostLoad, cores: int, threads: int | None) -> str:
     free = undisturbed_threads(load, cores)
     if free is None:
         return "repeat it with --set measure.threads=free"
-    if threads is not None and threads <= free:
+    if free == 0 or (threads is not None and threads <= free):
         return "repeat it where fewer other programs run"
     number = "1 thread" if free == 1 else f"{free} threads"
     return f"{number} would do: repeat it with --set measure.threads={free}"

@@ -275,6 +275,11 @@ class Saturation:
     last_lift: Annotated[Estimate, Meta(description="what the last doubling added to sequences/s")]
     reason: str | None = None
 
+    @property
+    def withheld(self) -> bool:
+        """Whether nothing can be said, rather than that the largest batch still pays."""
+        return self.last_lift.value is None
+
 
 def find_saturation(batches: Sequence[int], seconds: Sequence[float]) -> Saturation:
     """Return the batch size from which on no doubling lifts sequences/s by 10 % or more.
@@ -316,7 +321,8 @@ def withheld(saturation: Saturation, reason: str | None) -> Saturation:
     """Return what was found, or that it cannot be told, for the ``reason``."""
     if reason is None:
         return saturation
-    return replace(saturation, batch=None, agreement=None, reason=reason)
+    lift = missing("1", LIFT_METHOD, reason, saturation.last_lift.n)
+    return replace(saturation, batch=None, agreement=None, last_lift=lift, reason=reason)
 
 
 def _lifts(sizes: Sequence[int], times: Array) -> Array:

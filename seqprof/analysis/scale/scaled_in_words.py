@@ -72,7 +72,7 @@ def batches_in_words(batches: Sequence[BatchGrowth]) -> Iterator[str]:
         if line.timesteps not in shown:
             continue
         saturation, where = line.saturation, f"{line.label} at T = {line.timesteps:,}"
-        if saturation.batch is None and (saturation.reason or "").startswith("not measurable"):
+        if saturation.withheld:
             yield f"{where}: where a larger batch stops to pay is {saturation.reason}."
             continue
         if saturation.batch is None:

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from html_results import scaled
+from html_results import scaled, scaled_over_batches
 
 from seqprof.analysis.scale.growth import fit_growth, resample_medians
 from seqprof.analysis.scale.scaled import summarise_scaling
 from seqprof.recording import HostLoad, Recording, Trial
+from seqprof.reports.formats import load as format_load
+from seqprof.reports.formats import result_of
 
 _RECORDING = scaled().recording
 assert _RECORDING is not None
@@ -66,6 +68,26 @@ def test_the_remedy_is_one_that_helps(threads: int, remedy: str) -> None:
     candidates = tuple(replace(c, threads=threads) for c in recording.candidates)
     summary = summarise_scaling(replace(recording, candidates=candidates))
     assert any(remedy in sentence for sentence in summary.sentences)
+
+
+def test_where_no_core_is_free_no_number_of_threads_would_do() -> None:
+    every = tuple(rounds(SCALED.trials[0]))
+    host = load(18.0, others_s=18.2)
+    summary = summarise_scaling(changed(SCALED, "lstm", host=host, contended_rounds=every))
+    assert any("91% of the processor; repeat it where fewer" in s for s in summary.sentences)
+
+
+def test_saturation_is_withheld_in_the_table_too() -> None:
+    recording = scaled_over_batches().recording
+    assert recording is not None
+    every = tuple(rounds(recording.trials[0]))
+    busy = changed(recording, "lstm", host=load(12.0), contended_rounds=every)
+    (line,) = summarise_scaling(busy).batches
+    assert line.saturation.withheld
+    assert line.saturation.last_lift.value is None
+    shown = format_load("markdown").render([result_of(busy, "s.json")]).decode()
+    assert "not reached" not in shown
+    assert "where a larger batch stops to pay is not measurable now" in shown
 
 
 def test_rounds_that_were_taken_again_are_left_out_and_told() -> None:
