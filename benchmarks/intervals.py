@@ -170,8 +170,9 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, help="of each bootstrap and test: fewer is faster")
     chosen = parser.parse_args()
     if chosen.resamples is not None:
-        comparison.RESAMPLES = unpaired.RESAMPLES = chosen.resamples
-        change_points.PERMUTATIONS = chosen.resamples
+        names = {comparison: "RESAMPLES", unpaired: "RESAMPLES", change_points: "PERMUTATIONS"}
+        for module, name in names.items():
+            setattr(module, name, chosen.resamples)
     for name in chosen.tables or TABLES:
         print(f"## {name}: {TABLES[name].__doc__}, {chosen.repetitions} repetitions\n")
         TABLES[name](chosen.repetitions)

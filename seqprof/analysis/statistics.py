@@ -195,7 +195,7 @@ def supported_digits(value: float, low: float | None, high: float | None) -> int
     if low is None or high is None:
         return 2
     half = (high - low) / 2.0
-    if value == 0.0 or half == 0.0:
+    if value == 0.0 or half <= 0.0:  # below 0: only in a damaged file
         return MOST_DIGITS
     digits = math.floor(math.log10(abs(value))) - math.floor(math.log10(half)) + 1
     return max(1, min(MOST_DIGITS, digits))

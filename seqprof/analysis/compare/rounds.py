@@ -46,11 +46,12 @@ def rounds_of(trial: Trial) -> RoundTimes:
     bounded = _by_round(steps_of(trial, "bounded"))
 
     def phase(name: str) -> tuple[float, ...]:
-        return tuple(
+        times = (
             median([phase_time(step.phases[name], clock) or 0.0 for step in steps])
             for steps in bounded.values()
             if all(name in step.phases for step in steps)
         )
+        return tuple(time for time in times if time > 0.0)  # 0: its clock has no time for it
 
     return RoundTimes(
         rounds=tuple(headline),
