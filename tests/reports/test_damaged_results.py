@@ -112,6 +112,7 @@ def set_at(value: Any, path: str, new: Any) -> Any:
         ("depth", "models.0.work_law.coefficients", {"T^T": 1.0}),
         ("ranks", "ranks.ranks", []),
         ("history", "history.series.0.trends.0.points", []),
+        ("diff", "differences.cases.0.metrics", []),
         ("run", "recording.spec.model.config", "large"),
     ],
 )
