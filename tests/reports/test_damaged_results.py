@@ -16,6 +16,7 @@ from seqprof.document_door import damage_told
 from seqprof.errors import SeqprofError
 from seqprof.reports import formats
 from seqprof.reports.formats import EVERY_KIND
+from seqprof.reports.quantities import sparkline
 from seqprof.reports.stored import read
 
 KINDS = sorted(EVERY_KIND)
@@ -125,3 +126,7 @@ def test_what_cannot_be_is_refused_by_its_place(
     assert message is not None
     assert "is damaged" not in message  # the last net
     assert path.split(".")[-2] in message
+
+
+def test_the_smallest_number_there_is_is_drawn() -> None:
+    assert len(sparkline([5e-324, 0.0, None])) == 3
