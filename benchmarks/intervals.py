@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from seqprof.analysis.compare import comparison
 from seqprof.analysis.compare.comparison import compare
+from seqprof.analysis.diff import unpaired
 from seqprof.analysis.diff.unpaired import Runs, compare_runs, judge
+from seqprof.analysis.history import change_points
 from seqprof.analysis.history.change_points import find_change_points
 from seqprof.analysis.statistics import median_interval
 
@@ -164,7 +167,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("tables", nargs="*", choices=[*TABLES, []], default=[])
     parser.add_argument("--repetitions", type=int, default=1000)
+    parser.add_argument("--resamples", type=int, help="of each bootstrap and test: fewer is faster")
     chosen = parser.parse_args()
+    if chosen.resamples is not None:
+        names = {comparison: "RESAMPLES", unpaired: "RESAMPLES", change_points: "PERMUTATIONS"}
+        for module, name in names.items():
+            setattr(module, name, chosen.resamples)
     for name in chosen.tables or TABLES:
         print(f"## {name}: {TABLES[name].__doc__}, {chosen.repetitions} repetitions\n")
         TABLES[name](chosen.repetitions)

@@ -30,8 +30,8 @@ def _faults(recording: Recording) -> Iterator[str]:
     specs = {".spec": recording.spec}
     for index, candidate in enumerate(recording.candidates):
         specs[f".candidates[{index}].spec"] = candidate.spec
-        for key in ("model", "data", "data.lengths.layout"):
-            if _entry(candidate.spec, key) is None:
+        for key in ("model", "data", "data.seq_len", "data.batch_size", "data.lengths.layout"):
+            if _entry(candidate.spec, key) is None:  # by these, points are put into groups
                 yield f"Missing `{key}` - at `$.recording.candidates[{index}].spec`"
     for place, spec in specs.items():
         yield from (f"{what} - at `$.recording{place}{at}`" for at, what in _spec(spec))
@@ -46,7 +46,10 @@ def _faults(recording: Recording) -> Iterator[str]:
 
 
 #: The sections of a spec, and the numbers that analysis computes with; null is their default.
-_SECTIONS = ("model", "data", "data.lengths", "train", "measure", "measure.timesteps")
+_SECTIONS = (
+    *("model", "model.config", "model.kwargs", "model.options", "data", "data.lengths"),
+    *("train", "measure", "measure.timesteps", "attach"),
+)
 _NUMBERS = (
     *("data.seq_len", "data.batch_size", "model.hidden_size", "model.layers", "model.heads"),
     *("measure.timesteps.budget", "measure.dwell_samples"),

@@ -64,3 +64,9 @@ class TimeAxis:
         tuple[HostSpan, ...], Meta(description="on the host; none where there are too many")
     ] = ()
     gaps: Annotated[tuple[IdleGap, ...], Meta(description="the largest, at most 10")] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse columns of different lengths, as a damaged file may have."""
+        lanes = (lane.busy for lane in (*self.streams, *self.threads))
+        if {len(c) for c in (*self.idle_by_cause.values(), *lanes)} - {len(self.busy)}:
+            raise ValueError("Columns over time differ in length")

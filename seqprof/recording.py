@@ -283,6 +283,13 @@ class Trial:
     dwells: tuple[Dwell, ...] = ()
     samples: DeviceSamples = NO_SAMPLES
     host: HostLoad | None = None
+    contended_rounds: Annotated[
+        tuple[int, ...],
+        Meta(
+            description="rounds in which threads waited for a processor over a quarter of the "
+            "time; none in a recording older than this field"
+        ),
+    ] = ()
     depth: Annotated[
         DepthLaw | None, Meta(description="null in a recording older than this field")
     ] = None

@@ -278,7 +278,7 @@ class MeasureSpec(_Part):
         default=15.0,
         gt=0,
         description="stop taking pairs after this time, and warming up likewise; one of each is "
-        "always taken",
+        "always taken, but a first step of 20 times as long is a hang",
     )
     timesteps: TimestepsSpec = Field(
         default=TimestepsSpec(), description="which timesteps are marked"

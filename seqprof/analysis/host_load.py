@@ -6,6 +6,29 @@ from collections.abc import Sequence
 
 from seqprof.recording import HostLoad
 
+#: Share of the time that threads waited for a processor, beyond which steps are those of the load.
+#: Threads that wait for one another at barriers make a step many times as long as the load alone.
+MOST_WAITING = 0.25
+
+
+def waiting_share(load: HostLoad | None) -> float:
+    """Return how long threads waited for a processor, over the time; 0 where it is not known."""
+    if load is None or load.run_delay_s is None or load.window_s <= 0.0:
+        return 0.0
+    return load.run_delay_s / load.window_s
+
+
+def is_contended(load: HostLoad | None) -> bool:
+    """Whether what was measured in this time is that of the load, not of the model."""
+    return waiting_share(load) > MOST_WAITING
+
+
+def undisturbed_threads(load: HostLoad, cores: int) -> int | None:
+    """Return how many threads would have had a processor each; None where it is not known."""
+    if load.others_s is None or load.window_s <= 0.0:
+        return None
+    return max(0, round(cores - load.others_s / load.window_s))
+
 
 def join_loads(loads: Sequence[HostLoad]) -> HostLoad | None:
     """Return the load over all windows together; None where there is none."""

@@ -15,6 +15,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from seqprof.analysis.dependence import inefficiency, widening
+from seqprof.analysis.spells import undisturbed_level
 
 #: Fewest values for which the smallest and the largest bound the median with 95 % confidence.
 SMALLEST_INTERVAL = 6
@@ -94,12 +95,20 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     By order statistics, which assume nothing about the distribution (Conover, Practical
     Nonparametric Statistics, 3.2), as many ranks wider as the values' dependence needs
     (:mod:`seqprof.analysis.dependence`). Where that is beyond the smallest and the largest value,
-    their distances from the median grow in proportion, to ``MOST_BEYOND`` at most.
+    their distances from the median grow in proportion, to ``MOST_BEYOND`` at most. It reaches
+    down to what no spell made slow (:mod:`seqprof.analysis.spells`).
     """
     rank = _rank(len(values))
     if rank == 0:
         return None
-    return _stretched(values, rank, inefficiency(values, of_median=True))
+    return _reaching(values, rank, inefficiency(values, of_median=True))
+
+
+def _reaching(values: Sequence[float], rank: int, tau: float) -> tuple[float, float]:
+    """Return the interval, as far as the level that no spell made slow."""
+    low, high = _stretched(values, rank, tau)
+    level = undisturbed_level([math.log(v) for v in values]) if min(values) > 0.0 else None
+    return (low, high) if level is None else (min(low, math.exp(level[0])), high)
 
 
 def _stretched(values: Sequence[float], rank: int, tau: float) -> tuple[float, float]:
@@ -129,7 +138,7 @@ def estimate_median(values: Sequence[float], *, unit: str, method: str, absent: 
     if rank == 0:
         return Estimate(value=median(values), unit=unit, method=method, n=len(values))
     tau = inefficiency(values, of_median=True)
-    low, high = _stretched(values, rank, tau)
+    low, high = _reaching(values, rank, tau)
     return Estimate(
         value=median(values),
         low=low,
@@ -186,7 +195,7 @@ def supported_digits(value: float, low: float | None, high: float | None) -> int
     if low is None or high is None:
         return 2
     half = (high - low) / 2.0
-    if value == 0.0 or half == 0.0:
+    if value == 0.0 or half <= 0.0:  # below 0: only in a damaged file
         return MOST_DIGITS
     digits = math.floor(math.log10(abs(value))) - math.floor(math.log10(half)) + 1
     return max(1, min(MOST_DIGITS, digits))

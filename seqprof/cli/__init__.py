@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
-from seqprof.cli.guard import guarded
+from seqprof import ending_signals
+
+__all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line; the console script and ``python -m seqprof`` come here."""
+    ending_signals.install(_end_at_once)  # importing the rest takes a while on a busy machine
+    from seqprof.cli.guard import guarded
+
     sys.exit(guarded(_command))
+
+
+def _end_at_once(number: int, _: object) -> None:
+    os.write(2, f"seqprof: interrupted ({signal.Signals(number).name})\n".encode())
+    os._exit(128 + number)
 
 
 def _command() -> object:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
+from seqprof.cli.guard import InterruptedCommand
 from seqprof.errors import SeqprofError
 
 
@@ -46,6 +48,16 @@ _COMMANDS = {
 }
 
 
+class _Group(TyperGroup):
+    """Keeps what ended a command from Typer, which makes exit code 130 of it without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as end:
+            raise InterruptedCommand(end) from end
+
+
 def command_names() -> list[str]:
     """Return the names of all commands, in the order of the help."""
     return list(_COMMANDS)
@@ -64,6 +76,7 @@ def command_line(words: Sequence[str] = ()) -> typer.Typer:
     """
     app = typer.Typer(
         name="seqprof",
+        cls=_Group,
         help="Profile how sequence models train: what every timestep costs, forward and in BPTT, "
         "and how idle the accelerator is meanwhile.",
         no_args_is_help=True,

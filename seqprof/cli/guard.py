@@ -30,6 +30,14 @@ _BAD_NAME = {
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+class InterruptedCommand(BaseException):
+    """What ended a command, on its way through the parser of command lines."""
+
+    def __init__(self, end: KeyboardInterrupt) -> None:
+        super().__init__(str(end))
+        self.end = end
+
+
 def report(message: str, hint: str | None = None) -> None:
     """Print a message to stderr, plain and bounded: it must survive a pipe and a log."""
     with suppress(OSError, ValueError, AttributeError):  # nobody is left to read it
@@ -62,8 +70,9 @@ def guarded(command: Callable[[], object]) -> int:
     try:
         code = _run(command)
     except KeyboardInterrupt as end:
-        report(f"interrupted{f' ({end})' if str(end) else ''}")
-        code = exit_code_of(end)
+        code = _interrupted(end)
+    except InterruptedCommand as interrupted:
+        code = _interrupted(interrupted.end)
     except BrokenPipeError:
         # The reader went away (`| head`). Nothing is wrong; keep the interpreter's own flush quiet.
         code = 0
@@ -74,6 +83,11 @@ def guarded(command: Callable[[], object]) -> int:
         report("the memory of this machine is too small for that")
         code = EXIT_CANNOT_MEASURE
     return _flushed(code)
+
+
+def _interrupted(end: KeyboardInterrupt) -> int:
+    report(f"interrupted{f' ({end})' if str(end) else ''}")
+    return exit_code_of(end)
 
 
 def _run(command: Callable[[], object]) -> int:

@@ -61,7 +61,7 @@ def do_aside(
     if not can_fork():
         return _do_here(job, progress, part)
     with forked(job) as (child, connection, notes):
-        parent = Parent(child, connection, notes, progress, within_s, within_s, part)
+        parent = Parent(child, connection, notes, progress, within_s, within_s=within_s, part=part)
         final, status = parent.wait()
         if final is not None and final[0] == "refused" and not parent.asked:
             raise SeqprofError(final[1], final[2], final[3])

@@ -20,7 +20,8 @@ from seqprof.errors import SeqprofError
 from seqprof.measure.candidates import Contender, at_point, with_width
 from seqprof.measure.faults import Failure
 from seqprof.measure.outcome import Outcome, Progress
-from seqprof.measure.workers.field import Entry, Field
+from seqprof.measure.workers.entry import Entry
+from seqprof.measure.workers.field import Field
 from seqprof.spec import DEFAULT_HEADS, Spec
 from seqprof.workloads.registry import families
 

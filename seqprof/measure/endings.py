@@ -37,7 +37,7 @@ from typing import Any, NoReturn
 
 from seqprof.ending_signals import PATIENCE_S, heeded, install, note_asked
 from seqprof.errors import EXIT_CANNOT_MEASURE, EndedError, SeqprofError
-from seqprof.measure.outcome import Outcome, Progress
+from seqprof.measure.outcome import WARMING_UP, Outcome, Progress
 from seqprof.recording import Incident, Recording
 
 #: A child that was told to end gets PATIENCE_S. One that shows no sign of life this many times as
@@ -61,7 +61,7 @@ def die_with_parent() -> None:
         os._exit(1)
 
 
-def conduct(job: Job, progress: Progress, limit_s: float) -> Outcome:
+def conduct(job: Job, progress: Progress, limit_s: float, first_step_s: float) -> Outcome:
     """Run ``job`` in a child process and return what it measured, however it ends.
 
     In this process instead where torch is imported already: a process with torch's threads cannot
@@ -71,6 +71,7 @@ def conduct(job: Job, progress: Progress, limit_s: float) -> Outcome:
         job: told to a child by forking: it need not be picklable.
         progress: of the parent.
         limit_s: how long the measuring may take on its own account (measure.max_s).
+        first_step_s: how long one step may take while nothing is measured yet.
 
     Raises:
         SeqprofError: nothing could be measured.
@@ -79,7 +80,7 @@ def conduct(job: Job, progress: Progress, limit_s: float) -> Outcome:
     if not can_fork():
         return job(progress)
     with forked(job) as (child, connection, notes):
-        return Parent(child, connection, notes, progress, limit_s).outcome()
+        return Parent(child, connection, notes, progress, limit_s, first_step_s).outcome()
 
 
 def can_fork() -> bool:
@@ -198,6 +199,7 @@ class Parent:
     """Waits for the child and knows the last that it handed over.
 
     Attributes:
+        first_step_s: how long one step may take while nothing is measured yet.
         within_s: after which the child is ended, whatever it does; None if it may take its time.
         part: told what the child hands over part by part; a number that it returns is what the
             child may take from then on.
@@ -208,8 +210,10 @@ class Parent:
     notes: int
     progress: Progress
     limit_s: float
+    first_step_s: float = STARTING_S
     within_s: float | None = None
     part: Callable[[Any], float | None] | None = None
+    warming: bool = False
     kept: Recording | None = None
     asked: int = 0
     asked_at: float = 0.0
@@ -268,6 +272,7 @@ class Parent:
             if self.part is not None:
                 self._limit(self.part(message[1]))
         elif message[0] == "stage":
+            self.warming = message[1] == WARMING_UP
             self.progress.stage(*message[1:])
         else:
             self.progress.advance(*message[1:])
@@ -283,7 +288,7 @@ class Parent:
         if self.within_s is not None:
             return now - self.began_at > self.within_s
         if self.kept is None:
-            return now - self.heard_at > STARTING_S
+            return now - self.heard_at > (self.first_step_s if self.warming else STARTING_S)
         usual = max(SHORTEST_HANG_S, self.limit_s, HANG_FACTOR * self.longest_s)
         return now - self.heard_at > usual
 

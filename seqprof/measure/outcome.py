@@ -7,6 +7,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from seqprof.recording import Recording
+from seqprof.spec import Spec
+
+#: The stage in which the first steps are run.
+WARMING_UP = "warming up"
+#: A first step that lasts this many times what all pairs may last, and this long, is a hang.
+FIRST_STEP_FACTOR, LEAST_FIRST_STEP_S = 20.0, 60.0
+
+
+def longest_first_step_s(spec: Spec) -> float:
+    """Return after how long a step is a hang while nothing is measured yet, in seconds."""
+    longest_s = max(LEAST_FIRST_STEP_S, FIRST_STEP_FACTOR * spec.measure.max_s)
+    return longest_s + (spec.train.compile_timeout_s if spec.train.compile else 0.0)
 
 
 class Progress(Protocol):

@@ -8,6 +8,10 @@
 A point that runs out of memory is a result; larger ones of the same candidate are not tried. Once
 every point has its first rounds, what is left of the budget goes to the point whose interval is
 widest. On an accelerator a part of that is kept for a dwell on each point.
+
+Threads that others keep from the processor wait for one another: a step takes many times as long as
+the load alone would make it. So nothing is planned after what was measured so, and a point's round
+in such a spell is taken again, as long as the budget lasts.
 """
 
 from __future__ import annotations
@@ -25,10 +29,11 @@ from seqprof.errors import SeqprofError
 from seqprof.measure.candidates import Contender, at_point
 from seqprof.measure.faults import Failure
 from seqprof.measure.outcome import Outcome, Progress
-from seqprof.measure.workers.field import Entry, Field
+from seqprof.measure.workers.entry import Entry
+from seqprof.measure.workers.field import Field
 from seqprof.recording import DeviceSamples
 
-#: Rounds of every point before the widest interval decides: what an interval needs.
+#: Undisturbed rounds of every point before the widest interval decides: what an interval needs.
 FIRST_ROUNDS = SMALLEST_INTERVAL
 #: A point is known well enough when half of its interval is this share of its value.
 NARROW = 0.01
@@ -149,8 +154,10 @@ def why_not_tried(
             reason = f"not tried: T = {timesteps} with batch {batch} ran out"
             return Failure("out_of_memory", reason)
     # A larger point takes longer, at least in proportion to its tokens. The largest that is ready
-    # tells best: a process's first point, most often a small one, pays for all its imports.
-    known = max((o for o in inside if o.ready), key=lambda o: math.prod(o.key), default=None)
+    # tells best: a process's first point, most often a small one, pays for all its imports. One
+    # that was disturbed tells nothing.
+    calm = (o for o in inside if o.ready and not o.disturbed)
+    known = max(calm, key=lambda o: math.prod(o.key), default=None)
     expected_s = 0.0
     if known is not None:
         expected_s = known.prepare_s * math.prod(entry.key) / math.prod(known.key)
@@ -185,7 +192,8 @@ def measure_points(
     turns = Turns(len(field.entries), field.entries[0].spec.train.seed)
 
     def width(index: int) -> float:
-        return relative_width(field.entries[index].draft.steps)
+        draft = field.entries[index].draft
+        return relative_width(draft.steps, draft.contended_rounds)
 
     def cost_s(index: int) -> float:
         return visit_s(field.entries[index])
@@ -204,6 +212,7 @@ def measure_points(
             between()
         field.visit(field.entries[index], turns.taken[index])
         turns.taken[index] += 1
+        turns.disturbed[index] = len(field.entries[index].draft.contended_rounds)
 
 
 def visit_s(entry: Entry) -> float:
@@ -216,10 +225,11 @@ class Turns:
 
     Attributes:
         taken: visits of each point, which the caller counts.
+        disturbed: those of them that are taken again, likewise.
     """
 
     def __init__(self, points: int, seed: int) -> None:
-        self.taken = [0] * points
+        self.taken, self.disturbed = [0] * points, [0] * points
         self._order = random.Random(seed)
         self._round: list[int] = []
 
@@ -246,7 +256,7 @@ class Turns:
             return None
         self._round = [index for index in self._round if index in ready]
         if not self._round:
-            few = sorted(index for index in ready if self.taken[index] < FIRST_ROUNDS)
+            few = sorted(index for index in ready if self._needs_rounds(index))
             self._round = self._order.sample(few, len(few))
         if self._round:
             return self._round.pop()
@@ -257,6 +267,10 @@ class Turns:
         ]
         widest = max(wide, default=(0.0, -1))
         return widest[1] if widest[0] > NARROW else None
+
+    def _needs_rounds(self, index: int) -> bool:
+        undisturbed = self.taken[index] - self.disturbed[index]
+        return undisturbed < FIRST_ROUNDS and self.taken[index] < MOST_ROUNDS
 
 
 # Dwells ---------------------------------------------------------------------------------------

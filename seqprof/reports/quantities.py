@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -250,7 +251,7 @@ def sparkline(
     if top is None:
         top = max((value for value in values if value is not None), default=0.0)
     blocks = _ASCII_BLOCKS if ascii_only else _BLOCKS
-    scale = (len(blocks) - 1) / top if top > 0.0 else 0.0
+    scale = (len(blocks) - 1) / top if top > sys.float_info.min else 0.0
     return "".join(" " if v is None else blocks[max(0, round(v * scale))] for v in values)
 
 

@@ -102,7 +102,7 @@ def _derived(kind: str, outline: _Outline, data: bytes, name: str) -> list[Resul
     _check_version(outline.schema_version, name)
     try:
         results: list[Result] = call(f"{KINDS[kind].json}:read", data, name)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _damaged(name, kind, error) from error
     for result in results:
         _check_values(result.summary, name, kind)

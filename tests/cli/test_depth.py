@@ -113,6 +113,8 @@ def test_ones_own_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("x = x * x.sum().item()", 2, "own:Own: cannot run on shapes alone"),
         ("os.kill(os.getpid(), signal.SIGINT)", 130, "interrupted while recording own:Own"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", 143, "recording own:Own (SIGTERM)"),
+        ("os.kill(os.getpid(), signal.SIGHUP)", 129, "recording own:Own (SIGHUP)"),
     ],
 )
 def test_what_was_recorded_is_kept(line: str, code: int, message: str, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,56 @@ def test_closed_errors_do_not_get_into_a_file(tmp_path: Path) -> None:
     done = shell(f"seqprof show {DATA}/lstm.json -f csv -o out.csv 2>&-", tmp_path)
     assert done.returncode == 0
     assert (tmp_path / "out.csv").read_text().startswith("run,kind,")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGTERM, 143, "seqprof: interrupted (SIGTERM)"),
+        (signal.SIGHUP, 129, "seqprof: interrupted (SIGHUP)"),
+        (signal.SIGINT, 130, "seqprof: interrupted"),
+    ],
+)
+def test_a_signal_ends_any_command_with_a_word_and_its_code(
+    number: signal.Signals, code: int, said: str, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seqprof", "show", "-"],
+        cwd=tmp_path, text=True, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert process.stdin is not None
+    with process.stdin as source:
+        source.write(" " * (1 << 17))  # a pipe holds half of it: it is being read
+        source.flush()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert errors.startswith(said)
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_a_signal_while_it_starts_has_a_word_too(tmp_path: Path) -> None:
+    number = signal.SIGTERM  # of SIGINT, Python itself prints a traceback before we begin
+    for tenths in range(8):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "seqprof", "show", "-"],
+            cwd=tmp_path, text=True, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        time.sleep(0.1 * tenths)
+        process.send_signal(number)
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.close()
+        errors = process.stderr.read()
+        process.stderr.close()
+        assert process.returncode in (-number, 128 + number)
+        assert (process.returncode == -number) == (not errors)  # the interpreter had not begun
+        assert "Traceback" not in errors
 
 
 def test_name_that_is_too_long(tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from seqprof.measure.outcome import longest_first_step_s
+from seqprof.spec import Spec
+
 MODEL = """
 import time, torch
 from torch import nn
@@ -37,3 +40,43 @@ def test_steps_longer_than_max_s_are_taken_once(tmp_path: Path) -> None:
     assert len([step for step in trial["steps"] if step["kind"] == "bare"]) == 1
     assert len(trial["warmup_wall_s"]) == 1
     assert "Few pairs" in done.stdout
+
+
+HANGS = """
+import time
+from seqprof.errors import SeqprofError
+from seqprof.measure.endings import conduct
+from seqprof.measure.outcome import WARMING_UP, NoProgress
+
+def hang_in_a_step(progress):
+    progress.stage("building the model", None)
+    time.sleep(1.5)  # building may take its time
+    progress.stage(WARMING_UP, 3)
+    time.sleep(1e6)
+
+try:
+    conduct(hang_in_a_step, NoProgress(), limit_s=0.05, first_step_s=1.0)
+except SeqprofError as error:
+    print(error.message)
+"""
+
+
+def test_a_first_step_without_an_end_is_ended_and_says_where_it_hangs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ended before a single step was measured: no sign of life for" in done.stdout
+    assert "hang_in_a_step" in done.stdout
+
+
+def test_what_counts_as_a_hang_follows_max_s_and_the_time_to_compile() -> None:
+    def longest(**changes: object) -> float:
+        measure = {"max_s": changes.pop("max_s", 15.0)}
+        spec = {"model": {"name": "lstm"}, "measure": measure, "train": changes}
+        return longest_first_step_s(Spec.model_validate(spec))
+
+    assert longest() == 20 * 15.0
+    assert longest(max_s=60.0) == 20 * 60.0
+    assert longest(max_s=0.05) == 60.0  # a busy machine has its time
+    assert longest(compile=True, compile_timeout_s=100.0) == 20 * 15.0 + 100.0

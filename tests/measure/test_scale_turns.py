@@ -3,12 +3,15 @@
 import math
 
 import pytest
+from example_recordings import environment, workload
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seqprof.measure.faults import Failure
 from seqprof.measure.scale import FIRST_ROUNDS, MOST_ROUNDS, NARROW, Turns, why_not_tried
-from seqprof.measure.workers.field import Entry
+from seqprof.measure.workers.entry import Entry
+from seqprof.measure.workers.messages import Prepared
+from seqprof.recording import HostLoad
 from seqprof.spec import Spec
 
 
@@ -70,6 +73,55 @@ def test_a_point_that_failed_is_not_visited_again() -> None:
     turns = Turns(2, 0)
     assert [turns.next([1], 1.0, lambda _: 1.0, lambda _: 0.1) for _ in range(3)] == [1, 1, 1]
     assert turns.next([], 1.0, lambda _: 1.0, lambda _: 0.1) is None
+
+
+def test_a_disturbed_round_is_taken_again() -> None:
+    turns, order = Turns(2, 0), list[int]()
+    for _ in range(100):
+        index = turns.next([0, 1], 1e6, lambda _: 0.0, lambda _: 1.0)
+        if index is None:
+            break
+        order.append(index)
+        turns.taken[index] += 1
+        turns.disturbed[index] += index == 0 and turns.taken[0] <= 4
+    assert (order.count(0), order.count(1)) == (FIRST_ROUNDS + 4, FIRST_ROUNDS)
+
+
+def test_rounds_that_are_always_disturbed_end() -> None:
+    turns = Turns(1, 0)
+    while turns.next([0], 1e6, lambda _: math.inf, lambda _: 1.0) is not None:
+        turns.taken[0] += 1
+        turns.disturbed[0] += 1
+    assert turns.taken == [MOST_ROUNDS]
+
+
+@pytest.mark.parametrize(("waited_s", "tried"), [(0.5, False), (8.0, True)])
+def test_nothing_is_planned_after_what_was_disturbed(waited_s: float, tried: bool) -> None:
+    """Batch 2 took 14 s to warm up, by which batch 64 would take 434 s."""
+    known = entry(16, 2)
+    known.draft.prepared = prepared(
+        HostLoad(
+            window_s=13.6,
+            process_cpu_s=20.0,
+            machine_busy_s=27.0,
+            steal_s=0.0,
+            involuntary_switches=900,
+            load_average_1m=2.5,
+            run_delay_s=waited_s,
+        )
+    )
+    known.prepare_s = 13.6
+    found = why_not_tried(entry(16, 64), [known], 45.0)
+    assert (found is None) == tried
+    if found:
+        assert "435 s" in found.detail
+
+
+def prepared(host: HostLoad) -> Prepared:
+    return Prepared(
+        workload=workload(), environment=environment(), timer_resolution_s=1e-7,
+        warmup_wall_s=(0.6, 0.56), host=host,
+    )  # fmt: skip
 
 
 def entry(timesteps: int, batch: int, contender: int = 0) -> Entry:

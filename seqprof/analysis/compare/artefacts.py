@@ -76,7 +76,10 @@ def _growth(own: Sequence[_Case]) -> str:
     short, long = pairs[-1]
     grown = {}
     for phase in ("forward", "backward"):
-        times = [median(getattr(rounds_of(case.trial), phase)) for case in (short, long)]
+        rounds = [getattr(rounds_of(case.trial), phase) for case in (short, long)]
+        if not all(rounds):
+            return ""
+        times = [median(series) for series in rounds]
         grown[phase] = log(times[1] / times[0]) / log(long.length / short.length)
     if grown["backward"] < grown["forward"] + FASTER_GROWTH:
         return ""

@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from seqprof.analysis.dependence import inefficiency, widening
+from seqprof.analysis.spells import undisturbed_level
 from seqprof.analysis.statistics import (
     SMALLEST_INTERVAL,
     Estimate,
@@ -102,13 +103,19 @@ def _interval(a: Sequence[float], b: Sequence[float], wider: float) -> tuple[flo
 
     Another program slows some of a candidate's rounds, hardly ever all, while a slower candidate is
     slower in its fastest rounds too. So where the fast quartiles do not show at least half of the
-    difference, a spell of load may have made it, and the interval reaches to what they say.
+    difference, a spell of load may have made it, and the interval reaches to what they say. It
+    also reaches to the ratio in rounds that no spell made slow (:mod:`seqprof.analysis.spells`).
     """
-    typical, fast = _bootstrapped(a, b, 0.5, wider), _bootstrapped(a, b, FAST, wider)
+    reached = [_bootstrapped(a, b, 0.5, wider)]
     seen, in_fast = math.log(median(a) / median(b)), math.log(quantile(a, FAST) / quantile(b, FAST))
-    if seen * in_fast >= FAST_SHARE * seen**2:
-        return typical
-    return min(typical[0], fast[0]), max(typical[1], fast[1])
+    if seen * in_fast < FAST_SHARE * seen**2:
+        reached.append(_bootstrapped(a, b, FAST, wider))
+    rounds = list(zip(a, b, strict=True))
+    ratios, taken = [math.log(x / y) for x, y in rounds], [math.log(x * y) for x, y in rounds]
+    undisturbed = undisturbed_level(ratios, taken)
+    if undisturbed is not None:
+        reached.append((math.exp(undisturbed[0]), math.exp(undisturbed[1])))
+    return min(low for low, _ in reached), max(high for _, high in reached)
 
 
 def _bootstrapped(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from seqprof.analysis.run.phases import (
     headline_steps,
@@ -13,7 +13,13 @@ from seqprof.analysis.run.phases import (
     phase_time,
     steps_of,
 )
-from seqprof.analysis.statistics import Estimate, estimate_median, median, median_interval
+from seqprof.analysis.statistics import (
+    SMALLEST_INTERVAL,
+    Estimate,
+    estimate_median,
+    median,
+    median_interval,
+)
 from seqprof.recording import Step, Trial
 
 METHOD = "median over rounds"
@@ -40,11 +46,12 @@ def rounds_of(trial: Trial) -> RoundTimes:
     bounded = _by_round(steps_of(trial, "bounded"))
 
     def phase(name: str) -> tuple[float, ...]:
-        return tuple(
+        times = (
             median([phase_time(step.phases[name], clock) or 0.0 for step in steps])
             for steps in bounded.values()
             if all(name in step.phases for step in steps)
         )
+        return tuple(time for time in times if time > 0.0)  # 0: its clock has no time for it
 
     return RoundTimes(
         rounds=tuple(headline),
@@ -61,9 +68,20 @@ def _by_round(steps: Iterable[Step]) -> dict[int, list[Step]]:
     return grouped
 
 
-def relative_width(steps: Sequence[Step]) -> float:
+def undisturbed(trial: Trial) -> Trial:
+    """Return the trial without the rounds in which others had the processor, if enough are left."""
+    steps = _undisturbed(trial.steps, trial.contended_rounds)
+    return trial if len(steps) == len(trial.steps) else replace(trial, steps=tuple(steps))
+
+
+def _undisturbed(steps: Sequence[Step], contended: Collection[int]) -> Sequence[Step]:
+    left = [step for step in steps if step.pair not in contended]
+    return left if len(_by_round(left)) >= SMALLEST_INTERVAL else steps
+
+
+def relative_width(steps: Sequence[Step], contended: Collection[int] = ()) -> float:
     """Return half the interval of the median over rounds, over the median; infinite below six."""
-    rounds = _by_round(step for step in steps if step.kind == "bare")
+    rounds = _by_round(step for step in _undisturbed(steps, contended) if step.kind == "bare")
     medians = [median([step.wall_s for step in steps]) for steps in rounds.values()]
     interval = median_interval(medians)
     return math.inf if interval is None else (interval[1] - interval[0]) / 2 / median(medians)

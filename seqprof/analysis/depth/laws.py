@@ -67,6 +67,11 @@ class Law:
         None
     )
 
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file may say."""
+        if set(self.coefficients) - set(_TERMS):
+            raise ValueError("A term that no law has")
+
     def at(self, timesteps: int) -> float | None:
         """Return the count that the law gives for T; None where it has none to give."""
         if self.text is None or self.holds_from is None or timesteps < self.holds_from:

@@ -21,6 +21,11 @@ class DepthPoint:
     forward: Annotated[Cost, Meta(description="operations of the forward alone")]
     backward: Annotated[Cost, Meta(description="operations of the backward alone")]
 
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file may say."""
+        if self.timesteps < 1:
+            raise ValueError("A length below 1")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:

@@ -54,6 +54,11 @@ class CaseChange:
         float, Meta(description="largest change of the step time while one side was measured")
     ] = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file may say."""
+        if all(metric.key != "step_time" for metric in self.metrics):
+            raise ValueError("No `step_time` is among the metrics")
+
     @property
     def name(self) -> str:
         """What it is called beside others."""

@@ -43,6 +43,11 @@ class Trend:
         tuple[ChangePoint, ...], Meta(description="index counts the points that have a value")
     ]
 
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file may say."""
+        if not self.points:
+            raise ValueError("A trend without a point")
+
     @property
     def values(self) -> list[float]:
         """The values that were measured, in order of time."""

@@ -63,14 +63,14 @@ def find_crossover(
     """
     lengths = sorted(set(first) & set(second))
     if len(lengths) < 2:
-        return _none(f"both were measured at {len(lengths)} lengths; two are needed")
+        return no_crossover(f"both were measured at {len(lengths)} lengths; two are needed")
     import numpy as np
 
     x = np.asarray(lengths, dtype=np.float64)
     rounds = min(len(costs[length]) for costs in (first, second) for length in lengths)
     if rounds < FEWEST_ROUNDS and not exact:
         counted = "1 round" if rounds == 1 else f"{rounds} rounds"
-        return _none(f"{counted} at some length; {FEWEST_ROUNDS} are needed")
+        return no_crossover(f"{counted} at some length; {FEWEST_ROUNDS} are needed")
     a, b = (_draws([costs[n] for n in lengths], exact) for costs in (first, second))
     difference = np.log(a) - np.log(b)
     below, above = (np.mean(difference < 0, axis=0), np.mean(difference > 0, axis=0))
@@ -81,13 +81,14 @@ def find_crossover(
             crossings = _inside(x, a, b, (left, right))
             return _crossover(crossings, rounds, cheaper=_cheaper(sign[left]), extrapolated=False)
     if not sure:
-        return _none("the two differ by less than their noise at every length")
+        return no_crossover("the two differ by less than their noise at every length")
     if sure[-1] != len(x) - 1:
-        return _none(f"beyond T = {lengths[sure[-1]]:,} the two differ by less than their noise")
+        known = lengths[sure[-1]]
+        return no_crossover(f"beyond T = {known:,} the two differ by less than their noise")
     cheaper = _cheaper(sign[-1])
     crossings = _beyond(x, a, b)
     if np.mean(np.isfinite(crossings)) < AGREE:
-        return _none(
+        return no_crossover(
             f"{names[cheaper]} is cheaper at T = {lengths[-1]:,}; no crossover up to "
             f"T = {FARTHEST * lengths[-1]:,.0f}"
         )
@@ -98,7 +99,8 @@ def _cheaper(sign: int) -> Literal[0, 1]:
     return 0 if sign < 0 else 1
 
 
-def _none(reason: str) -> Crossover:
+def no_crossover(reason: str) -> Crossover:
+    """Return that none is known, and why."""
     return Crossover(length=missing("1", METHOD, reason), extrapolated=False, cheaper_below=None)
 
 

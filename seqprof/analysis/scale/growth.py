@@ -2,7 +2,8 @@
 
 What repeats are for: the interval of everything here comes from resampling the rounds at each
 length (bootstrap over rounds, not steps). With one round only there is Sen's own interval of the
-slope, and none of the rest.
+slope, and none of the rest. Rounds that resemble their neighbours tell less than their number: the
+resampled medians scatter as much wider (:mod:`seqprof.analysis.dependence`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from seqprof.analysis.compare.comparison import RESAMPLES, SEED, expanded_level
+from seqprof.analysis.dependence import inefficiency, widening
 from seqprof.analysis.statistics import Estimate, median, missing
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ class Growth:
 def fit_growth(sizes: Sequence[int], seconds: Sequence[float]) -> Growth:
     """Fit how ``seconds`` grow with ``sizes``; both ``[N]``, a size repeated for each round.
 
+    Those of one size are in order of time.
+
     Slope and exponent are Theil–Sen's over the medians of the sizes: the median of the slopes of
     all pairs, which up to 29 % wild medians do not move. A single power law rarely fits GPU tables,
     so each has its misfit beside it, and the local exponents tell where the growth changes.
@@ -96,7 +100,8 @@ def fit_growth(sizes: Sequence[int], seconds: Sequence[float]) -> Growth:
     points = tuple(by_size)
     medians = [median(times) for times in by_size.values()]
     if len(points) < 2:
-        return _unfitted(points, medians, len(seconds))
+        reason = f"measured at {len(points)} sizes; growth needs two"
+        return _unfitted(points, medians, len(seconds), reason)
     import numpy as np
 
     x = np.asarray(points, dtype=np.float64)
@@ -131,8 +136,14 @@ def _misfit(fitted: Array, y: Array) -> float | None:
     return float((abs(fitted - y) / y).max()) if len(y) > 2 else None
 
 
-def _unfitted(points: tuple[int, ...], medians: list[float], n: int) -> Growth:
-    reason = f"measured at {len(points)} sizes; growth needs two"
+def withhold_growth(growth: Growth, reason: str | None) -> Growth:
+    """Return the growth, or its medians alone, where a ``reason`` forbids to conclude from them."""
+    if reason is None or len(growth.sizes) < 2:
+        return growth
+    return _unfitted(growth.sizes, growth.medians_s, growth.marginal.n, reason)
+
+
+def _unfitted(points: tuple[int, ...], medians: Sequence[float], n: int, reason: str) -> Growth:
     return Growth(
         sizes=points,
         medians_s=tuple(medians),
@@ -146,7 +157,7 @@ def _unfitted(points: tuple[int, ...], medians: list[float], n: int) -> Growth:
 
 
 def group(sizes: Sequence[int], seconds: Sequence[float]) -> dict[int, list[float]]:
-    """Return the times of each size, sizes ascending.
+    """Return the times of each size in their order, sizes ascending.
 
     Raises:
         ValueError: arrays of different lengths, or values that are not positive and finite.
@@ -156,13 +167,16 @@ def group(sizes: Sequence[int], seconds: Sequence[float]) -> dict[int, list[floa
     if not all(0.0 < value < math.inf for value in (*sizes, *seconds)):
         raise ValueError("sizes and times must be positive and finite")
     times: defaultdict[int, list[float]] = defaultdict(list)
-    for size, time in sorted(zip(sizes, seconds, strict=True)):
+    for size, time in sorted(zip(sizes, seconds, strict=True), key=lambda pair: pair[0]):
         times[int(size)].append(float(time))
     return dict(times)
 
 
 def resample_medians(times: Sequence[Sequence[float]]) -> Array | None:
-    """Return ``[RESAMPLES, sizes]`` medians of resampled rounds; None below five at any size."""
+    """Return ``[RESAMPLES, sizes]`` medians of resampled rounds; None below five at any size.
+
+    They scatter around the median as much wider as the dependence of the rounds needs.
+    """
     if min(map(len, times)) < FEWEST_ROUNDS:
         return None
     import numpy as np
@@ -171,7 +185,7 @@ def resample_medians(times: Sequence[Sequence[float]]) -> Array | None:
     def draw(index: int, values: Sequence[float]) -> Any:
         if len(set(values)) == 1:
             return np.full(RESAMPLES, values[0])
-        return bootstrap(
+        drawn = bootstrap(
             (np.asarray(values),),
             np.median,
             vectorized=True,
@@ -179,6 +193,9 @@ def resample_medians(times: Sequence[Sequence[float]]) -> Array | None:
             method="percentile",
             rng=np.random.default_rng(SEED + index),
         ).bootstrap_distribution
+        wider = widening(len(values), inefficiency(values, of_median=True))
+        centre = float(np.median(values))
+        return centre * (drawn / centre) ** wider  # what is positive stays so
 
     return np.stack([draw(index, values) for index, values in enumerate(times)], axis=1)
 
@@ -258,6 +275,11 @@ class Saturation:
     last_lift: Annotated[Estimate, Meta(description="what the last doubling added to sequences/s")]
     reason: str | None = None
 
+    @property
+    def withheld(self) -> bool:
+        """Whether nothing can be said, rather than that the largest batch still pays."""
+        return self.last_lift.value is None
+
 
 def find_saturation(batches: Sequence[int], seconds: Sequence[float]) -> Saturation:
     """Return the batch size from which on no doubling lifts sequences/s by 10 % or more.
@@ -299,7 +321,8 @@ def withheld(saturation: Saturation, reason: str | None) -> Saturation:
     """Return what was found, or that it cannot be told, for the ``reason``."""
     if reason is None:
         return saturation
-    return replace(saturation, batch=None, agreement=None, reason=reason)
+    lift = missing("1", LIFT_METHOD, reason, saturation.last_lift.n)
+    return replace(saturation, batch=None, agreement=None, last_lift=lift, reason=reason)
 
 
 def _lifts(sizes: Sequence[int], times: Array) -> Array:

@@ -9,11 +9,18 @@ from itertools import combinations
 from seqprof.analysis.compare.artefacts import find_artefacts
 from seqprof.analysis.compare.candidate_caveats import candidate_caveats
 from seqprof.analysis.compare.points import busy_of, failure_of, peak_memory
-from seqprof.analysis.compare.rounds import RoundTimes, estimate_rounds, rounds_of
+from seqprof.analysis.compare.rounds import RoundTimes, estimate_rounds, rounds_of, undisturbed
 from seqprof.analysis.run.caveats.caveat import Caveat, by_severity
 from seqprof.analysis.run.findings import find
-from seqprof.analysis.scale.crossover import Crossover, find_crossover
-from seqprof.analysis.scale.growth import Growth, find_saturation, fit_growth, withheld
+from seqprof.analysis.scale.contention import contended_rounds, contention_of
+from seqprof.analysis.scale.crossover import Crossover, find_crossover, no_crossover
+from seqprof.analysis.scale.growth import (
+    Growth,
+    find_saturation,
+    fit_growth,
+    withheld,
+    withhold_growth,
+)
 from seqprof.analysis.scale.scaled_in_words import (
     batches_in_words,
     growth_in_words,
@@ -29,7 +36,7 @@ from seqprof.analysis.scale.summary import (
     ScaledSummary,
 )
 from seqprof.analysis.statistics import missing
-from seqprof.recording import Candidate, HostLoad, Recording, Trial
+from seqprof.recording import Candidate, Recording, Trial
 
 #: Label and batch size of points that lie along T.
 Line = tuple[str, int | None]
@@ -42,13 +49,13 @@ PHASES: tuple[Phase, ...] = ("forward", "backward", "step")
 class _Measured:
     point: Point
     series: RoundTimes
-    host: HostLoad | None = None
+    contended: str | None = None
 
 
 def summarise_scaling(recording: Recording) -> ScaledSummary:
     """Derive everything that a scaling's report shows."""
     measured = [
-        _Measured(_point(recording, candidate, trial), rounds_of(trial), trial.host)
+        _measured(recording, candidate, trial)
         for candidate, trial in zip(recording.candidates, recording.trials, strict=True)
     ]
     lines = _lines(measured)
@@ -69,13 +76,25 @@ def summarise_scaling(recording: Recording) -> ScaledSummary:
         batches=batches,
         crossovers=crossovers,
         caveats=by_severity(
-            *candidate_caveats(recording), *_uneven_tokens(lines), *find_artefacts(recording)
+            *candidate_caveats(recording),
+            *contended_rounds(recording.trials),
+            *_uneven_tokens(lines),
+            *find_artefacts(recording),
         ),
         sentences=(
             *growth_in_words(lengths),
             *batches_in_words(batches),
             *meetings_in_words(crossovers),
         ),
+    )
+
+
+def _measured(recording: Recording, candidate: Candidate, trial: Trial) -> _Measured:
+    calm = undisturbed(trial)
+    return _Measured(
+        point=_point(recording, candidate, calm),
+        series=rounds_of(calm),
+        contended=contention_of(trial, recording.environment.cores, candidate.threads),
     )
 
 
@@ -119,7 +138,13 @@ def _lines(measured: Sequence[_Measured]) -> dict[Line, list[_Measured]]:
 
 def _growth(own: Sequence[_Measured], phase: Phase) -> Growth:
     times = [(m.point.timesteps, value) for m in own for value in getattr(m.series, phase)]
-    return fit_growth([size for size, _ in times], [value for _, value in times])
+    growth = fit_growth([size for size, _ in times], [value for _, value in times])
+    return withhold_growth(growth, _contention(own))
+
+
+def _contention(own: Sequence[_Measured]) -> str | None:
+    """Say why nothing can be concluded from these points: at some, others had the processor."""
+    return next((m.contended for m in own if m.contended is not None), None)
 
 
 def _batches(measured: Sequence[_Measured]) -> list[BatchGrowth]:
@@ -135,30 +160,11 @@ def _batches(measured: Sequence[_Measured]) -> list[BatchGrowth]:
                 BatchGrowth(
                     label=label,
                     timesteps=timesteps,
-                    growth=fit_growth(sizes, seconds),
+                    growth=withhold_growth(fit_growth(sizes, seconds), _contention(own)),
                     saturation=withheld(find_saturation(sizes, seconds), _contention(own)),
                 )
             )
     return points
-
-
-#: Share of the time that threads waited for a processor, beyond which nothing is concluded.
-MOST_CONTENTION = 0.25
-
-
-def _contention(own: Sequence[_Measured]) -> str | None:
-    """Say why no saturation can be told: others had the processor, more at some sizes than others.
-
-    Threads that wait for one another at barriers make a step many times as long as the load alone.
-    """
-    loads = [m.host for m in own if m.host is not None and m.host.window_s > 0.0]
-    waited = max((load.run_delay_s or 0.0) / load.window_s for load in loads) if loads else 0.0
-    if waited <= MOST_CONTENTION:
-        return None
-    return (
-        f"not measurable now: threads waited for a processor {waited:.0%} of the time; "
-        "repeat it with --set measure.threads=free"
-    )
 
 
 def _meetings(lines: Mapping[Line, Sequence[_Measured]]) -> list[Meeting]:
@@ -183,7 +189,8 @@ def _meet(
     first, second = _costs(lines[one], quantity), _costs(lines[other], quantity)
     names = (one[0], other[0])
     if quantity == "step":
-        return find_crossover(first, second, names=names)
+        reason = _contention([*lines[one], *lines[other]])
+        return no_crossover(reason) if reason else find_crossover(first, second, names=names)
     methods = {m.point.peak_memory.method for m in (*lines[one], *lines[other])}
     if methods == {"allocator"}:
         return find_crossover(first, second, exact=True, names=names)

@@ -15,9 +15,13 @@ def growth_in_words(lengths: Sequence[LengthGrowth]) -> Iterator[str]:
     shown = _ends(line.batch_size for line in lengths)
     for line in lengths:
         growth = line.growth
-        if line.phase != "step" or line.batch_size not in shown or not growth.local_exponents:
+        if line.phase != "step" or line.batch_size not in shown:
             continue
         where = "" if line.batch_size is None else f" at batch {line.batch_size}"
+        if not growth.local_exponents:
+            if (growth.exponent.reason or "").startswith("not measurable"):
+                yield f"{line.label}{where}: how a step grows is {growth.exponent.reason}."
+            continue
         yield f"{line.label}{where}: {_price(growth)}; {_power(growth)}."
 
 
@@ -68,7 +72,7 @@ def batches_in_words(batches: Sequence[BatchGrowth]) -> Iterator[str]:
         if line.timesteps not in shown:
             continue
         saturation, where = line.saturation, f"{line.label} at T = {line.timesteps:,}"
-        if saturation.batch is None and (saturation.reason or "").startswith("not measurable"):
+        if saturation.withheld:
             yield f"{where}: where a larger batch stops to pay is {saturation.reason}."
             continue
         if saturation.batch is None:

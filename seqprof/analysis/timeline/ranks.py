@@ -84,6 +84,11 @@ class RanksSummary(Struct, frozen=True, kw_only=True):
     #: Whether the ranks are as the files are named: the traces do not record them.
     ranks_by_file: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file may say."""
+        if self.slowest is not None and not 0 <= self.slowest < len(self.ranks):
+            raise ValueError("The slowest is none of the ranks")
+
 
 def digests(timeline: Timeline) -> list[Digest]:
     """Digest every device of ``timeline``."""

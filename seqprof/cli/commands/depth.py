@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqprof.cli.options import MODEL_WORDS, AsJson, FormatName, Full, Quiet, ReportOutputs
-from seqprof.errors import EXIT_INTERRUPTED, SeqprofError
+from seqprof.errors import SeqprofError, exit_code_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,9 +175,10 @@ def _record_all(
                 done.append(record_lengths(subject, lengths, progress.advance, device))
             except SeqprofError as error:
                 failed = failed or error
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as end:
                 message = f"interrupted while recording {subject.name}"
-                failed = SeqprofError(message, exit_code=EXIT_INTERRUPTED)
+                by = f" ({end})" if str(end) else ""
+                failed = SeqprofError(message + by, exit_code=exit_code_of(end))
                 break
     if failed is not None and not done:
         raise failed

@@ -77,6 +77,7 @@ def run(
     from seqprof.integrations.trackers.destinations import parse
     from seqprof.measure.candidates import resolve_one
     from seqprof.measure.endings import conduct
+    from seqprof.measure.outcome import longest_first_step_s
     from seqprof.reports.formats import result_of
     from seqprof.store import check_writable
 
@@ -95,7 +96,8 @@ def run(
         return measure_run(contender.spec, contender.folder, command, progress, trace)
 
     with stage_progress(enabled=not quiet) as progress:
-        outcome = conduct(measure, progress, contender.spec.measure.max_s)
+        spec = contender.spec
+        outcome = conduct(measure, progress, spec.measure.max_s, longest_first_step_s(spec))
 
     result = result_of(outcome.recording, model)
     try:

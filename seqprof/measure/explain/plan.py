@@ -9,7 +9,7 @@ from seqprof.errors import SeqprofError
 from seqprof.measure.candidates import Contender, at_point
 from seqprof.measure.faults import Failure
 from seqprof.measure.scale import FIRST_ROUNDS, visit_s
-from seqprof.measure.workers.field import Entry
+from seqprof.measure.workers.entry import Entry
 
 #: Lengths and batches are these many times the specs' own.
 LENGTHS, BATCHES = (0.5, 1, 2, 4), (0.125, 0.25, 0.5, 2, 4)

@@ -30,7 +30,7 @@ from seqprof.instruments.memory import release
 from seqprof.measure.depth.law import depth_at_lengths
 from seqprof.measure.device import describe_device, describe_environment
 from seqprof.measure.faults import device_is_lost, kind_of, reason_of
-from seqprof.measure.outcome import Progress
+from seqprof.measure.outcome import WARMING_UP, Progress
 from seqprof.measure.trial.account import CountedStep, account, with_flops
 from seqprof.measure.trial.assembly import Assembled, Replay, describe_workload, unflattened
 from seqprof.measure.trial.compiling import compile_facts, forget_compilations
@@ -178,7 +178,7 @@ class Bench:
     def _warm_up(self) -> tuple[float, ...]:
         count = self.spec.measure.warmup
         self._fastest_s = math.inf
-        self._progress.stage("warming up", count)
+        self._progress.stage(WARMING_UP, count)
         walls = []
         for done in range(count):
             walls.append(self.settle())

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from seqprof.analysis.host_load import join_loads
+from seqprof.analysis.host_load import is_contended, join_loads
 from seqprof.analysis.run.latencies import bounded, latencies_of, maps_of
 from seqprof.measure.faults import Failure
 from seqprof.measure.workers.messages import Dwelt, Prepared, StepsTaken, Swept, TimestepsTaken
@@ -45,6 +45,7 @@ class Draft:
     dwells: list[Dwell] = field(default_factory=list)
     samples: DeviceSamples = field(default_factory=DeviceSamples)
     loads: list[HostLoad] = field(default_factory=list)
+    contended_rounds: list[int] = field(default_factory=list)
     depth: DepthLaw | None = None
     profile: ProfiledPass | None = None
     incidents: list[Incident] = field(default_factory=list)
@@ -65,6 +66,8 @@ class Draft:
             self.cpu_clock = "process"
         if taken.host is not None:
             self.loads.append(taken.host)
+        if is_contended(taken.host):
+            self.contended_rounds += sorted({step.pair for step in taken.steps})
         self.incidents += taken.incidents
 
     def add_sweep(self, swept: Swept) -> None:
@@ -117,6 +120,7 @@ class Draft:
             dwells=tuple(self.dwells),
             samples=self.samples,
             host=join_loads(self.loads),
+            contended_rounds=tuple(self.contended_rounds),
             depth=self.depth or _no_depth(workload, self.failure),
             profile=self.profile,
             incidents=(*self.incidents, *further),

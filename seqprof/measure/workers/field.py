@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter_ns
 from typing import Literal
@@ -19,13 +18,13 @@ from seqprof.errors import (
 )
 from seqprof.measure.candidates import Contender
 from seqprof.measure.faults import Failure
-from seqprof.measure.trial.draft import Draft
+from seqprof.measure.outcome import longest_first_step_s
+from seqprof.measure.workers.entry import Entry
 from seqprof.measure.workers.messages import (
     Answer,
     DeriveDepths,
     Describe,
     DwellPhase,
-    Key,
     Prepare,
     Request,
     TakeDwells,
@@ -39,8 +38,6 @@ from seqprof.recording import DepthLaw, Recording, Trial, Workload
 from seqprof.spec import Spec
 
 _NS = 1e-9
-#: A visit takes steps for about this long, but no more steps than this.
-VISIT_S, MOST_STEPS = 0.05, 10
 #: A sweep is cut short after this.
 SWEEP_S = 2.0
 #: What was never timed (imports, a compilation, the first steps) is waited for so long …
@@ -48,49 +45,6 @@ FIRST_PATIENCE_S = 600.0
 #: … and what is known to take t, for this many times t, but no less than so long.
 PATIENCE, LEAST_PATIENCE_S = 30.0, 60.0
 NO_TIMESTEPS = "not asked for: `--timesteps` times them"
-
-
-@dataclass(slots=True)
-class Entry:
-    """One candidate at one length and batch size, and what was measured of it so far."""
-
-    contender: int
-    label: str
-    spec: Spec
-    draft: Draft = field(default_factory=Draft)
-    prepare_s: float = math.inf
-
-    @property
-    def key(self) -> Key:
-        """Timesteps and batch size."""
-        return self.spec.data.seq_len, self.spec.data.batch_size
-
-    @property
-    def ready(self) -> bool:
-        """Whether steps can be taken of it."""
-        return self.draft.prepared is not None and self.draft.failure is None
-
-    @property
-    def on_accelerator(self) -> bool:
-        """Whether it runs on one, as far as is known."""
-        made = self.draft.prepared
-        return made is not None and made.environment.device.is_accelerator
-
-    @property
-    def typical_s(self) -> float:
-        """What a step takes, as far as is known."""
-        made = self.draft.prepared
-        return math.inf if made is None else min(made.warmup_wall_s)
-
-    @property
-    def steps_per_visit(self) -> int:
-        """Steps of one round."""
-        return max(1, min(MOST_STEPS, math.ceil(VISIT_S / self.typical_s)))
-
-    @property
-    def words_of_failure(self) -> str:
-        """Why it is measured no further."""
-        return f"{self.label}: {getattr(self.draft.failure, 'detail', 'not measured')}"
 
 
 class Field:
@@ -164,9 +118,7 @@ class Field:
         if entry.draft.failure is not None:
             return
         spec, began_s = entry.spec, self.now_s
-        patience = self.patience_s
-        if spec.train.compile:
-            patience += spec.train.compile_timeout_s
+        patience = min(self.patience_s + _compiling_s(spec), longest_first_step_s(spec))
         answer = self._ask(entry, patience, Prepare(entry.key, spec, self._timesteps))
         if isinstance(answer, Failure):
             entry.draft.fail(answer, self.now_s)
@@ -393,6 +345,10 @@ def _take_depths(entries: Sequence[Entry], pending: Pending[tuple[DepthLaw, ...]
             entry.draft.depth = DepthLaw(timesteps=timesteps, reason=answer.detail)
         else:
             entry.draft.depth = answer[index]
+
+
+def _compiling_s(spec: Spec) -> float:
+    return spec.train.compile_timeout_s if spec.train.compile else 0.0
 
 
 def _patience_s(expected_s: float) -> float:

@@ -54,6 +54,7 @@ class Prepared:
     loops: tuple[LoopFacts, ...] = ()
     compile: CompileFacts | None = None
     unflattened: tuple[str, ...] = ()
+    host: HostLoad | None = None
     incidents: tuple[Incident, ...] = ()
 
 

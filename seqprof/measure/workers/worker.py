@@ -121,7 +121,8 @@ class Worker:
         bench = Bench(made, spec, self._folder, self._origin_ns, progress, self._optimizer)
         self._assembled, self._optimizer = made, bench.step.optimizer
         self.preparing = bench.workload
-        prepared = bench.prepare(request.timesteps)
+        meter = HostMeter()
+        prepared = replace(bench.prepare(request.timesteps), host=meter.stop())
         bench.plan_marks()
         self._benches[request.key] = bench
         self._typical_s[request.key] = min(prepared.warmup_wall_s)

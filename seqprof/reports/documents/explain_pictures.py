@@ -144,7 +144,7 @@ def _in_words(point: Point) -> str:
 
 def _timesteps(cascade: Cascade, scale: float) -> list[Box]:
     """A box for each timestep, as long as it lasts: until the next one, or the pass, ends."""
-    height = _CASCADE / len(cascade.forward_s)
+    height = _CASCADE / max(1, len(cascade.forward_s))
     boxes = []
     for t, (start, end) in enumerate(cascade.forward_s):
         name = f"t = {t}, forward: {q.seconds(start)} to {q.seconds(end)}"

@@ -222,6 +222,8 @@ def _along_batches(summary: ScaledSummary) -> list[Section]:
 
 def _saturated(line: BatchGrowth) -> Cell:
     saturation = line.saturation
+    if saturation.withheld:
+        return Cell(text=q.NOTHING, reason=saturation.reason)
     agreement = "" if saturation.agreement is None else f" ({saturation.agreement:.0%})"
     if saturation.batch is None:
         return Cell(text=f"not reached{agreement}")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
+from dataclasses import replace
 
 import pytest
+from example_recordings import environment, quiet_host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqprof.analysis.diff.settings_changed import contention
 from seqprof.analysis.diff.unpaired import (
     Change,
     Runs,
@@ -16,6 +20,7 @@ from seqprof.analysis.diff.unpaired import (
     compare_runs,
     judge,
     of_estimates,
+    process_spread,
     spread_between,
 )
 from seqprof.analysis.statistics import Estimate
@@ -205,3 +210,14 @@ def test_runs_that_differ_more_than_is_usual_widen_the_interval() -> None:
 
 def test_single_runs_say_nothing_of_how_runs_differ() -> None:
     assert spread_between([one(steps(1)), one(steps(2, level=3.0))], 0.5) == 0.0
+
+
+def test_threads_that_waited_make_runs_of_one_program_differ_more() -> None:
+    def contended(run_delay_s: float | None) -> float:
+        host = replace(quiet_host(), window_s=10.0, run_delay_s=run_delay_s)
+        return contention(host, environment(threads=2, cores=4))
+
+    assert contended(None) == contended(0.0) == contended(1.9) == 0.0
+    assert 0.0 < contended(6.0) < contended(16.0)
+    assert process_spread(contended(16.8)) == pytest.approx(0.64, rel=0.15)
+    assert math.isfinite(contended(1e6))

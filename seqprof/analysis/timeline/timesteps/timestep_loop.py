@@ -63,6 +63,11 @@ class Recurrence(Struct, frozen=True):
         """How T was found, and what else is to be said of it."""
         return tuple(_remarks(self))
 
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file may say."""
+        if not self.latency_ns or len(self.latency_ns) != len(self.gap_ns):
+            raise ValueError("Latencies and gaps differ in number")
+
 
 class Rejected(Struct, frozen=True):
     """A pattern that repeats but is no recurrence, or none at all (``period`` is null).

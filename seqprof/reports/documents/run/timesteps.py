@@ -307,9 +307,10 @@ def _range(part: Bin) -> str:
 
 
 def _bin(loop: LoopLatency, host: LoopLatency | None, index: int) -> list[Cell]:
-    part = loop.bins[index]
-    issued = [] if host is None else [_p50(host.bins[index])]
-    return [*p50_and_p95(part), *issued]
+    if index >= len(loop.bins):  # of a shorter loop
+        return [word("")] * (2 if host is None else 3)
+    issued = [] if host is None else [_p50(part) for part in host.bins[index : index + 1]]
+    return [*p50_and_p95(loop.bins[index]), *(issued or [word("")] * (host is not None))]
 
 
 def p50_and_p95(part: Bin) -> list[Cell]:
