@@ -10,11 +10,14 @@ import os
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from seqprof.attach.patches import Patches
+
+if TYPE_CHECKING:
+    from seqprof.attach.session import Session
 
 Call = Callable[..., Any]
 
@@ -32,6 +35,17 @@ class UpdateSign:
     optimizer: weakref.ref[Any] | None
     by_fetch: bool
     root: type | None
+
+    @classmethod
+    def of(cls, session: Session, optimizer: int | None, *, by_fetch: bool) -> UpdateSign:
+        """Of a session whose objects are still known; ``optimizer`` is the number of the last."""
+        ident = next((i for i, key in session.keys.items() if key == optimizer), None)
+        root = next((type(module) for module in session.called_modules()), None)
+        return cls(
+            optimizer=session.living(ident) if ident is not None else None,
+            by_fetch=by_fetch,
+            root=root if session.inference else None,
+        )
 
 
 class Pause:
