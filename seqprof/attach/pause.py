@@ -10,14 +10,12 @@ import os
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from seqprof.attach.patches import Patches
-
-if TYPE_CHECKING:
-    from seqprof.attach.session import Session
+from seqprof.attach.script_objects import ScriptObjects
 
 Call = Callable[..., Any]
 
@@ -37,14 +35,16 @@ class UpdateSign:
     root: type | None
 
     @classmethod
-    def of(cls, session: Session, optimizer: int | None, *, by_fetch: bool) -> UpdateSign:
-        """Of a session whose objects are still known; ``optimizer`` is the number of the last."""
-        ident = next((i for i, key in session.keys.items() if key == optimizer), None)
-        root = next((type(module) for module in session.called_modules()), None)
+    def of(
+        cls, script: ScriptObjects, optimizer: int | None, by_fetch: bool, *, inference: bool
+    ) -> UpdateSign:
+        """Of objects that are still known; ``optimizer`` is the number of the last."""
+        ident = next((i for i, key in script.keys.items() if key == optimizer), None)
+        root = next((type(module) for module in script.called_modules()), None)
         return cls(
-            optimizer=session.living(ident) if ident is not None else None,
+            optimizer=script.living(ident) if ident is not None else None,
             by_fetch=by_fetch,
-            root=root if session.inference else None,
+            root=root if inference else None,
         )
 
 

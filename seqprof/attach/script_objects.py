@@ -9,7 +9,6 @@ from seqprof.attach.callees import Callee, describe_callee
 
 if TYPE_CHECKING:
     from seqprof.attach.recorder import Recorder
-    from seqprof.attach.session import Session
 
 
 class ScriptObjects:
@@ -78,7 +77,7 @@ class ScriptObjects:
         if callee is None:
             facts = describe_callee(module)
             key = self._key_of(module, "module", **facts)
-            callee = Callee(cast("Session", self), key, root=facts["parameters"] > 0)
+            callee = Callee(cast(Any, self), key, root=facts["parameters"] > 0)
             self.callees[id(module)] = callee
         return callee
 

@@ -370,7 +370,7 @@ class Session(ScriptObjects):
         self.leave(pack(Kind.WINDOW))
         self.recorder.fact("closed", why=why)
         optimizer = self._optimizers[-1] if self._optimizers else None
-        sign = UpdateSign.of(self, optimizer, by_fetch=bool(self.loaders))
+        sign = UpdateSign.of(self, optimizer, bool(self.loaders), inference=self.inference)
         self._let_go()
         if why == "complete":
             self.at_complete(sign)

@@ -42,6 +42,9 @@ class Kind(IntEnum):
     AUTOCAST_OUT = 17
     SCALE_IN = 18
     SCALE_OUT = 19
+    #: What a root returned timestep by timestep is put together.
+    JOIN_IN = 20
+    JOIN_OUT = 21
     #: No pairs: the model was switched to training or evaluation; an iteration began; the sizes
     #: of the forwards from here on; the window ended; the program said that a step ended.
     MODE = 32

@@ -134,6 +134,13 @@ def test_forwards_without_gradients_in_every_step_are_a_rollout() -> None:
     assert rows(loop)[2]["forward"] == 13
 
 
+def test_joining_what_a_root_returned_timestep_by_timestep_is_forward() -> None:
+    step = "[forward +6 ] +1 [forward +6 ] +2 [join +5 ] +3 [backward +9 ] [optimizer +4 ]"
+    row = rows(find_loop(log(f"{step} {step} {step}")))[1]
+    assert row["forward"] == 6 + 1 + 6 + 2 + 5
+    assert row["loss"] == 3
+
+
 def test_two_optimizers_make_one_step() -> None:
     critic = "[forward:1 +5 ] [backward +6 ] [optimizer:7 +2 ]"
     actor = "[forward:2 +5 ] [backward +6 ] [optimizer:8 +2 ]"
