@@ -5,6 +5,7 @@ from threading import Thread
 from time import perf_counter_ns
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
@@ -15,6 +16,7 @@ import seqprof
 from seqprof.analysis.loop.kinds import WORDS, Kind
 from seqprof.analysis.loop.log import decode
 from seqprof.attach import recorder
+from seqprof.attach.gather import _used as read_used
 from seqprof.attach.recorder import Recorder
 
 FORWARD, BACKWARD = int(Kind.FORWARD_IN), int(Kind.BACKWARD_IN)
@@ -35,6 +37,15 @@ def test_a_whole_span_is_two_events_and_those_inside_lie_between(tmp_path: Path)
     assert [kind for kind, _ in stored(tmp_path)] == [
         Kind.FORWARD_IN, Kind.BACKWARD_IN, Kind.BACKWARD_OUT, Kind.FORWARD_OUT,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("last", ["span", "enter"])
+def test_a_log_without_its_unused_room_has_its_last_event(tmp_path: Path, last: str) -> None:
+    written = Recorder(str(tmp_path), "a", full=lambda: None)
+    getattr(written, last)(FORWARD, perf_counter_ns())
+    used = read_used(tmp_path / "a.events")
+    assert len(used) < 100
+    assert decode(used) == decode((tmp_path / "a.events").read_bytes()) != []
 
 
 def test_a_thread_has_one_number_however_it_is_stored(tmp_path: Path) -> None:
