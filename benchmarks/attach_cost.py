@@ -93,7 +93,7 @@ def measure(
     """Differences to the unhooked blocks around, in seconds, and the unhooked blocks themselves."""
     loop = Loop(width, batch, device)
     bare = [block(loop, max(20, steps))]
-    found: dict[str, list[float]] = {"cost": [], "after": [], "control": []}
+    blocks: dict[str, list[float]] = {"cost": [], "after": [], "control": []}
     for _ in range(rounds):
         bare[-1] = block(loop, steps)
         hooks = Hooks(loop.optimizer)
@@ -103,11 +103,11 @@ def measure(
         hooks.close()
         late, bare_again, control = (block(loop, steps) for _ in range(3))
         around = (bare[-1] + bare_again) / 2
-        found["cost"].append(hooked - around)
-        found["after"].append(late - around)
-        found["control"].append(bare_again - (late + control) / 2)
+        blocks["cost"].append(hooked - around)
+        blocks["after"].append(late - around)
+        blocks["control"].append(bare_again - (late + control) / 2)
         bare.append(control)
-    return {**found, "unhooked": bare}
+    return {**blocks, "unhooked": bare}
 
 
 def with_interval(differences: list[float]) -> tuple[float, float]:
@@ -132,15 +132,15 @@ def main() -> None:
         if args.sizes and named not in args.sizes:
             continue
         steps = max(4, int(args.seconds / named * 1e3))
-        found = measure(width, batch, args.rounds, steps, args.device)
-        base = median(found["unhooked"])
-        cost, cost_pm = with_interval(found["cost"])
+        blocks = measure(width, batch, args.rounds, steps, args.device)
+        base = median(blocks["unhooked"])
+        cost, cost_pm = with_interval(blocks["cost"])
         print(
             f"{named:4} ms {base * 1e6:9.1f} µs  {cost * 1e6:+6.1f} ±{cost_pm * 1e6:5.1f} µs",
             end="",
         )
         for sort in ("after", "control"):
-            value, reach = with_interval(found[sort])
+            value, reach = with_interval(blocks[sort])
             print(f"    {value / base:+.2%} ± {reach / base:.2%}", end="")
         print(flush=True)
 
