@@ -4,9 +4,10 @@
 
     python benchmarks/attach_cost.py [--device cuda]
 
-Steps of about 0.3, 1.4 and 20 ms, in blocks: unhooked, hooked (no marks and no CPU clocks: what a
-bounded step has), after the window. Only blocks that alternate within one process can show 20 µs
-a step. On an accelerator a step lasts from an idle device to an idle device.
+Steps of about 0.3, 1.4 and 20 ms, in short blocks: unhooked, hooked (no marks and no CPU clocks:
+what a bounded step has), after the window, unhooked twice. Each is held against the unhooked blocks
+around it; the control is an unhooked block between two more. Only blocks that alternate within one
+process can show 20 µs a step. On an accelerator a step lasts from an idle device to an idle device.
 """
 
 from __future__ import annotations
@@ -14,18 +15,17 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from math import ceil, sqrt
 from statistics import median
-from typing import Any
 
 import torch
 from device_clock import add_device
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from seqprof.attach import session
 from seqprof.attach.agent import Agent
 from seqprof.attach.options import AttachOptions
-from seqprof.attach.session import Session
 from seqprof.instruments.clocks import synchronize
 
 #: Width and batch of a model whose step takes about so many ms on one core.
@@ -60,7 +60,7 @@ class Loop:
 
 
 # All steps are bounded: nothing but stamps.
-setattr(Session, "kind_of", lambda _session, _number: 0)  # noqa: B010
+setattr(session, "kind_of", lambda _number, _warmup: 0)  # noqa: B010
 
 
 class Hooks:
@@ -77,48 +77,72 @@ class Hooks:
         self._folder.cleanup()
 
 
-def blocks(loop: Loop, steps: int) -> Iterator[tuple[str, float]]:
-    """One block of each sort: its median step."""
-    yield "unhooked", median(loop.step() for _ in range(steps))
-    hooks = Hooks(loop.optimizer)
-    for _ in range(8):  # the loop is explored
-        loop.step()
-    yield "hooked", median(loop.step() for _ in range(steps))
-    hooks.close()
-    yield "after", median(loop.step() for _ in range(steps))
+#: Steps at the start of a block that are not counted: the caches are another block's.
+SETTLING = 4
+
+
+def block(loop: Loop, steps: int) -> float:
+    """Median step of one block."""
+    times = [loop.step() for _ in range(steps + SETTLING)]
+    return median(times[SETTLING:])
 
 
 def measure(
     width: int, batch: int, rounds: int, steps: int, device: torch.device
 ) -> dict[str, list[float]]:
-    """Medians of each block over ``rounds``."""
+    """Differences to the unhooked blocks around, in seconds, and the unhooked blocks themselves."""
     loop = Loop(width, batch, device)
-    for _ in range(20):
-        loop.step()
-    found: dict[str, list[float]] = {}
+    bare = [block(loop, max(20, steps))]
+    blocks: dict[str, list[float]] = {"cost": [], "after": [], "control": []}
     for _ in range(rounds):
-        for sort, seconds in blocks(loop, steps):
-            found.setdefault(sort, []).append(seconds)
-    return found
+        bare[-1] = block(loop, steps)
+        hooks = Hooks(loop.optimizer)
+        for _ in range(8):  # the loop is explored
+            loop.step()
+        hooked = block(loop, steps)
+        hooks.close()
+        late, bare_again, control = (block(loop, steps) for _ in range(3))
+        around = (bare[-1] + bare_again) / 2
+        blocks["cost"].append(hooked - around)
+        blocks["after"].append(late - around)
+        blocks["control"].append(bare_again - (late + control) / 2)
+        bare.append(control)
+    return {**blocks, "unhooked": bare}
+
+
+def with_interval(differences: list[float]) -> tuple[float, float]:
+    """Median, and half the width of what holds it with 95 %, by its order statistics."""
+    ordered, n = sorted(differences), len(differences)
+    reach = ceil(0.98 * sqrt(n))
+    low, high = ordered[max(0, n // 2 - reach)], ordered[min(n - 1, n // 2 + reach)]
+    return median(ordered), (high - low) / 2
 
 
 def main() -> None:
     """Print a row for each size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=0.25, help="of each block")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=0.02, help="of each block")
+    parser.add_argument("--sizes", type=float, nargs="*", choices=SIZES, help="only these steps")
     add_device(parser)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print("step        unhooked      hooks cost   after the window")
+    print("step      unhooked         hooks cost      after the window         control")
     for named, (width, batch) in SIZES.items():
-        steps = max(10, int(args.seconds / named * 1e3))
-        found: Any = measure(width, batch, args.rounds, steps, args.device)
-        pairs = list(zip(found["unhooked"], found["hooked"], found["after"], strict=True))
-        cost = median(hooked - bare for bare, hooked, _ in pairs)
-        after = median(late / bare - 1 for bare, _, late in pairs)
-        base = median(found["unhooked"])
-        print(f"{named:4} ms  {base * 1e6:9.1f} µs  {cost * 1e6:+9.1f} µs      {after:+.2%}")
+        if args.sizes and named not in args.sizes:
+            continue
+        steps = max(4, int(args.seconds / named * 1e3))
+        blocks = measure(width, batch, args.rounds, steps, args.device)
+        base = median(blocks["unhooked"])
+        cost, cost_pm = with_interval(blocks["cost"])
+        print(
+            f"{named:4} ms {base * 1e6:9.1f} µs  {cost * 1e6:+6.1f} ±{cost_pm * 1e6:5.1f} µs",
+            end="",
+        )
+        for sort in ("after", "control"):
+            value, reach = with_interval(blocks[sort])
+            print(f"    {value / base:+.2%} ± {reach / base:.2%}", end="")
+        print(flush=True)
 
 
 if __name__ == "__main__":

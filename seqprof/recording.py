@@ -330,7 +330,7 @@ class Recording:
     created: Annotated[str, Meta(description="ISO 8601, UTC")]
     command: Annotated[str, Meta(description="as the user gave it")]
     spec: Annotated[dict[str, Any], Meta(description="the whole spec, defaults filled in")]
-    seed: int
+    seed: Annotated[int, Meta(description="0, and without meaning, where a script sets its own")]
     environment: Environment
     trials: tuple[Trial, ...]
     timer_resolution_s: float

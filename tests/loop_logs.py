@@ -15,6 +15,7 @@ _KINDS = {
     "criterion": Kind.CRITERION_IN,
     "autocast": Kind.AUTOCAST_IN,
     "scale": Kind.SCALE_IN,
+    "join": Kind.JOIN_IN,
 }
 
 

@@ -19,6 +19,7 @@ from seqprof.attach.device_clock import DeviceClock
 from seqprof.attach.discovery import DiscoveredLoop
 from seqprof.attach.explorer import Explorer
 from seqprof.attach.facts import process_facts
+from seqprof.attach.joins import Joins
 from seqprof.attach.made import living_optimizers
 from seqprof.attach.marks import Marks, ScriptLoopMarks
 from seqprof.attach.options import AttachOptions, from_environment
@@ -72,6 +73,8 @@ class Agent:
         watched = [m for m in session.called_modules() if self._is_needed(m, explorer)]
         for module_class in dict.fromkeys(type(module) for module in watched):
             self._patches.put(module_class, "__call__", hooks.calling_root(session))
+        if explorer.timestep_root is not None and not session.compiled:
+            self._watch_joins(explorer.timestep_root)
         loops = explorer.loops if session.options.timesteps else []
         if loops:
             marks = [ScriptLoopMarks(number, found) for number, found in enumerate(loops)]
@@ -80,6 +83,15 @@ class Agent:
             session.choose_stride = self._stride_for(loops)
         self._tell(explorer, readers)
         self._plan_device_figures()
+
+    def _watch_joins(self, root: int) -> None:
+        """Where a root is called once a timestep, its forward ends with putting them together."""
+        joins = Joins(self.session)
+        for module in self.session.called_modules():
+            if id(module) == root:
+                self._patches.put(type(module), "__call__", joins.returning)
+        for name in ("stack", "cat"):
+            self._patches.put(torch, name, joins.joining)
 
     def _plan_device_figures(self) -> None:
         session = self.session

@@ -50,21 +50,18 @@ class Callee:
         """Read them where ``other`` does."""
         self.read_sizes(other._timesteps, other._batch)
 
-    def begin(self, module: nn.Module, args: Any, kwargs: Any, grad: bool) -> None:
+    def begin(self, module: nn.Module, grad: bool) -> None:
         """What is to be done at a call besides the stamp."""
-        if not self.root:
-            return
         session = self._session
+        if not self.root or not session.attentive:
+            return
         try:
-            if session.attentive:
-                session.at_forward(grad)
-                wanted = session.inference or (grad and module.training)
-                if session.marking and session.marks is not None and wanted:
-                    session.marks.attach()
-                if session.counting is not None and wanted:
-                    session.counting.begin("forward")
-            if self.attentive and (grad or session.inference):
-                self._tell_sizes(args, kwargs)
+            session.at_forward(grad)
+            wanted = session.inference or (grad and module.training)
+            if session.marking and session.marks is not None and wanted:
+                session.marks.attach()
+            if session.counting is not None and wanted:
+                session.counting.begin("forward")
         except Exception as error:
             session.fail(error)
 
@@ -76,17 +73,23 @@ class Callee:
                 session.marks.detach()
             session.after_forward()
 
-    def _tell_sizes(self, args: Any, kwargs: Any) -> None:
-        """Store the sizes when they are not those of the call before."""
+    def tell_sizes(self, args: Any, kwargs: Any, grad: bool) -> None:
+        """Store the sizes of what trains when they are not those of the call before."""
+        session = self._session
+        if not grad and not session.inference:
+            return
         try:
             t = self._timesteps(args, kwargs) if self._timesteps else 0
             b = self._batch(args, kwargs) if self._batch else 0
+            sizes = min(t, _MOST) | min(b, _MOST) << _BATCH
         except (LookupError, AttributeError, TypeError):  # this call's arguments are others
-            t = b = 0
-        sizes = min(t, _MOST) | min(b, _MOST) << _BATCH
+            sizes = 0
+        except Exception as error:
+            session.fail(error)
+            return
         if sizes != self._last:
             self._last = sizes
-            self._session.leave(_SHAPE | sizes << _KEY)
+            session.leave(_SHAPE | sizes << _KEY)
 
 
 def describe_callee(module: nn.Module) -> dict[str, Any]:

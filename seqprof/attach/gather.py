@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqprof import __version__
+from seqprof.analysis.loop.kinds import WORDS
 from seqprof.analysis.loop.process import Fact, ProcessLog, read_process
 from seqprof.analysis.loop.recorded import LoopRecord
 from seqprof.attach.kernels import keep_trace, profiled_loop
@@ -104,12 +105,12 @@ def _logs(folder: Path) -> list[ProcessLog]:
 
 
 def _used(path: Path) -> bytes:
-    """A log without the room that no event took."""
+    """A log without the room that no event took; the last record may end with zeros of its own."""
     parts = []
     with path.open("rb") as file:
         while (part := file.read(_PART)) and part.strip(b"\0"):
             parts.append(part)
-    return b"".join(parts).rstrip(b"\0") + b"\0" * 8
+    return b"".join(parts).rstrip(b"\0") + b"\0" * (WORDS * 8)
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,9 +1,10 @@
 """The places of torch where the steps of a loop can be seen, and what is put there.
 
 Each wrapper stamps what begins and what has ended, and passes everything on: arguments, results and
-exceptions. They lie in every step of somebody else's program, so each does in its own body what it
-does in most calls; what comes once in a step is the session's. Where torch.compile might trace one,
-it asks for that before the clock, which cannot be traced. After the window all are taken out;
+exceptions. They lie in every step of somebody else's program, so each does first, and in its own
+body, what it does in most calls of a bounded step: two looks at the clock and one record. What is
+to be done besides (the session is *attentive*) stands after that. Where torch.compile might trace
+one, it asks for that before the clock, which cannot be traced. After the window all are taken out;
 a reference that the script took meanwhile (``from torch.autograd import grad``) then passes on.
 """
 
@@ -18,6 +19,7 @@ from torch import is_grad_enabled, nn
 from torch.compiler import is_dynamo_compiling
 
 from seqprof.analysis.loop.kinds import Flag, Kind, pack
+from seqprof.attach.callees import Callee
 from seqprof.attach.patches import Patches
 from seqprof.attach.session import Session
 from seqprof.attach.tracebacks import hide_own_frames
@@ -102,7 +104,8 @@ def watch_optimizer(session: Session, patches: Patches, optimizer: Any) -> None:
 
 
 def _fetching(session: Session) -> Wrapper:
-    enter, leave, keys = session.enter, session.leave, session.keys
+    span, enter, leave, keys = session.span, session.enter, session.leave, session.keys
+    loaders = session.loaders
 
     def make(original: Call) -> Call:
         def __next__(iterator: Any) -> Any:  # noqa: N807
@@ -110,17 +113,27 @@ def _fetching(session: Session) -> Wrapper:
             if not session.on:
                 return original(iterator)
             key = keys.get(id(iterator._index_sampler)) or session.new_loader(iterator)
-            enter(_FETCH_IN | key << _KEY, now)
-            session.at_fetch(key)
+            code = _FETCH_IN | key << _KEY
+            whole = key in loaders and session.fetches_plainly()
+            if not whole:
+                enter(code, now)
+                session.at_fetch(key)
             try:
                 batch = original(iterator)
             except StopIteration:
+                if whole:
+                    enter(code, now)
                 leave(_EXHAUSTED)
                 raise
             except BaseException:
+                if whole:
+                    enter(code, now)
                 session.left(_FETCH_OUT)
                 raise
-            leave(_FETCH_OUT)
+            if whole:
+                span(code, now)
+            else:
+                leave(_FETCH_OUT)
             return batch
 
         return __next__
@@ -129,35 +142,47 @@ def _fetching(session: Session) -> Wrapper:
 
 
 def _differentiating(session: Session, flags: int) -> Wrapper:
-    enter, leave = session.enter, session.leave
-    code = pack(Kind.BACKWARD_IN, flags)
+    span, code = session.span, pack(Kind.BACKWARD_IN, flags)
 
     def make(original: Call) -> Call:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if is_dynamo_compiling():
-                return original(*args, **kwargs)
-            if session.inside_backward or not session.on:
+            if is_dynamo_compiling() or session.inside_backward or not session.on:
                 return original(*args, **kwargs)
             now = perf_counter_ns()
             session.inside_backward = True
-            enter(code, now)
             if session.attentive:
-                session.at_backward((args[:1], kwargs))
+                return _attentive_backward(session, original, code, now, args, kwargs)
             try:
                 result = original(*args, **kwargs)
             except BaseException:
                 session.inside_backward = False
-                session.left(_BACKWARD_OUT)
+                session.broken(code, now)
                 raise
             session.inside_backward = False
-            if session.attentive:
-                session.after_backward()
-            leave(_BACKWARD_OUT)
+            span(code, now)
             return result
 
         return wrapper
 
     return make
+
+
+def _attentive_backward(
+    session: Session, original: Call, code: int, now: int, args: Any, kwargs: Any
+) -> Any:
+    session.enter(code, now)
+    session.at_backward((args[:1], kwargs))
+    try:
+        result = original(*args, **kwargs)
+    except BaseException:
+        session.inside_backward = False
+        session.left(_BACKWARD_OUT)
+        raise
+    session.inside_backward = False
+    if session.attentive:
+        session.after_backward()
+    session.leave(_BACKWARD_OUT)
+    return result
 
 
 def _constructing(session: Session, patches: Patches) -> Wrapper:
@@ -178,33 +203,35 @@ def _constructing(session: Session, patches: Patches) -> Wrapper:
 
 
 def _stepping(session: Session) -> Wrapper:
-    enter, leave, keys, active = session.enter, session.leave, session.keys, session.stepping
+    span, keys, active = session.span, session.keys, session.stepping
 
     def make(original: Call) -> Call:
         def step(optimizer: Any, *args: Any, **kwargs: Any) -> Any:
             if is_dynamo_compiling():
                 return original(optimizer, *args, **kwargs)
             now = perf_counter_ns()
-            if id(optimizer) in active or not session.on:
-                return original(optimizer, *args, **kwargs)
             ident = id(optimizer)
-            key = (keys.get(ident) or session.new_optimizer(optimizer)) << _KEY
-            enter(_OPTIMIZER_IN | key, now)
+            if ident in active or not session.on:
+                return original(optimizer, *args, **kwargs)
+            key = keys.get(ident) or session.new_optimizer(optimizer)
+            code = _OPTIMIZER_IN | key << _KEY
             active.add(ident)
-            if session.counting is not None:
-                session.counting.begin("optimizer")
+            if session.attentive:
+                return _attentive_step(session, original, code, now, optimizer, args, kwargs)
             try:
                 result = original(optimizer, *args, **kwargs)
             except BaseException:
                 active.discard(ident)
-                session.left(_OPTIMIZER_OUT | key)
+                session.broken(code, now)
                 raise
             active.discard(ident)
-            if session.counting is not None:
-                session.counting.end("optimizer")
-            if not active:
-                session.after_optimizer(key >> _KEY)
-            leave(_OPTIMIZER_OUT | key)
+            if active:
+                span(code, now)
+            elif key == session.plain_end:
+                session.updated = session.attentive = True
+                span(code, now)
+            else:
+                session.end_optimizer(key, code, now)
             return result
 
         return step
@@ -212,24 +239,51 @@ def _stepping(session: Session) -> Wrapper:
     return make
 
 
+def _attentive_step(
+    session: Session, original: Call, code: int, now: int, optimizer: Any, args: Any, kwargs: Any
+) -> Any:
+    session.enter(code, now)
+    if session.counting is not None:
+        session.counting.begin("optimizer")
+    try:
+        result = original(optimizer, *args, **kwargs)
+    except BaseException:
+        session.stepping.discard(id(optimizer))
+        session.left(code + 1)
+        raise
+    session.stepping.discard(id(optimizer))
+    if session.counting is not None:
+        session.counting.end("optimizer")
+    if not session.stepping:
+        session.after_optimizer(code >> _KEY)
+    session.leave(code + 1)
+    return result
+
+
 def _stamping(session: Session, kind: Kind) -> Wrapper:
     """Wrapper of what needs no more than its two stamps."""
-    enter, leave, code, out = session.enter, session.leave, int(kind), int(kind) + 1
+    span, enter, leave = session.span, session.enter, session.leave
+    code, out = int(kind), int(kind) + 1
 
     def make(original: Call) -> Call:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if is_dynamo_compiling():
+            if is_dynamo_compiling() or session.inside_root or not session.on:
                 return original(*args, **kwargs)
             now = perf_counter_ns()
-            if session.inside_root or not session.on:
-                return original(*args, **kwargs)
-            enter(code, now)
+            whole = not session.attentive
+            if not whole:
+                enter(code, now)
             try:
                 result = original(*args, **kwargs)
             except BaseException:
+                if whole:
+                    enter(code, now)
                 session.left(out)
                 raise
-            leave(out)
+            if whole:
+                span(code, now)
+            else:
+                leave(out)
             return result
 
         return wrapper
@@ -264,38 +318,59 @@ def _scaling(session: Session, flags: int) -> Wrapper:
 
 def calling_root(session: Session) -> Wrapper:
     """Wrapper of ``__call__`` for the class of a root or a criterion."""
-    enter, leave, known = session.enter, session.leave, session.callees
+    span, enter, known = session.span, session.enter, session.callees
 
     def make(original: Call) -> Call:
         def __call__(module: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-            if is_dynamo_compiling():
+            if is_dynamo_compiling() or session.inside_root:
                 return original(module, *args, **kwargs)
             now = perf_counter_ns()
-            if session.inside_root or session.inside_backward or not session.on:
+            if session.inside_backward or not session.on:
                 return original(module, *args, **kwargs)
             callee = known.get(id(module)) or session.adopt(module)
             if callee is None:
                 return original(module, *args, **kwargs)
             session.inside_root = True
             grad = is_grad_enabled()
-            enter(callee.codes[2 * grad + module.training], now)
-            if callee.attentive or session.attentive:
-                callee.begin(module, args, kwargs, grad)
+            code = callee.codes[2 * grad + module.training]
+            if session.attentive:
+                enter(code, now)
+                return _attentive_call(session, original, callee, module, args, kwargs)
+            if callee.attentive:
+                callee.tell_sizes(args, kwargs, grad)
             try:
                 result = original(module, *args, **kwargs)
             except BaseException:
                 session.inside_root = False
-                session.left(callee.out)
+                session.broken(code, now)
                 raise
             session.inside_root = False
-            if session.attentive:
-                callee.finish()
-            leave(callee.out)
+            span(code, now)
             return result
 
         return __call__
 
     return make
+
+
+def _attentive_call(
+    session: Session, original: Call, callee: Callee, module: Any, args: Any, kwargs: Any
+) -> Any:
+    grad = is_grad_enabled()
+    callee.begin(module, grad)
+    if callee.attentive:
+        callee.tell_sizes(args, kwargs, grad)
+    try:
+        result = original(module, *args, **kwargs)
+    except BaseException:
+        session.inside_root = False
+        session.left(callee.out)
+        raise
+    session.inside_root = False
+    if session.attentive:
+        callee.finish()
+    session.leave(callee.out)
+    return result
 
 
 def exploring(session: Session) -> Wrapper:

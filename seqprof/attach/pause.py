@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from seqprof.attach.patches import Patches
+from seqprof.attach.script_objects import ScriptObjects
 
 Call = Callable[..., Any]
 
@@ -32,6 +33,19 @@ class UpdateSign:
     optimizer: weakref.ref[Any] | None
     by_fetch: bool
     root: type | None
+
+    @classmethod
+    def of(
+        cls, script: ScriptObjects, optimizer: int | None, by_fetch: bool, *, inference: bool
+    ) -> UpdateSign:
+        """Of objects that are still known; ``optimizer`` is the number of the last."""
+        ident = next((i for i, key in script.keys.items() if key == optimizer), None)
+        root = next((type(module) for module in script.called_modules()), None)
+        return cls(
+            optimizer=script.living(ident) if ident is not None else None,
+            by_fetch=by_fetch,
+            root=root if inference else None,
+        )
 
 
 class Pause:

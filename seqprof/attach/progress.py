@@ -7,16 +7,16 @@ machine as little at the end as at the beginning.
 from __future__ import annotations
 
 import json
-import struct
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from seqprof.analysis.loop.iterations import Iteration, find_loop
-from seqprof.analysis.loop.kinds import WORDS, Flag, Kind, unpack
-from seqprof.analysis.loop.log import LoopEvent
+from seqprof.analysis.loop.kinds import WORDS, Flag, Kind
+from seqprof.analysis.loop.log import LoopEvent, read_events
 from seqprof.analysis.loop.phases import PhaseTime, phase_times
 
 _WORD = 8
@@ -46,20 +46,20 @@ class LoopProgress:
         size = WORDS * _WORD
         with self.path.open("rb") as file:
             file.seek(self.at)
-            while len(data := file.read(size)) == size:
-                at, cpu, code = struct.unpack("<3q", data)
-                if not at:
-                    return
+            while len(data := file.read(size)) == size and any(data[:_WORD]):  # its last word
                 self.at += size
-                event = LoopEvent(at, cpu, *unpack(code))
-                self.newest.append(event)
-                self.iterations += event.kind == Kind.ITERATION
-                self.complete |= event.kind == Kind.WINDOW
-                self._shape = event if event.kind == Kind.SHAPE else self._shape
+                for event in read_events(data):
+                    self._take(event)
+
+    def _take(self, event: LoopEvent) -> None:
+        self.newest.append(event)
+        self.iterations += event.kind == Kind.ITERATION
+        self.complete |= event.kind == Kind.WINDOW
+        self._shape = event if event.kind == Kind.SHAPE else self._shape
 
     def steps(self) -> list[tuple[Iteration, dict[str, PhaseTime]]]:
         """The newest measured steps, with the times of their phases."""
-        newest = list(self.newest)
+        newest = sorted(self.newest, key=attrgetter("at_ns"))
         if self._shape is not None and newest[0].at_ns > self._shape.at_ns:
             newest.insert(0, self._shape)  # sizes are written when they change
         loop = find_loop(newest)

@@ -1,7 +1,8 @@
 """Where the agent writes: events into a mapped file, everything else into lines of JSON.
 
 A mapped file needs no flushing: what was stored is in the file even if the process dies of a
-segmentation fault in the next instruction, and storing three words takes half a microsecond.
+segmentation fault in the next instruction. Between two hooks a script's step empties the caches,
+and every Python call counts there: most spans are stored whole, when they end.
 """
 
 from __future__ import annotations
@@ -15,12 +16,19 @@ from threading import get_ident
 from time import perf_counter_ns, process_time_ns
 from typing import Any, Protocol
 
-from seqprof.analysis.loop.kinds import WORDS
+from seqprof.analysis.loop.kinds import SPAN, WORDS
 
 #: Events that one file has room for; the file is sparse, so room costs nothing.
 CAPACITY = 1 << 20
 _THREAD_SHIFT = 16
 _WORD = 8
+
+
+Span = Callable[[int, int], None]
+
+
+class Store(Protocol):
+    def __call__(self, code: int, now: int | None = None) -> None: ...
 
 
 class ReadCpu(Protocol):
@@ -34,17 +42,20 @@ class Recorder:
         full: called once when there is no room for another event.
 
     Attributes:
-        enter: store that something begins, with the time that the hook read first of all.
-        leave: store that something has ended; its time is read last. What a hook does lies inside
-            of what it stamps, as for a clock of the script's own around the call.
-        read_cpu: store CPU time with each event from now on, or no longer; about 1 µs each. With it
-            goes a function that is called with the place of the event: an accelerator's clock.
+        span: store all of what has ended, with the time that the hook read first of all; that of
+            its end is read last. What a hook does lies inside of what it stamps, as for a clock of
+            the script's own around the call.
+        enter: store that something begins, with that time; ``leave``: that something has ended.
+        read_cpu: store CPU time with the events of ``enter`` and ``leave`` from now on, or no
+            longer; about 1 µs each. With it goes a function that is called with the place of the
+            event: an accelerator's clock.
     """
 
     def __init__(self, folder: str, name: str, full: Callable[[], None]) -> None:
         self._base = os.path.join(folder, name)
         view = _mapped(self._base + ".events", CAPACITY * WORDS * _WORD)
-        self.enter, self.leave, self.read_cpu = _stamps(view, full)
+        self.span, store, self.read_cpu = _stamps(view, full)
+        self.enter, self.leave = store, store
         self._files: dict[str, int] = {}
 
     def fact(self, name: str, /, **values: Any) -> None:
@@ -80,52 +91,58 @@ def _mapped(path: str, size: int) -> memoryview:
         os.close(file)
 
 
-def _stamps(
-    view: memoryview, full: Callable[[], None]
-) -> tuple[Callable[[int, int], None], Callable[[int], None], ReadCpu]:
-    """Return the functions on the hot path, as closures: attribute look-ups would double it."""
-    times, cpus, codes = view[0::WORDS], view[1::WORDS], view[2::WORDS]
-    take = count().__next__
-    numbers, home = _Threads(), get_ident()
+def _stamps(view: memoryview, full: Callable[[], None]) -> tuple[Span, Store, ReadCpu]:
+    """Return the functions on the hot path, as closures: attribute look-ups would double it.
+
+    Plain stores take half of what one ``struct.pack`` and a write do: their code is in the caches.
+    """
+    take = count(0, WORDS).__next__
+    home = get_ident()
+    numbers = _Threads(home)
     cpu = False
     beside: Callable[[int], None] | None = None
 
-    def enter(code: int, now: int) -> None:
+    def span(code: int, now: int) -> None:
+        if get_ident() != home:
+            code |= numbers[get_ident()]
         i = take()
         try:
-            codes[i] = code if get_ident() == home else code | numbers[get_ident()]
+            view[i + 1] = code | SPAN
         except IndexError:
             full()
             return
-        if cpu:
-            cpus[i] = process_time_ns()
-            if beside is not None:
-                beside(i * WORDS)
-        times[i] = now
+        view[i + 2] = perf_counter_ns()
+        view[i] = now
 
-    def leave(code: int) -> None:
+    def store(code: int, now: int | None = None) -> None:
+        if get_ident() != home:
+            code |= numbers[get_ident()]
         i = take()
         try:
-            codes[i] = code if get_ident() == home else code | numbers[get_ident()]
+            view[i + 1] = code
         except IndexError:
             full()
             return
         if cpu:
-            cpus[i] = process_time_ns()
+            view[i + 2] = process_time_ns()
             if beside is not None:
-                beside(i * WORDS)
-        times[i] = perf_counter_ns()
+                beside(i)
+        view[i] = now or perf_counter_ns()
 
     def read_cpu(wanted: bool, also: Callable[[int], None] | None = None) -> None:
         nonlocal cpu, beside
         cpu, beside = wanted, also
 
-    return enter, leave, read_cpu
+    return span, store, read_cpu
 
 
 class _Threads(dict[int, int]):
-    """Numbers of threads, in their place in a code; the one that came first is 0."""
+    """Numbers of threads, in their place in a code; that of ``home`` is 0."""
+
+    def __init__(self, home: int) -> None:
+        super().__init__({home: 0})
+        self.home = home
 
     def __missing__(self, ident: int) -> int:
-        self[ident] = number = min(len(self) + 1, 255) << _THREAD_SHIFT
+        self[ident] = number = min(len(self), 255) << _THREAD_SHIFT
         return number

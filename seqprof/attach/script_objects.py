@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from seqprof.attach.callees import Callee, describe_callee
 
 if TYPE_CHECKING:
-    from seqprof.attach.callees import Callee
     from seqprof.attach.recorder import Recorder
 
 
@@ -69,6 +70,20 @@ class ScriptObjects:
             return 0
         optimizer = args[0] if args else kwargs["optimizer"]
         return self.keys.get(id(optimizer)) or self.new_optimizer(optimizer)
+
+    def callee_of(self, module: Any) -> Callee:
+        """Return the root or criterion that ``module`` is."""
+        callee = self.callees.get(id(module))
+        if callee is None:
+            facts = describe_callee(module)
+            key = self._key_of(module, "module", **facts)
+            callee = Callee(cast(Any, self), key, root=facts["parameters"] > 0)
+            self.callees[id(module)] = callee
+        return callee
+
+    def living(self, ident: int) -> weakref.ref[Any] | None:
+        """The object of an ``id``, as long as it lives."""
+        return self._known.get(ident)
 
     def called_modules(self) -> list[Any]:
         """The modules of all callees."""

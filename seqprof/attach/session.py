@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from seqprof.analysis.loop.kinds import ROUND, Flag, Kind, pack
-from seqprof.attach.callees import Callee, describe_callee
+from seqprof.attach.callees import Callee
 from seqprof.attach.device_clock import DeviceClock
 from seqprof.attach.discovery import DiscoveredLoop
 from seqprof.attach.explorer import Explorer
@@ -32,6 +32,7 @@ from seqprof.attach.options import AttachOptions
 from seqprof.attach.pause import UpdateSign
 from seqprof.attach.profiled import ProfiledSteps
 from seqprof.attach.recorder import Recorder
+from seqprof.attach.rounds import METERED, PROBED, WARMUP, kind_of
 from seqprof.attach.script_objects import ScriptObjects
 from seqprof.attach.tracebacks import hide_own_frames
 
@@ -44,11 +45,7 @@ _COUNTED = {
     int(Kind.BACKWARD_OUT): "backward",
     int(Kind.OPTIMIZER_OUT): "optimizer",
 }
-# Plain numbers: reading a member of an enumeration takes as long as a stamp.
-_PROBED, _METERED, _WARMUP = int(Flag.PROBED), int(Flag.METERED), int(Flag.WARMUP)
 _ITERATION, _FLAGS, _KEY = int(Kind.ITERATION), 8, 24
-#: The kinds of the iterations of a round: nothing but stamps, timestep marks, …, CPU time.
-_ROUND = (0, _PROBED, 0, _METERED)
 
 
 class Session(ScriptObjects):
@@ -56,8 +53,11 @@ class Session(ScriptObjects):
 
     Attributes:
         on: whether anything is recorded.
-        attentive: more than a stamp is to be done at the next forward and backward.
+        attentive: more than a stamp is to be done, and each event is stored; else whole spans are.
+        loaders: numbers of those whose batches are trained on.
         updated: an update has happened, and nothing since.
+        then_bounded: the next iteration is a bounded one, with nothing else to be done.
+        plain_end: the optimizer whose step ends this one with nothing else to be done, or 0.
         made: optimizers that exist; one of the model's tells a loop that will step it.
         stepping: optimizers, by ``id``, that are being stepped.
         inference: the loop runs forwards only.
@@ -75,12 +75,12 @@ class Session(ScriptObjects):
 
     # Slots: the hooks read some of these in every step, from caches that the step has emptied.
     __slots__ = (
-        "_began_ns", "_driver", "_fetched", "_loaders", "_marks", "_metering", "_next_kind",
-        "_optimizers", "_unstepped", "at_complete", "at_end", "at_explored", "attentive",
-        "choose_stride", "compiled", "counting", "device", "device_clock", "enter", "explorer",
-        "inference", "inside_backward", "inside_root", "iteration", "leave", "loops", "made",
-        "marking", "marks", "on", "optimizer_classes", "options", "profiled", "stepping",
-        "stride", "trained", "updated", "warmup",
+        "_began_ns", "_driver", "_fetched", "_marks", "_metering", "_next_kind", "_optimizers",
+        "_unstepped", "at_complete", "at_end", "at_explored", "attentive", "choose_stride",
+        "compiled", "counting", "device", "device_clock", "enter", "explorer", "inference",
+        "inside_backward", "inside_root", "iteration", "leave", "loaders", "loops", "made",
+        "marking", "marks", "on", "optimizer_classes", "options", "plain_end", "profiled", "span",
+        "stepping", "stride", "then_bounded", "trained", "updated", "warmup",
     )  # fmt: skip
 
     def __init__(self, options: AttachOptions) -> None:
@@ -105,7 +105,8 @@ class Session(ScriptObjects):
         self.stride = 1
         self.device: Callable[[], torch.device] = lambda: torch.device("cpu")
         self.choose_stride: Callable[[float], int] = lambda _step_s: 1
-        self._began_ns, self._next_kind = 0, _WARMUP
+        self._began_ns, self._next_kind = 0, WARMUP
+        self.then_bounded, self.plain_end = False, 0
         self._metering = False
         self.at_end: Callable[[], None] = lambda: None
         self.at_complete: Callable[[UpdateSign], None] = lambda _sign: None
@@ -113,24 +114,13 @@ class Session(ScriptObjects):
         self.trained = False
         self.inference = False
         self._optimizers: list[int] = []
-        self._loaders: set[int] = set()
+        self.loaders: set[int] = set()
         self._fetched: tuple[int, int] | None = None
         self._driver: int | None = None
         name = f"rank{os.environ.get('RANK', '0')}.{os.getpid()}{options.ending}"
         self.recorder = Recorder(options.folder, name, full=lambda: self.close("full"))
-        self.enter, self.leave = self.recorder.enter, self.recorder.leave
-
-    # --- the script's objects ------------------------------------------------------------------
-
-    def callee_of(self, module: Any) -> Callee:
-        """Return the root or criterion that ``module`` is."""
-        callee = self.callees.get(id(module))
-        if callee is None:
-            facts = describe_callee(module)
-            key = self._key_of(module, "module", **facts)
-            callee = Callee(self, key, root=facts["parameters"] > 0)
-            self.callees[id(module)] = callee
-        return callee
+        recorder = self.recorder
+        self.span, self.enter, self.leave = recorder.span, recorder.enter, recorder.leave
 
     def adopt(self, module: Any) -> Callee | None:
         """Take in what the script calls for the first time after the exploring.
@@ -150,15 +140,28 @@ class Session(ScriptObjects):
 
     # --- what comes once in a step -------------------------------------------------------------
 
+    def fetches_plainly(self) -> bool:
+        """A batch that is trained on is asked for; whether there is nothing else to be done."""
+        if not self.attentive:
+            return True
+        if not (self.updated and self.then_bounded):
+            return False
+        # An iteration begins that is bounded, after one that leaves nothing to be taken down.
+        self.updated = self.attentive = self.marking = False
+        self.iteration = number = self.iteration + 1
+        self._look_ahead(number + 1)
+        self.leave(_ITERATION | number << _KEY)
+        return True
+
     def at_fetch(self, key: int) -> None:
         """A batch is asked for, by the loop itself or by a thread that fetches ahead for it."""
         thread = get_ident()
         if self._driver not in (None, thread):
             return
         try:
-            if self.updated and (key in self._loaders or not self._loaders):
+            if self.updated and (key in self.loaders or not self.loaders):
                 self._begin_iteration()
-            if key not in self._loaders:
+            if key not in self.loaders:
                 self._fetched = key, thread
                 self.attentive = True
         except Exception as error:
@@ -169,9 +172,9 @@ class Session(ScriptObjects):
         if not grad and not self.inference:
             return
         if self._fetched is not None and grad and self._fetched[1] == get_ident():
-            self._loaders.add(self._fetched[0])
+            self.loaders.add(self._fetched[0])
         self._fetched = None
-        if self.updated and not self._loaders:
+        if self.updated and not self.loaders:
             self._begin_iteration()
 
     def after_forward(self) -> None:
@@ -194,7 +197,7 @@ class Session(ScriptObjects):
         """A backward begins, the outermost, from ``outputs``."""
         try:
             self._first_backward()
-            if self.updated and not self._loaders:
+            if self.updated and not self.loaders:
                 self._begin_iteration()
             if self.explorer is not None:
                 self.explorer.close_group(outputs)
@@ -210,8 +213,8 @@ class Session(ScriptObjects):
             return
         self.trained, self._driver = True, get_ident()
         if self.inference:  # evaluation came first; this is a training loop
-            self.inference = self.updated = False
-            self.iteration, self._next_kind = -1, _WARMUP
+            self.inference = self.updated = self.then_bounded = False
+            self.iteration, self._next_kind = -1, WARMUP
         if self.iteration < 0:
             self._begin_iteration()
 
@@ -232,13 +235,24 @@ class Session(ScriptObjects):
         """The last of the optimizers, in the order in which they came first, ends an iteration."""
         if key not in self._optimizers:
             self._optimizers.append(key)
-        if key == self._optimizers[-1] or self._loaders:
+        if key == self._optimizers[-1] or self.loaders:
             self.update()
+
+    def end_optimizer(self, key: int, code: int, now: int) -> None:
+        """Store the outermost step of an optimizer that has ended, begun at ``now``."""
+        self.enter(code, now)
+        self.after_optimizer(key)  # CPU time is read from here on where a metered step comes
+        self.leave(code + 1)
+
+    def broken(self, code: int, now: int) -> None:
+        """An exception of the script leaves what began at ``now``, of which nothing is stored."""
+        self.enter(code, now)
+        self.left(code + 1)
 
     def update(self) -> None:
         """An iteration has its update; what comes next begins another."""
         self.updated = self.attentive = True
-        if self._next_kind == _METERED:
+        if self._next_kind == METERED:
             self._meter(True)  # before what ends here is stamped: it ends and begins
 
     def step(self) -> None:
@@ -266,15 +280,28 @@ class Session(ScriptObjects):
         elif measured >= self.options.steps:
             self._after_the_measured(number)
             return
-        kind, self._next_kind = self._next_kind, self.kind_of(number + 1)
+        kind = self._next_kind
+        self._look_ahead(number + 1)
         counts = self.counting is not None
-        self.marking = (kind == _PROBED or counts) and self.marks is not None
+        self.marking = (kind == PROBED or counts) and self.marks is not None
         if self.marks is not None and self.marking and not counts:
             self.marks.choose(self.stride, measured // ROUND)
-        self.attentive = self.marking or self.explorer is not None or counts or not self._optimizers
-        if self._metering or kind == _METERED:
-            self._meter(kind == _METERED)
+        metered = kind == METERED
+        self.attentive = (
+            self.marking or metered or self.explorer is not None or counts or not self._optimizers
+        )
+        if self._metering or metered:
+            self._meter(metered)
+        self.then_bounded &= not (metered or counts)
         self.leave(_ITERATION | kind << _FLAGS | number << _KEY)
+
+    def _look_ahead(self, number: int) -> None:
+        """What the next iteration will be, so that as little as can be is asked when it begins."""
+        self._next_kind = kind = kind_of(number, self.warmup)
+        last = self._optimizers[-1] if self._optimizers and self.explorer is None else 0
+        measured = self.warmup < number < self.warmup + self.options.steps
+        self.then_bounded = not kind and measured and last > 0
+        self.plain_end = last if kind != METERED else 0
 
     def _count_operations(self, number: int) -> None:
         """In the step after those in which modules were watched, unless the model is compiled.
@@ -322,13 +349,6 @@ class Session(ScriptObjects):
         if clock is not None and not wanted:
             clock.end_step()
 
-    def kind_of(self, number: int) -> int:
-        """Flags of an iteration; the order of a round moves on from round to round."""
-        if number < self.warmup:
-            return _WARMUP
-        round_, place = divmod(number - self.warmup, ROUND)
-        return _ROUND[(place + round_) % ROUND]
-
     # --- ends ----------------------------------------------------------------------------------
 
     def fail(self, error: BaseException) -> None:
@@ -349,23 +369,13 @@ class Session(ScriptObjects):
         self.on = False
         self.leave(pack(Kind.WINDOW))
         self.recorder.fact("closed", why=why)
-        sign = self._update_sign()
+        optimizer = self._optimizers[-1] if self._optimizers else None
+        sign = UpdateSign.of(self, optimizer, bool(self.loaders), inference=self.inference)
         self._let_go()
         if why == "complete":
             self.at_complete(sign)
         if self.options.stop and why == "complete":
             raise SystemExit(0)
-
-    def _update_sign(self) -> UpdateSign:
-        """How the end of an iteration is known when all hooks are gone."""
-        key = self._optimizers[-1] if self._optimizers else None
-        ident = next((i for i, k in self.keys.items() if k == key), None)
-        root = next((type(module) for module in self.called_modules()), None)
-        return UpdateSign(
-            optimizer=self._known.get(ident) if ident is not None else None,
-            by_fetch=bool(self._loaders),
-            root=root if self.inference else None,
-        )
 
     def abandon(self) -> None:
         """In a forked child: record nothing; the files are the parent's."""

@@ -1,6 +1,7 @@
 """`seqprof.profile` and `seqprof.watch` around a loop in this process."""
 
 import gc
+import re
 import weakref
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+from typer.testing import CliRunner
 
 import seqprof
 from seqprof import store
+from seqprof.analysis.run.summary import summarise
+from seqprof.cli.app import command_line
 from seqprof.errors import SeqprofError
 from seqprof.recording import ForeignLoop
 
@@ -155,6 +159,18 @@ def test_the_report_is_a_table_and_in_a_notebook_a_page() -> None:
         Loop().run()
     assert "backward" in str(p.report())
     assert p.report()._repr_html_().startswith('<iframe srcdoc="&lt;!DOCTYPE html')
+
+
+def test_the_report_names_neither_a_seed_nor_bare_steps(tmp_path: Path) -> None:
+    """seqprof sets no seed in a script, and each of its steps is stamped at its phases."""
+    with seqprof.profile(tmp_path / "run.json", budget=10) as p:
+        Loop().run()
+    shown = (
+        CliRunner().invoke(command_line(), ["show", str(tmp_path / "run.json"), "--full"]).output
+    )
+    assert "bounded and" in shown
+    assert not re.search(r"\b(seed|bare)\b", shown)
+    assert summarise(p.recording).header.seed is None
 
 
 def test_watching_until_it_is_stopped(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Literal
 from seqprof.analysis.loop.kinds import ROUND, Flag, Kind
 from seqprof.analysis.loop.log import Instant, LoopEvent, LoopSpan, driving_thread, spans
 from seqprof.analysis.loop.updates import (
+    backwards,
     is_quiet,
     is_refused,
     optimizer_of,
@@ -63,8 +64,11 @@ class Iteration:
 
     @property
     def rounds(self) -> int:
-        """Backwards: micro-batches, calls of a closure, or one for each optimizer."""
-        return sum(span.kind == Kind.BACKWARD_IN for span in self.all_spans())
+        """Backwards: micro-batches, calls of a closure, or one for each optimizer.
+
+        One inside a forward (forces of an energy, a compiler that traces) is a part of that.
+        """
+        return backwards(self.spans, in_forward=False) or backwards(self.spans, in_forward=True)
 
     @property
     def updates(self) -> int:

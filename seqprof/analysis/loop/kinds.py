@@ -2,9 +2,10 @@
 
 Standard library only: the agent imports this inside the script's process.
 
-An event is three 64-bit words: host clock (ns), CPU time of the process (ns, 0 where it was not
-read) and a code. The code holds the kind (8 bits), flags (8), the thread's number (8) and a key
-(40 bits) that says of what: the number of a module, an optimizer, a loader.
+A record is three 64-bit words. Of an event: host clock (ns), a code, CPU time of the process (ns, 0
+where it was not read). Of a span that was stored whole: host clock at its beginning, the code of
+that with ``SPAN`` set, host clock at its end. The code holds the kind (8 bits), flags (8), the
+thread's number (8) and a key (40 bits) that says of what: of a module, an optimizer, a loader.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 from enum import IntEnum, IntFlag
 
 WORDS = 3
+#: Bit of a kind: the record is a whole span, its third word when it ended.
+SPAN = 1 << 7
 #: Iterations of the agent that are held against each other.
 ROUND = 4
 _FLAGS, _THREAD, _KEY = 8, 16, 24
@@ -39,6 +42,9 @@ class Kind(IntEnum):
     AUTOCAST_OUT = 17
     SCALE_IN = 18
     SCALE_OUT = 19
+    #: What a root returned timestep by timestep is put together.
+    JOIN_IN = 20
+    JOIN_OUT = 21
     #: No pairs: the model was switched to training or evaluation; an iteration began; the sizes
     #: of the forwards from here on; the window ended; the program said that a step ended.
     MODE = 32

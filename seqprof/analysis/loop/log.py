@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
-from seqprof.analysis.loop.kinds import WORDS, Flag, Kind, is_pair, unpack
+from seqprof.analysis.loop.kinds import SPAN, WORDS, Flag, Kind, is_pair, unpack
+
+_NO_TIMES: Mapping[int, int] = MappingProxyType({})
 
 
 class LoopEvent(NamedTuple):
@@ -36,20 +40,28 @@ def decode(data: bytes, device: bytes = b"") -> list[LoopEvent]:
     pairs = array("q")
     pairs.frombytes(device[: len(device) // 16 * 16])
     device_ns = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    return sorted(read_events(data, device_ns), key=attrgetter("at_ns"))
+
+
+def read_events(data: bytes, device_ns: Mapping[int, int] = _NO_TIMES) -> Iterator[LoopEvent]:
+    """Yield the events of whole records in the order in which they were stored.
+
+    A span that was stored when it had ended comes after those inside of it.
+    """
     words = array("q")
     words.frombytes(data[: len(data) // words.itemsize * words.itemsize])
-    return list(_events(words, device_ns))
-
-
-def _events(words: array[int], device_ns: dict[int, int]) -> Iterator[LoopEvent]:
     for i in range(0, len(words) - WORDS + 1, WORDS):
-        at, cpu, code = words[i : i + WORDS]
+        at, code, third = words[i : i + WORDS]
         if not at:
             if not code:  # the end of what was written
                 return
             continue  # the process died between two stores
         kind, flags, thread, key = unpack(code)
-        yield LoopEvent(at, cpu, kind, flags, thread, key, device_ns.get(i))
+        if kind & SPAN:
+            yield LoopEvent(at, 0, kind ^ SPAN, flags, thread, key)
+            yield LoopEvent(third, 0, (kind ^ SPAN) + 1, 0, thread, key)
+        else:
+            yield LoopEvent(at, third, kind, flags, thread, key, device_ns.get(i))
 
 
 class Instant(NamedTuple):

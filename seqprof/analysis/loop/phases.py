@@ -26,6 +26,7 @@ LOOP_NS = 40_000
 _OF_SPAN: dict[Kind, Label] = {
     Kind.FETCH_IN: "data",
     Kind.FORWARD_IN: "forward",
+    Kind.JOIN_IN: "forward",
     Kind.CRITERION_IN: "loss",
     Kind.BACKWARD_IN: "backward",
     Kind.OPTIMIZER_IN: "optimizer",

@@ -32,6 +32,19 @@ def steps_inside(span: LoopSpan) -> bool:
     return span.kind == Kind.BACKWARD_IN and span.holds(Kind.OPTIMIZER_IN)
 
 
+def backwards(spans: Sequence[LoopSpan], *, in_forward: bool) -> int:
+    """How many backwards there are at any depth, those inside of forwards or only the others."""
+    return sum(
+        (span.kind == Kind.BACKWARD_IN)
+        + (
+            backwards(span.children, in_forward=in_forward)
+            if in_forward or span.kind != Kind.FORWARD_IN
+            else 0
+        )
+        for span in spans
+    )
+
+
 def update_sort(outermost: list[LoopSpan]) -> Literal["optimizer", "backward", "forward"]:
     """What an update is in this loop."""
     walked = {span.kind for top in outermost for span in top.walk()}

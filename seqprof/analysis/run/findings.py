@@ -54,7 +54,7 @@ class Header:
 
     command: str
     created: str
-    seed: int
+    seed: Annotated[int | None, Meta(description="null where a script sets its own, or none")]
     environment: Environment
     workload: Workload
     shape: Annotated[
@@ -172,7 +172,7 @@ def _header(recording: Recording, trial: Trial) -> Header:
     return Header(
         command=recording.command,
         created=recording.created,
-        seed=recording.seed,
+        seed=recording.seed if trial.loop is None else None,
         environment=recording.environment,
         workload=trial.workload,
         shape=shape,

@@ -118,7 +118,9 @@ def measure_perturbation(trial: Trial, budget: float | None) -> Perturbation:
             probed,
             against,
             method=f"median of paired ratios probed/{base}, less 1",
-            absent=trial.timesteps_reason or "no pair of a bare and a probed step was measured",
+            absent=trial.timesteps_reason
+            or f"no pair of a {base if trial.loop is not None else 'bare'} and a probed step was "
+            "measured",
         ),
         budget=budget,
         strides=tuple(strides),

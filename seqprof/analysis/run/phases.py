@@ -60,6 +60,11 @@ def headline_method(trial: Trial) -> str:
     return "median of bare steps" if steps_of(trial, "bare") else "median of bounded steps"
 
 
+def headline_kind(step: Estimate) -> str:
+    """Return which steps an estimate by :func:`headline_method` is from."""
+    return "bounded" if "bounded" in step.method else "bare"
+
+
 def phase_clock(trial: Trial) -> Clock:
     """Return ``device`` when the phases were timed on an accelerator's own clock, else ``host``."""
     timed = any(timing.device_s is not None for s in trial.steps for timing in s.phases.values())

@@ -7,11 +7,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from seqprof.analysis.run.phases import headline_steps
+from seqprof.analysis.run.phases import NO_BARE_STEP, headline_method, headline_steps
 from seqprof.analysis.statistics import Estimate, median, missing
 from seqprof.recording import ProfiledPass, ProfiledPhase, Trial
 
-_METHOD = "median of profiled steps / median of bare steps"
 _BUSY_METHOD = "union of kernel intervals in profiled steps / time in unprofiled steps"
 _PROFILED_METHOD = "union of kernel intervals / device window, in profiled steps"
 #: A recording that knows nothing of a profiled pass.
@@ -34,10 +33,11 @@ def summarise_profile(trial: Trial) -> ProfileSummary | None:
 
 def _slowdown(trial: Trial, made: ProfiledPass) -> Estimate:
     bare = [step.wall_s for step in headline_steps(trial)]
+    method = f"median of profiled steps / {headline_method(trial)}"
     if made.reason is not None or not made.wall_s or not bare:
-        return missing("1", _METHOD, made.reason or "no bare step was measured")
+        return missing("1", method, made.reason or NO_BARE_STEP)
     return Estimate(
-        value=median(made.wall_s) / median(bare), unit="1", method=_METHOD, n=len(made.wall_s)
+        value=median(made.wall_s) / median(bare), unit="1", method=method, n=len(made.wall_s)
     )
 
 

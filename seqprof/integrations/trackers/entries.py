@@ -74,7 +74,8 @@ def _title(recording: Recording) -> str:
 
 def _parameters(recording: Recording) -> Iterator[tuple[str, Plain]]:
     yield "command", recording.command
-    yield "seed", recording.seed
+    if all(trial.loop is None for trial in recording.trials):
+        yield "seed", recording.seed
     yield from _flat("spec", recording.spec)
     for candidate in recording.candidates:
         # Length and batch differ between the trials of a candidate: they are the axes.

@@ -52,4 +52,5 @@ def training(header: Header) -> str:
         parts.append(f"BPTT truncated to {workload.truncate} timesteps")
     parts += ["activation checkpointing"] if workload.checkpointed else []
     parts += ["compiled"] if workload.compiled else []
-    return ", ".join([*parts, f"seed {header.seed}"])
+    parts += [] if header.seed is None else [f"seed {header.seed}"]
+    return ", ".join(parts)

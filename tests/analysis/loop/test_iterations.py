@@ -134,6 +134,25 @@ def test_forwards_without_gradients_in_every_step_are_a_rollout() -> None:
     assert rows(loop)[2]["forward"] == 13
 
 
+def test_joining_what_a_root_returned_timestep_by_timestep_is_forward() -> None:
+    step = "[forward +6 ] +1 [forward +6 ] +2 [join +5 ] +3 [backward +9 ] [optimizer +4 ]"
+    row = rows(find_loop(log(f"{step} {step} {step}")))[1]
+    assert row["forward"] == 6 + 1 + 6 + 2 + 5
+    assert row["loss"] == 3
+
+
+def test_a_gradient_taken_inside_a_forward_is_no_round() -> None:
+    step = "[forward +2 [backward +3 ] +1 ] +1 [backward +9 ] [optimizer +4 ]"
+    loop = find_loop(log(f"{step} {step} {step}"))
+    assert [iteration.rounds for iteration in loop.iterations] == [1, 1, 1]
+
+
+def test_a_step_that_trains_inside_a_forward_has_its_rounds() -> None:
+    step = "[forward +2 [backward +3 ] +1 ] [optimizer +4 ]"
+    loop = find_loop(log(f"{step} {step} {step}"))
+    assert [iteration.rounds for iteration in loop.iterations] == [1, 1, 1]
+
+
 def test_two_optimizers_make_one_step() -> None:
     critic = "[forward:1 +5 ] [backward +6 ] [optimizer:7 +2 ]"
     actor = "[forward:2 +5 ] [backward +6 ] [optimizer:8 +2 ]"

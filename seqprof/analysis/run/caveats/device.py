@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from seqprof.analysis.run.caveats.caveat import Case, Caveat
 from seqprof.analysis.run.dwell import find_series
+from seqprof.analysis.run.phases import headline_kind
 from seqprof.analysis.wording import ordinal, seconds_in_words
 
 #: Change of a clock frequency from the first to the last sample.
@@ -111,14 +112,14 @@ def no_accelerator(case: Case) -> Iterator[Caveat]:
 
 
 def perturbation(case: Case) -> Iterator[Caveat]:
-    marks = case.findings.perturbation
+    marks, kind = case.findings.perturbation, headline_kind(case.findings.step)
     if marks.over_budget and marks.change.value is not None and marks.budget is not None:
         yield Caveat(
             kind="perturbation",
             severity="warning",
             text="Timestep marks slow the probed steps by more than the budget",
             evidence=f"{marks.change.value:.1%} against {marks.budget:.1%}; step times come from "
-            "bare steps, phase times from bounded ones, and do not contain it",
+            f"{kind} steps, phase times from bounded ones, and do not contain it",
             remedy=_cheaper_marks(case),
         )
 
@@ -135,14 +136,16 @@ def profiled(case: Case) -> Iterator[Caveat]:
     profile = case.findings.profile
     if profile is None or profile.slowdown.value is None or profile.measured.on != "device":
         return
+    kind = headline_kind(case.findings.step)
     if profile.slowdown.value > SLOWED_BY_PROFILER:
         yield Caveat(
             kind="profiler_slowed",
             severity="note",
             text="The profiler slowed its steps: idle times of the kernel timeline are too long",
-            evidence=f"profiled steps took {profile.slowdown.value:.2f} times as long as bare ones "
-            f"(limit {SLOWED_BY_PROFILER:g})",
-            remedy="trust its busy times and counts; take idle against the bare step, or from NVML",
+            evidence=f"profiled steps took {profile.slowdown.value:.2f} times as long as "
+            f"{kind} ones (limit {SLOWED_BY_PROFILER:g})",
+            remedy="trust its busy times and counts; take idle against the "
+            f"{kind} step, or from NVML",
         )
 
 
@@ -209,7 +212,8 @@ def mark_cost(case: Case) -> Iterator[Caveat]:
             text="The marks themselves are a notable part of a timestep's latency",
             evidence=f"one timestep's marks cost {seconds_in_words(cost, 2)}; each backward "
             f"latency contains about half of it (typical timestep: {seconds_in_words(min(known))})",
-            remedy="compare timesteps with each other; for the total trust the bare steps",
+            remedy="compare timesteps with each other; for the total trust the "
+            f"{headline_kind(case.findings.step)} steps",
         )
 
 

@@ -40,7 +40,7 @@ from seqprof.analysis.run.caveats.workload import (
     padding,
 )
 from seqprof.analysis.run.findings import Findings
-from seqprof.analysis.run.phases import headline_steps
+from seqprof.analysis.run.phases import headline_kind, headline_steps
 from seqprof.analysis.statistics import (
     coefficient_of_variation,
     drift,
@@ -88,7 +88,7 @@ def _high_variation(case: Case) -> Iterator[Caveat]:
             severity="warning",
             text="Step times vary much",
             evidence=f"coefficient of variation {variation:.0%} over {len(_walls(case))} "
-            f"bare steps (limit {HIGH_CV:.0%})",
+            f"{headline_kind(case.findings.step)} steps (limit {HIGH_CV:.0%})",
             remedy="close other programs, fix measure.threads, raise measure.pairs",
         )
 

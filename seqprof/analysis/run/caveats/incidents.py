@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seqprof.analysis.run.caveats.caveat import Case, Caveat, Severity
+from seqprof.analysis.run.phases import headline_kind
 from seqprof.analysis.statistics import (
     SMALLEST_INTERVAL,
 )
@@ -207,10 +208,10 @@ def incidents(case: Case) -> Iterator[Caveat]:
 
 
 def few_steps(case: Case) -> Iterator[Caveat]:
-    bare = case.findings.header.bare_steps
+    bare, kind = case.findings.header.bare_steps, headline_kind(case.findings.step)
     explained = {"few_pairs", "interrupted"} & {incident.kind for incident in case.trial.incidents}
     if bare < SMALLEST_INTERVAL and not explained:
-        yield _incident("few_pairs", f"{bare} bare steps; an interval needs {SMALLEST_INTERVAL}")
+        yield _incident("few_pairs", f"{bare} {kind} steps; an interval needs {SMALLEST_INTERVAL}")
 
 
 def cut_dwells(case: Case) -> Iterator[Caveat]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from seqprof.analysis.run.idle import PhaseIdle
-from seqprof.analysis.run.phases import PhaseSummary
+from seqprof.analysis.run.phases import PhaseSummary, headline_kind
 from seqprof.analysis.run.summary import Summary
 from seqprof.analysis.statistics import Estimate
 from seqprof.reports import cells
@@ -152,7 +152,7 @@ def _remarks(summary: Summary, device: bool, idle: str) -> list[str]:
     methods = {p.peak_memory.method for p in summary.phases if p.peak_memory.value is not None}
     kinds = " and ".join(_MEMORY.get(method, method) for method in sorted(methods))
     return [
-        f"time: median of bare steps on {clock}"
+        f"time: median of {headline_kind(summary.step)} steps on {clock}"
         + (f"; memory: {kinds}" if kinds else "")
         + f"; operations: tensor operations launched, views excluded; idle: {idle}"
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from seqprof.analysis.run.phases import headline_kind
 from seqprof.analysis.run.profile import ProfileSummary
 from seqprof.analysis.statistics import median
 from seqprof.recording import PHASES, ProfiledPass, ProfiledPhase, ProfiledTimesteps
@@ -71,10 +72,11 @@ def profile_sections(profile: ProfileSummary | None) -> list[Section]:
 
 def _remarks(profile: ProfileSummary) -> list[str]:
     made, slowed = profile.measured, profile.slowdown
+    kind = headline_kind(slowed)
     factor = q.NOTHING if slowed.value is None else f"{slowed.value:.2f}"
     lines = [
         f"Means of {made.steps} steps under torch.profiler, which made them {factor} times as long "
-        "as bare ones; idle contains that, and the bare steps stay the headline.",
+        f"as {kind} ones; idle contains that, and the {kind} steps stay the headline.",
     ]
     if made.on == "processor":
         lines.append(

@@ -79,13 +79,20 @@ def step_section(trial: Trial, costs: Sequence[KindCost]) -> Section:
         ),
         plot=_wall_times(measured),
         table=_wall_table(measured, costs),
-        remarks=[
-            "Step times are from bare steps: one clock read at each end. Bounded ones have one at "
-            "each phase as well, and give phase times; probed ones have marks at timesteps, "
-            "metered ones CPU clocks."
-        ],
+        remarks=[_kinds_in_words("bare" in measured)],
     )
     return Section(title=title, blocks=[chart], rank=DETAIL)
+
+
+def _kinds_in_words(bare: bool) -> str:
+    if bare:
+        first = (
+            "Step times are from bare steps: one clock read at each end. Bounded ones have one at "
+            "each phase as well, and give phase times"
+        )
+    else:
+        first = "Step and phase times are from bounded steps: a clock read at each phase's ends"
+    return first + "; probed ones have marks at timesteps, metered ones CPU clocks."
 
 
 def _wall_times(walls: dict[str, dict[int, float]]) -> Lines:

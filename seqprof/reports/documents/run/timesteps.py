@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from seqprof.analysis.run.phases import headline_kind
 from seqprof.analysis.run.summary import Summary
 from seqprof.analysis.run.timesteps import SLOW_SAMPLES, Bin, LoopLatency
 from seqprof.analysis.run.verdict import loops_of, main_clock
@@ -126,7 +127,7 @@ def _perturbation(summary: Summary) -> str:
     return (
         f"marks change a step by {q.percent(marks.change)} ({interval}{budget}); "
         f"marked: {_marked(marks.strides)}{_mark_cost(marks.mark_cost)}; step and phase times are "
-        "of bare steps and do not contain it"
+        f"of {headline_kind(summary.step)} steps and do not contain it"
     )
 
 

@@ -29,7 +29,8 @@ def timesteps_in_words(header: Header) -> str:
 def steps_in_words(header: Header) -> str:
     """Say how many steps were measured."""
     cut = "interrupted: " if header.interrupted else ""
-    return f"{cut}{header.bare_steps} bare and {header.probed_steps} probed steps"
+    kind = "bounded" if header.seed is None else "bare"  # those of a script's own loop
+    return f"{cut}{header.bare_steps} {kind} and {header.probed_steps} probed steps"
 
 
 def with_interval(estimate: Estimate) -> str:
