@@ -17,6 +17,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "seqprof"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_FILE, MOST_FILES = 400, 25
+#: Words that say what happened to a thing and not what it is.
+VAGUE = {"told", "asked", "found", "kept"}
+#: A field of stored documents.
+OLD_NAMES = {("seqprof/analysis/depth/model_depth.py", "asked")}
 
 
 @cache
@@ -99,3 +103,27 @@ def test_no_class_has_the_name_of_another() -> None:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert {name for name, number in classes.items() if number > 1} == SAME_NAME
+
+
+def names_given(path: Path) -> set[str]:
+    """Names of variables, parameters, fields, functions and classes that a file defines."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                names.add(name)
+            case ast.arg(arg=name):
+                names.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+    return names
+
+
+def test_names_say_what_they_hold() -> None:
+    vague = {
+        (place(path), name)
+        for path in FILES
+        for name in names_given(path)
+        if name.strip("_") in VAGUE
+    }
+    assert vague == OLD_NAMES

@@ -1,7 +1,8 @@
 """Draws the pictures from real results: python docs/scripts/pictures.py RUN.json [EXPLAIN.json].
 
 The terminal's picture is what `seqprof show` prints, as SVG; the report's is a screenshot
-of the HTML report by a headless chromium, left as it is where there is none.
+of the HTML report by a headless chromium, left as it is where there is none. The page of an
+explanation is kept whole.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 PICTURES = Path(__file__).parents[1] / "pictures"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 _WIDTH = 92
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -61,5 +63,8 @@ if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)
     for result, command in zip(map(Path, sys.argv[1:]), ("run", "explain"), strict=False):
         (PICTURES / f"{command}.svg").write_text(terminal(result, command), encoding="utf-8")
+    for result in map(Path, sys.argv[2:3]):
+        EXAMPLES.mkdir(exist_ok=True)
+        _show(result, "-o", str(EXAMPLES / "explain.html"))
     if not screenshot(Path(sys.argv[1]), PICTURES / "report.png"):
         print("no chromium here: report.png was left as it is", file=sys.stderr)

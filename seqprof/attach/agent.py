@@ -77,7 +77,7 @@ class Agent:
             self._watch_joins(explorer.timestep_root)
         loops = explorer.loops if session.options.timesteps else []
         if loops:
-            marks = [ScriptLoopMarks(number, found) for number, found in enumerate(loops)]
+            marks = [ScriptLoopMarks(number, loop) for number, loop in enumerate(loops)]
             session.loops = loops
             session.marks = Marks(marks, session.recorder.marks)
             session.choose_stride = self._stride_for(loops)
@@ -116,12 +116,12 @@ class Agent:
         finally:
             session.inside_backward = before
         session.recorder.fact("mark_cost", seconds=cost.mark_s)
-        calls = sum(found.timesteps * found.per_timestep for found in loops)
-        if any(found.per_timestep > 1 for found in loops):
+        calls = sum(loop.timesteps * loop.per_timestep for loop in loops)
+        if any(loop.per_timestep > 1 for loop in loops):
             return lambda _step_s: 1  # a timestep's bounds are calls apart
         # Each timestep is to be marked at least once in a window.
         rounds = max(1, session.options.steps // ROUND)
-        longest = min(rounds, max(found.timesteps for found in loops))
+        longest = min(rounds, max(loop.timesteps for loop in loops))
         budget = session.options.budget
         return lambda step_s: choose_stride(cost, calls, longest, step_s, budget)
 
@@ -134,15 +134,15 @@ class Agent:
         options = self.session.options
         place = {"window": options.window, "steps_before": options.steps_before}
         recorder.fact("process", **process_facts(self._device()), **place)
-        for number, found in enumerate(explorer.loops):
+        for number, loop in enumerate(explorer.loops):
             recorder.fact(
                 "loop",
                 number=number,
-                path=found.path,
-                modules=found.modules,
-                timesteps=found.timesteps,
-                per_timestep=found.per_timestep,
-                reverse=found.reverse,
+                path=loop.path,
+                modules=loop.modules,
+                timesteps=loop.timesteps,
+                per_timestep=loop.per_timestep,
+                reverse=loop.reverse,
             )
         recorder.fact(
             "explored",

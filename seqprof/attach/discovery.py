@@ -113,15 +113,15 @@ class Group:
 def _in_turns(calls: dict[int, SubmoduleCalls], accepted: dict[int, int]) -> list[DiscoveredLoop]:
     """The loops of the outermost modules of ``accepted``, which says T; those in turns are one."""
     outer = [calls[ident] for ident in accepted if not calls[ident].inside & accepted.keys()]
-    found: list[DiscoveredLoop] = []
+    loops: list[DiscoveredLoop] = []
     last_call = -1
     for first in sorted(outer, key=lambda c: c.entered[0]):
         if first.entered[0] > last_call:
             turn = [c for c in outer if _take_turns(c, first)]
             stateful = [c for c in turn if c.stateful] or [first]
-            found.append(_found(stateful, accepted[id(stateful[0].module)]))
+            loops.append(_discovered(stateful, accepted[id(stateful[0].module)]))
             last_call = max(c.entered[-1] for c in turn)
-    return found
+    return loops
 
 
 def _carries(calls: SubmoduleCalls) -> bool:
@@ -177,7 +177,7 @@ class DiscoveredLoop:
     batch: int | None
 
 
-def _found(turn: list[SubmoduleCalls], timesteps: int) -> DiscoveredLoop:
+def _discovered(turn: list[SubmoduleCalls], timesteps: int) -> DiscoveredLoop:
     first = turn[0]
     falling = sum(b < a for a, b in zip(first.offsets, first.offsets[1:], strict=False))
     return DiscoveredLoop(

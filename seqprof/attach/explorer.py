@@ -136,15 +136,15 @@ class Explorer:
         """
         group, self._group = self._group, Group()
         group.closed_ns = perf_counter_ns()
-        kept = self._forwards if without_gradients else self._groups
-        if len(kept) >= _MOST_GROUPS or (without_gradients and not group.roots):
+        groups = self._forwards if without_gradients else self._groups
+        if len(groups) >= _MOST_GROUPS or (without_gradients and not group.roots):
             return
-        found = group.loops()
+        loops = group.loops()
         for calls in group.all_calls():
             calls.last_outputs.clear()
-        if not any(_sizes(group, found)):
+        if not any(_sizes(group, loops)):
             group.repeated = _repeated(group, outputs)
-        kept.append((group, found))
+        groups.append((group, loops))
 
     @property
     def _seen(self) -> list[tuple[Group, list[DiscoveredLoop]]]:
@@ -162,22 +162,22 @@ class Explorer:
     @property
     def timestep_root(self) -> int | None:
         """The root (its ``id``) that is called once a timestep, or that many times in each."""
-        for group, found in self._seen:
-            if found and id(found[0].module) in group.root_calls:
-                return id(found[0].module)
-            if found and len(group.roots) == found[0].timesteps * found[0].per_timestep:
+        for group, loops in self._seen:
+            if loops and id(loops[0].module) in group.root_calls:
+                return id(loops[0].module)
+            if loops and len(group.roots) == loops[0].timesteps * loops[0].per_timestep:
                 return int(group.roots[0])
         return None
 
     @property
     def loops(self) -> list[DiscoveredLoop]:
         """The loops of all groups, each as it was found last."""
-        last = {id(found.module): found for _, loops in self._seen for found in loops}
+        last = {id(loop.module): loop for _, loops in self._seen for loop in loops}
         return list(last.values())
 
     def sizes(self) -> list[tuple[int, int | None, int | None]]:
         """When each group ended, its T and its batch size, as far as they are known."""
-        return [(group.closed_ns, *_sizes(group, found)) for group, found in self._seen]
+        return [(group.closed_ns, *_sizes(group, loops)) for group, loops in self._seen]
 
     @property
     def repeats_operations(self) -> bool:
@@ -190,7 +190,7 @@ class Explorer:
         A size stands where it stood in every group.
         """
         readers: dict[int, tuple[Any, Any, str]] = {}
-        groups = [(group, *_sizes(group, found)) for group, found in self._seen]
+        groups = [(group, *_sizes(group, loops)) for group, loops in self._seen]
         groups = [known for known in groups if known[0].roots]
         for root in {group.roots[0] for group, _, _ in groups}:
             own = [(g, t, b) for g, t, b in groups if g.roots[0] == root]
@@ -215,9 +215,9 @@ def _words(where: tuple[Place, int]) -> str:
     return f"dimension {dimension} of {name}{inner} of the model's call"
 
 
-def _sizes(group: Group, found: list[DiscoveredLoop]) -> tuple[int | None, int | None]:
-    if found:
-        return found[0].timesteps, found[0].batch
+def _sizes(group: Group, loops: list[DiscoveredLoop]) -> tuple[int | None, int | None]:
+    if loops:
+        return loops[0].timesteps, loops[0].batch
     if group.fused:
         _, timesteps, batch = group.fused[0]
         return timesteps, batch

@@ -62,13 +62,13 @@ def gather(folder: Path, circumstances: Circumstances) -> list[Recording]:
 
     Each window is a recording of its own, in their order. None trained: an empty list.
     """
-    found: dict[str, list[Recording]] = {}
+    by_process: dict[str, list[Recording]] = {}
     for log in _logs(folder):
         record = LoopRecord(log)
         if record.trained and (record.measured or _window_of(log.name) == 1):
             recording = _recording(record, circumstances, folder / f"{log.name}.trace.json.gz")
-            found.setdefault(log.name.partition(".w")[0], []).append(recording)
-    processes = sorted(found.values(), key=lambda own: (own[0].rank.rank, -_steps_of(own)))
+            by_process.setdefault(log.name.partition(".w")[0], []).append(recording)
+    processes = sorted(by_process.values(), key=lambda own: (own[0].rank.rank, -_steps_of(own)))
     return [recording for own in processes for recording in own]
 
 
@@ -186,8 +186,8 @@ def _with_samples(trial: Trial, circumstances: Circumstances | None, ended_s: fl
 def _moved(series: SampleSeries, later_s: float, ended_s: float) -> SampleSeries:
     """The readings up to the window's end, on its own clock."""
     readings = zip(series.at_s, series.value, strict=True)
-    kept = [(at - later_s, value) for at, value in readings if 0.0 <= at - later_s <= ended_s]
-    at_s, values = zip(*kept, strict=True) if kept else ((), ())
+    inside = [(at - later_s, value) for at, value in readings if 0.0 <= at - later_s <= ended_s]
+    at_s, values = zip(*inside, strict=True) if inside else ((), ())
     return replace(series, at_s=tuple(at_s), value=tuple(values))
 
 

@@ -33,17 +33,17 @@ class ScriptLoopMarks:
 
     Args:
         number: of the loop.
-        found: the loop.
+        loop: what is marked.
         clock: what is read at a mark, never 0.
     """
 
     def __init__(
-        self, number: int, found: DiscoveredLoop, clock: Callable[[], int] = perf_counter_ns
+        self, number: int, loop: DiscoveredLoop, clock: Callable[[], int] = perf_counter_ns
     ) -> None:
         self._number = number
         self._clock = clock
-        self._living = weakref.ref(found.module)  # it must not live longer for us
-        self._last = found.timesteps * found.per_timestep - 1
+        self._living = weakref.ref(loop.module)  # it must not live longer for us
+        self._last = loop.timesteps * loop.per_timestep - 1
         self._attached = False
         self._clear(1, 0)
 

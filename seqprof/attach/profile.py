@@ -91,13 +91,13 @@ class Profile:
             return
         agent.session.close(ended)
         options: dict[str, Any] = {"steps": self._options.steps, "warmup": self._options.warmup}
-        found = gather(
+        recordings = gather(
             Path(self._folder.name),
             Circumstances(
                 command="seqprof.profile(…)", options=options, exit_code=None, ended=ended
             ),
         )
-        self._recording = found[0] if found else None
+        self._recording = recordings[0] if recordings else None
         self._folder.cleanup()
         if self._path is not None and self._recording is not None:
             self._write(self._path)

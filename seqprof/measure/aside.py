@@ -37,7 +37,7 @@ class Aside:
     value: Any = None
     reason: str | None = None
     hung: bool = False
-    kept: Recording | None = None
+    offered: Recording | None = None
     ended: int = 0
 
 
@@ -63,14 +63,14 @@ def do_aside(
     with forked(job) as (child, connection, notes):
         parent = Parent(child, connection, notes, progress, within_s, within_s=within_s, part=part)
         final, status = parent.wait()
-        if final is not None and final[0] == "refused" and not parent.asked:
+        if final is not None and final[0] == "refused" and not parent.signalled:
             raise SeqprofError(final[1], final[2], final[3])
         if final is not None and final[0] == "done":
-            return Aside(value=final[1], ended=parent.asked)
+            return Aside(value=final[1], ended=parent.signalled)
         kind, detail, code = parent.worded(final, status)
         ended = code - 128 if kind == "interrupted" else 0
-        kept = parent.kept_with(Incident(kind=kind, detail=detail))
-        return Aside(reason=detail, hung=kind == "hung", kept=kept, ended=ended)
+        offered = parent.kept_with(Incident(kind=kind, detail=detail))
+        return Aside(reason=detail, hung=kind == "hung", offered=offered, ended=ended)
 
 
 @dataclass(slots=True)

@@ -140,9 +140,9 @@ class Sender:
         began = _clock()
         if began < self.free_at:
             return
-        found = recording()
-        if found is not None:
-            self.send("kept", found)
+        current = recording()
+        if current is not None:
+            self.send("kept", current)
             now = _clock()
             self.free_at = now + (now - began) / SHARE_OF_TIME
 
@@ -214,8 +214,8 @@ class Parent:
     within_s: float | None = None
     part: Callable[[Any], float | None] | None = None
     warming: bool = False
-    kept: Recording | None = None
-    asked: int = 0
+    offered: Recording | None = None
+    signalled: int = 0
     asked_at: float = 0.0
     shown: bool = False
     began_at: float = field(default_factory=_clock)
@@ -226,8 +226,10 @@ class Parent:
         final, status = self.wait()
         if final is not None and final[0] == "done":
             outcome: Outcome = final[1]
-            return outcome if not self.asked else replace(outcome, exit_code=128 + self.asked)
-        if final is not None and final[0] == "refused" and self.kept is None:
+            if not self.signalled:
+                return outcome
+            return replace(outcome, exit_code=128 + self.signalled)
+        if final is not None and final[0] == "refused" and self.offered is None:
             raise SeqprofError(final[1], final[2], final[3])
         return self._rest(final, status)
 
@@ -256,7 +258,7 @@ class Parent:
 
     def _show_ending(self) -> None:
         """Say, once, that the signal came: the step that runs is ended first, which may be long."""
-        if self.asked and not self.shown:
+        if self.signalled and not self.shown:
             self.shown = True
             self.progress.stage("ending with this step; Ctrl-C again: at once", None)
 
@@ -267,7 +269,7 @@ class Parent:
 
     def _take(self, message: tuple[Any, ...]) -> None:
         if message[0] == "kept":
-            self.kept = message[1]
+            self.offered = message[1]
         elif message[0] == "part":
             if self.part is not None:
                 self._limit(self.part(message[1]))
@@ -283,11 +285,11 @@ class Parent:
 
     def _overdue(self) -> bool:
         now = _clock()
-        if self.asked:
+        if self.signalled:
             return now - self.asked_at > PATIENCE_S
         if self.within_s is not None:
             return now - self.began_at > self.within_s
-        if self.kept is None:
+        if self.offered is None:
             return now - self.heard_at > (self.first_step_s if self.warming else STARTING_S)
         usual = max(SHORTEST_HANG_S, self.limit_s, HANG_FACTOR * self.longest_s)
         return now - self.heard_at > usual
@@ -295,7 +297,7 @@ class Parent:
     def _end(self) -> tuple[Any, ...]:
         """End a child that hangs; the message says where."""
         how = f"no sign of life for {_clock() - self.heard_at:.0f} s"
-        if self.within_s is not None and not self.asked:
+        if self.within_s is not None and not self.signalled:
             how = f"the model had not ended after {_clock() - self.began_at:.0f} s"
         with suppress(ProcessLookupError):
             os.kill(self.child, signal.SIGUSR1)
@@ -320,27 +322,27 @@ class Parent:
             SeqprofError: there is nothing.
         """
         kind, detail, code = self.worded(final, status)
-        kept = self.kept_with(Incident(kind=kind, detail=detail))
-        if kept is None:
+        offered = self.kept_with(Incident(kind=kind, detail=detail))
+        if offered is None:
             raise SeqprofError(
                 f"ended before a single step was measured: {detail}",
                 "a model must not end the process that trains it" if kind == "killed" else None,
                 exit_code=code,
             )
-        return Outcome(kept, code)
+        return Outcome(offered, code)
 
     def kept_with(self, incident: Incident) -> Recording | None:
         """Return the last recording with what ended the child; None where there is none."""
-        if self.kept is None:
+        if self.offered is None:
             return None
-        trial = self.kept.trials[0]
+        trial = self.offered.trials[0]
         trials = (replace(trial, incidents=(*trial.incidents, incident)),)
-        return replace(self.kept, trials=trials)
+        return replace(self.offered, trials=trials)
 
     def worded(self, final: tuple[Any, ...] | None, status: int) -> tuple[str, str, int]:
         """Return the incident's kind and detail, and the exit code."""
-        if self.asked:
-            return "interrupted", signal.Signals(self.asked).name, 128 + self.asked
+        if self.signalled:
+            return "interrupted", signal.Signals(self.signalled).name, 128 + self.signalled
         if final is not None:
             if final[0] == "ended":
                 return "interrupted", signal.Signals(final[1]).name, 128 + final[1]
@@ -377,11 +379,11 @@ class Parent:
     @contextmanager
     def _signals_passed_on(self) -> Iterator[None]:
         def handle(number: int, _: object) -> None:
-            if not self.asked:
+            if not self.signalled:
                 self.asked_at = _clock()
             elif _clock() - self.asked_at > 1.0:  # asked twice: at once
                 self.asked_at = -PATIENCE_S
-            self.asked = number
+            self.signalled = number
             note_asked()  # what follows until all is written is held back
             with suppress(ProcessLookupError):
                 os.kill(self.child, number)

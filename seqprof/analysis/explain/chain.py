@@ -131,12 +131,12 @@ def _parallelism_figures(depth: ModelDepth) -> tuple[Figure, ...]:
         figures.append(counted("forward: operations at once within a timestep", beside[0], method))
         method = "T × own depth of a timestep / depth at T, of the forward"
         figures.append(counted("forward: timesteps under way at once", beside[1], method))
-    for name, found in (
+    for name, derived in (
         ("whole step: operations at once within a timestep", depth.within_timestep),
         ("whole step: timesteps under way at once", depth.across_timesteps),
     ):
-        if found.value is not None:
-            figures.append(counted(name, found.value, found.method))
+        if derived.value is not None:
+            figures.append(counted(name, derived.value, derived.method))
     return tuple(figures)
 
 

@@ -207,15 +207,15 @@ class _Reader:
 
     def _fetched_between(self) -> bool:
         """Whether batches are fetched between an update and the next training forward."""
-        asked = found = 0
+        updates = fetches = 0
         for end in self._last_of_cycle():
             first = self._first_after(end)
             if first is not None:
-                asked += 1
-                found += first.kind == Kind.FETCH_IN
-        if not asked:  # a single update, or none
+                updates += 1
+                fetches += first.kind == Kind.FETCH_IN
+        if not updates:  # a single update, or none
             return bool(self._train_loaders)
-        return found >= MOSTLY * asked
+        return fetches >= MOSTLY * updates
 
     def _first_after(self, end: int) -> LoopSpan | None:
         """The first training fetch, forward or backward after an update."""

@@ -119,7 +119,7 @@ def _with_preparations(siblings: list[LoopSpan]) -> list[LoopSpan]:
 
     What is followed by something else belongs to nothing, and is left out.
     """
-    kept: list[LoopSpan] = []
+    spans: list[LoopSpan] = []
     waiting: list[LoopSpan] = []
     for span in siblings:
         span.children = _with_preparations(span.children)
@@ -129,8 +129,8 @@ def _with_preparations(siblings: list[LoopSpan]) -> list[LoopSpan]:
         while waiting and _PREPARES[waiting[-1].kind] == span.kind:
             span.start = waiting.pop().start
         waiting.clear()
-        kept.append(span)
-    return kept
+        spans.append(span)
+    return spans
 
 
 def spans(events: list[LoopEvent], thread: int) -> list[LoopSpan]:

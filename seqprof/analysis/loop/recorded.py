@@ -126,7 +126,7 @@ class LoopRecord:
         """Return the trial. ``ended`` says how the watching ended, where the log does not."""
         measured = [t for t in self._timed if t.iteration.finished]
         samples = self._latencies.samples()
-        kept = bounded(samples)
+        bounded_samples = bounded(samples)
         workload = self._workload()
         return Trial(
             workload=workload,
@@ -140,9 +140,9 @@ class LoopRecord:
             ),
             clock_origin_ns=self._origin_ns,
             cpu_clock="process",
-            timestep_samples=kept,
+            timestep_samples=bounded_samples,
             latencies=latencies_of(samples),
-            latency_maps=() if kept else maps_of(samples),
+            latency_maps=() if bounded_samples else maps_of(samples),
             timesteps_reason=self._timesteps_reason(),
             accounts=accounts(self.log),
             operations=operations(self.log),

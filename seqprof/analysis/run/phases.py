@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from msgspec import Meta
@@ -87,15 +87,24 @@ def step_time(trial: Trial) -> Estimate:
 
 
 def throughput(trial: Trial) -> Estimate:
-    """Return the timesteps trained per second; padding does not count where it is known."""
+    """Return the timesteps trained per second; padding does not count where it is known.
+
+    Its interval is that of the time per timestep, turned over: load makes times long, not rates.
+    """
     steps = [step for step in headline_steps(trial) if step.positions and step.wall_s > 0.0]
     padding = any(step.padded_positions is None for step in steps)
-    return estimate_median(
-        [step.trained_positions / step.wall_s for step in steps],
-        unit="1/s",
-        method=headline_method(trial) + (", padding included: not known" if padding else ""),
-        absent="the computed timesteps were not counted" if trial.steps else NO_BARE_STEP,
-    )
+    method = headline_method(trial) + (", padding included: not known" if padding else "")
+    absent = "the computed timesteps were not counted" if trial.steps else NO_BARE_STEP
+    rates = [step.trained_positions / step.wall_s for step in steps]
+    rate = estimate_median(rates, unit="1/s", method=method, absent=absent)
+    if rate.value is None or min(rates) <= 0.0:
+        return rate
+    each = estimate_median([1.0 / r for r in rates], unit="s", method=method, absent=absent)
+    if each.low is None or each.high is None:
+        return rate
+    # The last digit may be lost in turning over; the value stays inside.
+    low, high = min(1.0 / each.high, rate.value), max(1.0 / each.low, rate.value)
+    return replace(rate, low=low, high=high)
 
 
 def throughput_in_a_row(trial: Trial, dwells: Sequence[DwellSummary]) -> Estimate:

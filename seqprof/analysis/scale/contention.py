@@ -58,16 +58,16 @@ def contended_rounds(trials: Sequence[Trial]) -> Iterator[Caveat]:
     if not number:
         return
     rounds = sum(len({step.pair for step in trial.steps}) for trial in trials)
-    kept = [t for t in trials if t.contended_rounds and undisturbed(t) is t]
+    too_few = [t for t in trials if t.contended_rounds and undisturbed(t) is t]
     yield Caveat(
         kind="contended_rounds",
-        severity="warning" if kept else "note",
+        severity="warning" if too_few else "note",
         text="Others had the processor in some rounds. They were taken again and are left out, "
         "but at points that have too few others: from those nothing is concluded"
-        if kept
+        if too_few
         else "Others had the processor in some rounds: they were taken again, and are left out",
         evidence=f"in {number} of {rounds} rounds threads waited for a processor more than "
         f"{MOST_WAITING:.0%} of the time"
-        + (f"; {len(kept)} of {len(trials)} points have too few others" if kept else ""),
+        + (f"; {len(too_few)} of {len(trials)} points have too few others" if too_few else ""),
         remedy="--set measure.threads=free takes as many threads as cores are free",
     )

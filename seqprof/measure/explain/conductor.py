@@ -183,8 +183,8 @@ class Conductor:
         aside = do_aside(measure, self._progress, within_s, self._take_marked)
         if aside.reason is not None:
             if self._run is None:
-                self._run = aside.kept
-                self._run_reason = None if aside.kept else aside.reason
+                self._run = aside.offered
+                self._run_reason = None if aside.offered else aside.reason
             self._cascade = Cascade(reason=aside.reason)
         else:
             self._take_marked(aside.value)

@@ -55,39 +55,39 @@ _FRAME = 14
 
 def document(result: Result, view: View) -> Document:
     """Return the document of one explanation."""
-    found: Explanation = result.summary
+    explanation: Explanation = result.summary
     return Document(
-        title=_title(found),
-        subtitle=" · ".join(_subtitle(found)),
-        line="; ".join(f"{_name(c)} {VERDICTS[c.verdict]}" for c in found.claims),
+        title=_title(explanation),
+        subtitle=" · ".join(_subtitle(explanation)),
+        line="; ".join(f"{_name(c)} {VERDICTS[c.verdict]}" for c in explanation.claims),
         sections=[
-            _answer(found),
-            *_screen_plot(found),
-            *_picture(found),
-            *(_claim(claim, found) for claim in found.claims),
-            *(replace(section, rank=DETAIL) for section in findings(_caveats(found))),
+            _answer(explanation),
+            *_screen_plot(explanation),
+            *_picture(explanation),
+            *(_claim(claim, explanation) for claim in explanation.claims),
+            *(replace(section, rank=DETAIL) for section in findings(_caveats(explanation))),
         ],
         handout=True,
     )
 
 
-def _title(found: Explanation) -> str:
-    labels = ", ".join(one.label for one in found.facts.candidates)
+def _title(explanation: Explanation) -> str:
+    labels = ", ".join(one.label for one in explanation.facts.candidates)
     return f"Why recurrence does not parallelize over time: {labels}"
 
 
-def _subtitle(found: Explanation) -> list[str]:
-    timesteps, batch = found.facts.base
-    recording = found.facts.scaling or found.facts.run
+def _subtitle(explanation: Explanation) -> list[str]:
+    timesteps, batch = explanation.facts.base
+    recording = explanation.facts.scaling or explanation.facts.run
     where = [place_in_short(recording.environment)] if recording else []
-    return [*where, f"T = {timesteps:,}, batch {batch}", when(found.facts.created)]
+    return [*where, f"T = {timesteps:,}, batch {batch}", when(explanation.facts.created)]
 
 
-def _caveats(found: Explanation) -> tuple[Caveat, ...]:
+def _caveats(explanation: Explanation) -> tuple[Caveat, ...]:
     """Those of the scaling and of the run, each kind once."""
     both = (
-        *(found.scaled.caveats if found.scaled else ()),
-        *(found.run.caveats if found.run else ()),
+        *(explanation.scaled.caveats if explanation.scaled else ()),
+        *(explanation.run.caveats if explanation.run else ()),
     )
     return tuple({caveat.kind: caveat for caveat in reversed(both)}.values())[::-1]
 
@@ -95,33 +95,34 @@ def _caveats(found: Explanation) -> tuple[Caveat, ...]:
 # The answer -----------------------------------------------------------------------------------
 
 
-def _answer(found: Explanation) -> Section:
-    before = _doubts(found)
+def _answer(explanation: Explanation) -> Section:
+    before = _doubts(explanation)
     blocks: list[Block] = [block for block in before if block.tone == "doubt"]
-    blocks.append(Prose(lines=[_sum(found)], tone="answer"))
+    blocks.append(Prose(lines=[_sum(explanation)], tone="answer"))
     blocks += [block for block in before if block.tone != "doubt"]
-    blocks.append(Only(where="terminal", blocks=[Prose(lines=_on_screen(found.claims))]))
-    blocks.append(Only(where="written", blocks=[_table(found)]))
+    blocks.append(Only(where="terminal", blocks=[Prose(lines=_on_screen(explanation.claims))]))
+    blocks.append(Only(where="written", blocks=[_table(explanation)]))
     return Section(title="", name="The claims", blocks=blocks)
 
 
-def _doubts(found: Explanation) -> list[Prose]:
+def _doubts(explanation: Explanation) -> list[Prose]:
     """Say why the figures are not to be trusted yet, and that the measuring ended early."""
-    steps = [] if found.scaled is None else [p.step for p in found.scaled.points if not p.failed]
-    unsure = doubts(steps, found.scaled.caveats) if found.scaled is not None else None
+    scaled = explanation.scaled
+    steps = [] if scaled is None else [p.step for p in scaled.points if not p.failed]
+    unsure = doubts(steps, scaled.caveats) if scaled is not None else None
     prose = [Prose(lines=[unsure], tone="doubt")] if unsure else []
-    if found.facts.ended is not None:
-        text = f"Ended early ({found.facts.ended}): what was measured until then is shown."
+    if explanation.facts.ended is not None:
+        text = f"Ended early ({explanation.facts.ended}): what was measured until then is shown."
         prose.append(Prose(lines=[text], tone="warning"))
     return prose
 
 
-def _sum(found: Explanation) -> str:
+def _sum(explanation: Explanation) -> str:
     """How many claims have which verdict."""
-    counts = Counter(claim.verdict for claim in found.claims)
+    counts = Counter(claim.verdict for claim in explanation.claims)
     parts = [f"{counts[v]} {VERDICTS[v]}" for v in ("shown", "not_seen", "not_testable")]
     some = [part for part in parts if not part.startswith("0 ")]
-    return f"Of {len(found.claims)} claims: {', '.join(some)}."
+    return f"Of {len(explanation.claims)} claims: {', '.join(some)}."
 
 
 def _on_screen(claims: tuple[Claim, ...]) -> list[str]:
@@ -147,14 +148,14 @@ def _name(claim: Claim) -> str:
     return f"{claim.number} ({claim.label})" if claim.number == 7 else str(claim.number)
 
 
-def _table(found: Explanation) -> Table:
+def _table(explanation: Explanation) -> Table:
     rows = [
         [
             word(f"{claim.number} {claim.text}"),
             word(VERDICTS[claim.verdict], _TONES[claim.verdict]),
             word(claim.brief or claim.because),
         ]
-        for claim in found.claims
+        for claim in explanation.claims
     ]
     columns = [*heads("claim", "verdict"), Column(name="why", sentences=True)]
     return Table(caption="The argument, claim by claim", columns=columns, rows=rows)
@@ -163,55 +164,55 @@ def _table(found: Explanation) -> Table:
 # The pictures ---------------------------------------------------------------------------------
 
 
-def _screen_plot(found: Explanation) -> list[Section]:
-    if found.scaled is None or not found.scaled.lengths:
+def _screen_plot(explanation: Explanation) -> list[Section]:
+    if explanation.scaled is None or not explanation.scaled.lengths:
         return []
-    chart = length_chart(found.scaled, "step")
+    chart = length_chart(explanation.scaled, "step")
     assert isinstance(chart.plot, Lines)
-    chart = replace(chart, plot=replace(chart.plot, rows=_plot_rows(found)))
+    chart = replace(chart, plot=replace(chart.plot, rows=_plot_rows(explanation)))
     return [Section(title="", blocks=[Only(where="screen", blocks=[chart])])]
 
 
-def _plot_rows(found: Explanation) -> int:
+def _plot_rows(explanation: Explanation) -> int:
     """Return how many rows leave room for all else on one screen."""
-    prose = [_title(found), *(line for block in _doubts(found) for line in block.lines)]
+    prose = [_title(explanation), *(line for block in _doubts(explanation) for line in block.lines)]
     wrapped = sum(-(-len(line) // _LINE) for line in prose)
-    claims = 2 * min(_CLAIMS, len(found.claims)) + (len(found.claims) > _CLAIMS)
-    keys = (len(found.facts.candidates) - 1) // 2  # lines of the plot's key but the first
+    claims = 2 * min(_CLAIMS, len(explanation.claims)) + (len(explanation.claims) > _CLAIMS)
+    keys = (len(explanation.facts.candidates) - 1) // 2  # lines of the plot's key but the first
     least, most = _ROWS
     return max(least, min(most, _SCREEN - _FRAME - wrapped - claims - keys))
 
 
-def _picture(found: Explanation) -> list[Section]:
-    picture = cascade_picture(found)
+def _picture(explanation: Explanation) -> list[Section]:
+    picture = cascade_picture(explanation)
     if picture is None:
         return []
     return [Section(title="The argument as a picture", blocks=[picture], rank=DETAIL)]
 
 
-def _claim(claim: Claim, found: Explanation) -> Section:
+def _claim(claim: Claim, explanation: Explanation) -> Section:
     measured = [figure for figure in claim.figures if not figure.derived]
     derived = [figure for figure in claim.figures if figure.derived]
     blocks: list[Block] = [
         Prose(lines=[f"{VERDICTS[claim.verdict].capitalize()}: {claim.because}."]),
         Prose(lines=[f"Tested by: {claim.tested}."], tone="quiet"),
-        *_drawn(claim, found),
+        *_drawn(claim, explanation),
     ]
     if measured:
         blocks.append(Folded(summary="Its figures", blocks=[_figures("Figures", measured)]))
     if derived:
-        each = q.seconds(found.facts.assumptions.kernel_latency_s)
+        each = q.seconds(explanation.facts.assumptions.kernel_latency_s)
         caption = f"Derived, not measured: operations of the step's chain × {each} each"
         blocks.append(_figures(caption, derived, exact=True))
     return Section(title=f"{claim.number} {claim.text}", blocks=blocks, rank=DETAIL)
 
 
-def _drawn(claim: Claim, found: Explanation) -> list[Block]:
+def _drawn(claim: Claim, explanation: Explanation) -> list[Block]:
     """What a claim is seen in."""
-    scaled = found.scaled
+    scaled = explanation.scaled
     if claim.number in (1, 7):
-        one = next(one for one in found.facts.candidates if one.label == claim.label)
-        longest = max(longest_chain(other.first) for other in found.facts.candidates)
+        one = next(one for one in explanation.facts.candidates if one.label == claim.label)
+        longest = max(longest_chain(other.first) for other in explanation.facts.candidates)
         picture = graph_picture(one.label, one.first, longest)
         return [picture] if picture is not None else []
     if claim.number == 4 and scaled is not None and scaled.lengths:

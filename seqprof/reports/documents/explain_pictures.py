@@ -22,21 +22,21 @@ _CLOCK = "host clock, in one training step"
 Texts = list[tuple[float, float, str]]
 
 
-def cascade_picture(found: Explanation) -> Picture | None:
+def cascade_picture(explanation: Explanation) -> Picture | None:
     """Return the timesteps of one step over time, and the others' passes to the same scale."""
-    cascade, others = found.facts.cascade, _others(found)
+    cascade, others = explanation.facts.cascade, _others(explanation)
     if cascade.reason is not None:
         return None
     end = max([cascade.ended_at_s, *(_both(point) for point in others)])
     scale = (_WIDTH - _LEFT) / end if end > 0.0 else 0.0
     boxes = _timesteps(cascade, scale)
-    first = found.facts.candidates[0].label
+    first = explanation.facts.candidates[0].label
     texts: Texts = [(0.0, _CASCADE / 2, first), (0.0, _CASCADE / 2 + 16, "t downwards")]
     top = _CASCADE + _GAP
-    strip = _busy(found, cascade, scale, top)
+    strip = _busy(explanation, cascade, scale, top)
     if strip:
         boxes += strip
-        texts.append((0.0, top + _BUSY / 2 + 4, f"{_what_is_busy(found)} busy"))
+        texts.append((0.0, top + _BUSY / 2 + 4, f"{_what_is_busy(explanation)} busy"))
         top += _BUSY + _GAP
     for point in others:
         boxes += _passes(point, scale, top)
@@ -49,7 +49,7 @@ def cascade_picture(found: Explanation) -> Picture | None:
         f"downwards from t = 0, then their gradients back up, {q.seconds(cascade.ended_at_s)} in "
         "all. "
         + " ".join(
-            [*(f"{p.label}: one block, {_in_words(p)}." for p in others), *_busy_words(found)]
+            [*(f"{p.label}: one block, {_in_words(p)}." for p in others), *_busy_words(explanation)]
         ),
         width=_WIDTH,
         height=top + 14,
@@ -59,8 +59,8 @@ def cascade_picture(found: Explanation) -> Picture | None:
         table=_cascade_table(cascade),
         remarks=[
             f"{first}: each timestep of {cascade.module} by the host's clock in one step with "
-            f"hooks{_as_loop(found)}; on an accelerator that is when it was launched. Others: "
-            "medians of forward and backward at the same T and batch, without hooks."
+            f"hooks{_as_loop(explanation)}; on an accelerator that is when it was launched. "
+            "Others: medians of forward and backward at the same T and batch, without hooks."
         ],
     )
 
@@ -72,23 +72,23 @@ def _times(end: float, y: float) -> Texts:
     return [(_LEFT, y, "0"), *inner, (_WIDTH - 44, y, q.seconds(end))]
 
 
-def _as_loop(found: Explanation) -> str:
+def _as_loop(explanation: Explanation) -> str:
     """Say that it is drawn in another form than its times are of."""
-    scaling, run = found.facts.scaling, found.facts.run
+    scaling, run = explanation.facts.scaling, explanation.facts.run
     if scaling is None or run is None:
         return ""
     timed, drawn = (r.trials[0].workload.execution for r in (scaling, run))
     return f", as {drawn}; its times elsewhere are of the {timed} form" if timed != drawn else ""
 
 
-def _what_is_busy(found: Explanation) -> str:
-    assert found.run is not None
-    return "device" if found.run.idle and found.run.idle[0].on_device else "cores"
+def _what_is_busy(explanation: Explanation) -> str:
+    assert explanation.run is not None
+    return "device" if explanation.run.idle and explanation.run.idle[0].on_device else "cores"
 
 
-def _shares(found: Explanation) -> dict[str, float]:
+def _shares(explanation: Explanation) -> dict[str, float]:
     """Return how busy the device, or the cores that stand in for it, are in both passes."""
-    idle = () if found.run is None else found.run.idle
+    idle = () if explanation.run is None else explanation.run.idle
     return {
         part.phase: part.busy.value
         for part in idle
@@ -96,39 +96,39 @@ def _shares(found: Explanation) -> dict[str, float]:
     }
 
 
-def _busy_words(found: Explanation) -> list[str]:
-    shares = _shares(found)
+def _busy_words(explanation: Explanation) -> list[str]:
+    shares = _shares(explanation)
     if not shares:
         return []
     said = ", ".join(f"{share:.0%} in {phase}" for phase, share in shares.items())
-    return [f"The {_what_is_busy(found)} are busy {said}."]
+    return [f"The {_what_is_busy(explanation)} are busy {said}."]
 
 
-def _busy(found: Explanation, cascade: Cascade, scale: float, top: float) -> list[Box]:
+def _busy(explanation: Explanation, cascade: Cascade, scale: float, top: float) -> list[Box]:
     """A strip along the passes, as high as all that could be busy; filled as far as it is."""
     passes = {
         "forward": (cascade.forward_s[0][0], cascade.backward_at_s),
         "backward": (cascade.backward_at_s, cascade.ended_at_s),
     }
     boxes = []
-    for phase, share in _shares(found).items():
+    for phase, share in _shares(explanation).items():
         start, end = passes[phase]
-        name = f"{_what_is_busy(found)} busy in {phase}: {share:.0%}"
+        name = f"{_what_is_busy(explanation)} busy in {phase}: {share:.0%}"
         boxes.append(_box(start, end, top, _BUSY, scale, "all", name))
         filled = _BUSY * min(1.0, share)
         boxes.append(_box(start, end, top + _BUSY - filled, filled, scale, "busy", name))
     return boxes
 
 
-def _others(found: Explanation) -> list[Point]:
-    if found.scaled is None:
+def _others(explanation: Explanation) -> list[Point]:
+    if explanation.scaled is None:
         return []
-    labels = [one.label for one in found.facts.candidates[1:]]
+    labels = [one.label for one in explanation.facts.candidates[1:]]
     return [
         point
-        for point in found.scaled.points
+        for point in explanation.scaled.points
         if point.label in labels
-        and (point.timesteps, point.batch_size) == found.facts.base
+        and (point.timesteps, point.batch_size) == explanation.facts.base
         and point.forward.value is not None
         and point.backward.value is not None
     ]

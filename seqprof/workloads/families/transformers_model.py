@@ -216,7 +216,7 @@ class LibraryBody(Body):
         self._checkpointing = True
 
     def slow_paths(self) -> tuple[str, ...]:
-        return (*self._log.told, *_silent_slow_paths(self.model))
+        return (*self._log.seen, *_silent_slow_paths(self.model))
 
 
 @contextmanager
@@ -262,7 +262,7 @@ class _SlowPathLog(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.told: list[str] = []
+        self.seen: list[str] = []
         logger = logging.getLogger("transformers")
         for handler in logger.handlers:
             if isinstance(handler, _SlowPathLog):
@@ -274,7 +274,7 @@ class _SlowPathLog(logging.Handler):
 
     def forget(self) -> None:
         """Begin anew; the library too, which says each thing once per process."""
-        self.told.clear()
+        self.seen.clear()
         once: Any = getattr(logging.Logger, "warning_once", None)
         if hasattr(once, "cache_clear"):
             once.cache_clear()
@@ -285,8 +285,8 @@ class _SlowPathLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if _SLOW.search(message) and message not in self.told:
-            self.told.append(message)
+        if _SLOW.search(message) and message not in self.seen:
+            self.seen.append(message)
 
 
 def _is_not_slow(record: logging.LogRecord) -> bool:

@@ -84,7 +84,7 @@ class Decision(Struct, frozen=True):
     ``innermost`` is the longest run of what repeats most often, whatever it is.
     """
 
-    found: tuple[PassLoops, ...]
+    loops: tuple[PassLoops, ...]
     why: Why = "nothing"
     period: int | None = None
     repeats: int | None = None
@@ -143,17 +143,17 @@ def decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     The views between equal cells, and where another loop begins, are on the host only.
     """
     decision = _decide_inside(timeline, one, nodes)
-    if not decision.found or any(each.evidence not in BY_NAMES for each in decision.found):
+    if not decision.loops or any(each.evidence not in BY_NAMES for each in decision.loops):
         return decision
     operators = on_the_host(timeline, one)
     if operators is None:
         return decision
     by_host = _decide_inside(timeline, operators, nodes)
-    moved = [_moved(each, one) for each in by_host.found]
+    moved = [_moved(each, one) for each in by_host.loops]
     launched = [each for each in moved if each is not None]
     if not launched or len(launched) < len(moved):
         return decision
-    return structs.replace(decision, found=tuple(launched))
+    return structs.replace(decision, loops=tuple(launched))
 
 
 def _moved(loops: PassLoops, one: Pass) -> PassLoops | None:
@@ -171,11 +171,11 @@ def _decide_inside(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     """Find the timesteps of ``one``; inside its recurrent layers, or its longest operator, too."""
     one = opened(timeline, one, recurrent_layers(timeline, one))
     decision = _weighed(one, _decide(timeline, one, nodes))
-    if decision.found or (row := dominant(one)) is None:
+    if decision.loops or (row := dominant(one)) is None:
         return decision
     inner = opened(timeline, one, [row])
     inside = _decide(timeline, inner, nodes) if inner is not one else decision
-    if inside.found:
+    if inside.loops:
         return inside
     return decision if decision.why != "nothing" else Decision((), "fused")
 
@@ -202,8 +202,8 @@ def _decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     if not is_view.any():
         return full
     bare = _loops(timeline, one, nodes, everything.at(~is_view[everything.own_rows]))
-    if not (full.found and bare.found and full.innermost and bare.innermost):
-        return full if full.found else bare
+    if not (full.loops and bare.loops and full.innermost and bare.innermost):
+        return full if full.loops else bare
     several = _work(full.innermost, is_view) >= 2 * _work(bare.innermost, is_view)
     return full if several else bare
 
@@ -241,8 +241,8 @@ def _loops(timeline: Timeline, one: Pass, nodes: Nodes, stream: _Stream) -> Deci
         begin, end = open_parts.pop(0)
         decision, taken = _search(timeline, one, nodes, stream.part(begin, end))
         first = first or decision
-        loops += decision.found
-        parts = [(begin, begin + taken[0]), (begin + taken[1], end)] if decision.found else []
+        loops += decision.loops
+        parts = [(begin, begin + taken[0]), (begin + taken[1], end)] if decision.loops else []
         open_parts += [part for part in parts if part[1] - part[0] >= smallest]
     if first is None or not loops:
         return first or Decision(())

@@ -99,12 +99,12 @@ def _decided(timeline: Timeline, passes: list[Pass], nodes: Nodes) -> list[Decis
         key = one.activities.name.tobytes()
         before, decision = known.get(key, (None, None))
         # One in which layers were opened has rows of its own.
-        if decision is None or any(loops.one is not before for loops in decision.found):
+        if decision is None or any(loops.one is not before for loops in decision.loops):
             decision = decide(timeline, one, nodes)
             known[key] = one, decision
         else:
-            moved = tuple(structs.replace(loops, one=one) for loops in decision.found)
-            decision = structs.replace(decision, found=moved)
+            moved = tuple(structs.replace(loops, one=one) for loops in decision.loops)
+            decision = structs.replace(decision, loops=moved)
         decisions.append(decision)
     return decisions
 
@@ -128,7 +128,7 @@ def _backward(
 ) -> Result:
     """The backward by the forward's timesteps, else by what repeats in it."""
     tied = [
-        [entry for loops in decision.found for entry in _tied(timeline, loops, backward, nodes)]
+        [entry for loops in decision.loops for entry in _tied(timeline, loops, backward, nodes)]
         for decision in forward
     ]
     if any(tied):
@@ -154,7 +154,7 @@ def _result(
         return [_recurrence(phase, column, len(entries), unsearched) for column in columns], []
     if not decisions:
         return [], []
-    why = Counter((one.why, one.period, one.repeats) for one in decisions if not one.found)
+    why = Counter((one.why, one.period, one.repeats) for one in decisions if not one.loops)
     (reason, period, repeats), _ = why.most_common(1)[0]
     said = _REASONS[reason].format(repeats=repeats, advice=_advice(timeline))
     return [], [Rejected(phase, said, period, repeats, undecided=reason == "undecided")]
@@ -225,7 +225,7 @@ def _entries(timeline: Timeline, decision: Decision) -> list[_Entry]:
             batch_sizes=batch_sizes(timeline, loops.one, loops.loops[0]),
             packed=is_packed(timeline, loops.one),
         )
-        for loops in decision.found
+        for loops in decision.loops
     ]
 
 
