@@ -16,10 +16,10 @@ from torch import nn
 from seqprof.analysis.loop.kinds import ROUND
 from seqprof.attach import hooks
 from seqprof.attach.device_clock import DeviceClock
-from seqprof.attach.discovery import DiscoveredLoop
-from seqprof.attach.explorer import Explorer
+from seqprof.attach.exploring.discovery import DiscoveredLoop
+from seqprof.attach.exploring.explorer import Explorer
+from seqprof.attach.exploring.joins import Joins
 from seqprof.attach.facts import process_facts
-from seqprof.attach.joins import Joins
 from seqprof.attach.made import living_optimizers
 from seqprof.attach.marks import Marks, ScriptLoopMarks
 from seqprof.attach.options import AttachOptions, from_environment

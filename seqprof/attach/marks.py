@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from seqprof.attach.discovery import DiscoveredLoop
+from seqprof.attach.exploring.discovery import DiscoveredLoop
 from seqprof.instruments.gradient_nodes import first_tensor, last_nodes
 
 #: Number of the loop, calls, stride, offset, exit mark, end of the first call's backward.

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 
-from seqprof.attach.discovery import DiscoveredLoop
+from seqprof.attach.exploring.discovery import DiscoveredLoop
 from seqprof.attach.marks import Marks, ScriptLoopMarks
 from seqprof.attach.step_chain import StepChain
 from seqprof.attach.step_memory import StepMemory

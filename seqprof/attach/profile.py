@@ -84,7 +84,7 @@ class Profile:
 
     def stop(self, ended: str = "stopped") -> None:
         """Take the hooks out and write what was measured."""
-        from seqprof.attach.gather import Circumstances, gather
+        from seqprof.attach.outside.gather import Circumstances, gather
 
         agent, self._agent = self._agent, None
         if agent is None:

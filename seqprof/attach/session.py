@@ -23,8 +23,8 @@ import torch
 from seqprof.analysis.loop.kinds import ROUND, Flag, Kind, pack
 from seqprof.attach.callees import Callee
 from seqprof.attach.device_clock import DeviceClock
-from seqprof.attach.discovery import DiscoveredLoop
-from seqprof.attach.explorer import Explorer
+from seqprof.attach.exploring.discovery import DiscoveredLoop
+from seqprof.attach.exploring.explorer import Explorer
 from seqprof.attach.made import MadeOptimizers
 from seqprof.attach.marks import Marks
 from seqprof.attach.operations import PhaseOperations

@@ -15,7 +15,7 @@ from rich.text import Text
 from seqprof.analysis.loop.iterations import Iteration
 from seqprof.analysis.loop.marks import SIDES, Side, blocks
 from seqprof.analysis.loop.phases import PhaseTime
-from seqprof.attach.progress import LoopProgress
+from seqprof.attach.outside.progress import LoopProgress
 from seqprof.reports.quantities import sparkline
 
 _NS = 1e-9

@@ -110,7 +110,7 @@ def test_what_starts_the_script_imports_no_torch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "pass"]
     watched = watch(tmp_path, command, cwd=tmp_path, PYTHONPROFILEIMPORTTIME="1")
     imported = {line.rpartition("|")[2].strip() for line in watched.stderr.splitlines()}
-    assert "seqprof.attach.gather" in imported
+    assert "seqprof.attach.outside.gather" in imported
     assert "torch" not in imported
 
 

@@ -12,7 +12,7 @@ from watched_loops import Cells, loader
 
 from seqprof.attach.agent import Agent
 from seqprof.attach.options import AttachOptions
-from seqprof.attach.progress import LoopProgress
+from seqprof.attach.outside.progress import LoopProgress
 from seqprof.cli.live import line, timestep_rows
 
 SCRIPT = """

@@ -16,7 +16,7 @@ import seqprof
 from seqprof.analysis.loop.kinds import WORDS, Kind
 from seqprof.analysis.loop.log import decode
 from seqprof.attach import recorder
-from seqprof.attach.gather import _used as read_used
+from seqprof.attach.outside.gather import _used as read_used
 from seqprof.attach.recorder import Recorder
 
 FORWARD, BACKWARD = int(Kind.FORWARD_IN), int(Kind.BACKWARD_IN)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from watched_loops import loader, watched
 
-from seqprof.attach.graph import repeated_use
+from seqprof.attach.exploring.graph import repeated_use
 
 T = 11
 

@@ -13,7 +13,7 @@ import typer
 from seqprof.cli.options import AppendTo, AsJson, FormatName, Full, Quiet
 
 if TYPE_CHECKING:
-    from seqprof.attach.launch import Ended
+    from seqprof.attach.outside.launch import Ended
     from seqprof.cli.live import LiveView
     from seqprof.recording import Recording
 
@@ -86,9 +86,9 @@ def exec_(
     seqprof exec -- python train.py --lr 1e-3
     seqprof exec -o run.json --steps 60 -- python -m package.train
     """
-    from seqprof.attach.beside import Beside
-    from seqprof.attach.launch import check_command, run, with_interpreter
     from seqprof.attach.options import AttachOptions
+    from seqprof.attach.outside.beside import Beside
+    from seqprof.attach.outside.launch import check_command, run, with_interpreter
     from seqprof.cli.appending import append_history, check_history
     from seqprof.cli.places import Places, windows_of
     from seqprof.samplers.host import HostMeter
@@ -121,7 +121,10 @@ def exec_(
             if view:
                 view.close()
         load, sampled = host.stop(), beside.finish()
-        from seqprof.attach.gather import Circumstances, gather  # the script did not wait for it
+        from seqprof.attach.outside.gather import (  # the script did not wait for it
+            Circumstances,
+            gather,
+        )
 
         recordings = gather(
             Path(folder),
@@ -181,7 +184,7 @@ def _how(ended: Ended) -> str:
 
 
 def _say_why_nothing(folder: Path, command: list[str]) -> None:
-    from seqprof.attach.gather import failures, watched
+    from seqprof.attach.outside.gather import failures, watched
 
     for failure in failures(folder):
         print(f"seqprof: watching failed: {failure}", file=sys.stderr)
@@ -197,7 +200,7 @@ def _say_why_nothing(folder: Path, command: list[str]) -> None:
 
 def _say_where_traces_are(recordings: list[Recording], trace: Path) -> None:
     """As of `run`; where there is none, why."""
-    from seqprof.attach.gather import of_rank
+    from seqprof.attach.outside.gather import of_rank
 
     for recording in recordings:
         trial = recording.trials[0]

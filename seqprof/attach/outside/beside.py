@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from seqprof.attach.progress import LoopProgress
+from seqprof.attach.outside.progress import LoopProgress
 from seqprof.recording import Device, DeviceSamples, Incident
 from seqprof.samplers.device import DeviceSampler
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from seqprof.attach.tensors import Place, comes_from, tensors
+from seqprof.attach.exploring.tensors import Place, comes_from, tensors
 
 #: Below this number of calls a repetition is no loop over timesteps.
 FEWEST = 4

@@ -15,7 +15,7 @@ from torch import Tensor, is_grad_enabled
 from torch.compiler import is_dynamo_compiling
 
 from seqprof.analysis.loop.kinds import Kind
-from seqprof.attach.discovery import FEWEST
+from seqprof.attach.exploring.discovery import FEWEST
 from seqprof.attach.session import Session
 
 Call = Callable[..., Any]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from torch import is_grad_enabled, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from seqprof.attach.discovery import DiscoveredLoop, Group, SubmoduleCalls, plain_path
-from seqprof.attach.graph import repeated_use
-from seqprof.attach.tensors import Place, is_compiled, reader, tensors
+from seqprof.attach.exploring.discovery import DiscoveredLoop, Group, SubmoduleCalls, plain_path
+from seqprof.attach.exploring.graph import repeated_use
+from seqprof.attach.exploring.tensors import Place, is_compiled, reader, tensors
 
 if TYPE_CHECKING:
     from seqprof.attach.callees import Callee

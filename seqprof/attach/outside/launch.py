@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqprof.attach.options import AttachOptions
-from seqprof.attach.signals import PASSED, Witness, blocked, came_from_terminal, ignored
+from seqprof.attach.outside.signals import PASSED, Witness, blocked, came_from_terminal, ignored
 from seqprof.errors import EXIT_BAD_INPUT, SeqprofError
 
-BOOTSTRAP = Path(__file__).parent / "bootstrap"
+BOOTSTRAP = Path(__file__).parents[1] / "bootstrap"
 #: How often the parent looks at what the agent has written, in seconds.
 LOOK_S = 0.5
 #: A shell's exit code for a command that cannot be found, and for one that cannot be run.

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from seqprof.attach.discovery import FEWEST
-from seqprof.attach.tensors import tensors
+from seqprof.attach.exploring.discovery import FEWEST
+from seqprof.attach.exploring.tensors import tensors
 
 #: A graph with more nodes is not looked at: a script must not wait for it.
 _MOST_NODES = 200_000
