@@ -85,9 +85,10 @@ def test_the_chain_is_that_of_depth(made: tuple[Path, str, float]) -> None:
 
 def points(recording: dict[str, Any]) -> dict[tuple[int, int], dict[str, Any]]:
     """Trials of the first candidate, by T and batch."""
-    own = [t for t in recording["trials"] if "cell" in t["workload"]["model"].lower()]
-    found = own or recording["trials"]
-    return {(t["workload"]["timesteps"], t["workload"]["batch_size"]): t for t in found}
+    labels = [candidate["label"] for candidate in recording.get("candidates", [])]
+    trials = recording["trials"]
+    own = [trial for label, trial in zip(labels, trials, strict=False) if label == labels[0]]
+    return {(t["workload"]["timesteps"], t["workload"]["batch_size"]): t for t in own or trials}
 
 
 def spread(trial: dict[str, Any]) -> tuple[float, float]:

@@ -85,7 +85,8 @@ def test_a_batch_is_not_parallel_where_the_sequences_are_taken_one_by_one() -> N
 
 
 def test_hardware_that_multiplies_large_matrices_is_not_underused() -> None:
-    by_the_clock(6, "not_seen", "busy", small=("--set", "data.seq_len=16"))
+    large = ("--set", "data.seq_len=16", "--set", "data.batch_size=32")
+    by_the_clock(6, "not_seen", "busy", small=large)
 
 
 def test_a_recurrence_is_shown_and_a_loop_in_attention_is_found() -> None:

@@ -10,6 +10,7 @@ from seqprof.analysis.explain.load import (
     beside_others,
     few_rounds,
     in_words,
+    most_waited,
     waited,
     without_others,
 )
@@ -140,6 +141,8 @@ def batch(evidence: Evidence) -> Claim:
         "takes less than twice the time",
         figures=() if line is None else _batch_figures(evidence, line),
     )
+    if line is not None and len(line.growth.sizes) > 1 and not line.growth.local_exponents:
+        return question.untested(in_words(most_waited(evidence, line.label)))  # withheld by scale
     if line is None or not line.growth.local_exponents:
         return question.untested(why_no_grid(evidence, "it was measured at one batch size only"))
     first = line.growth.local_exponents[0]
