@@ -18,7 +18,7 @@ TESTS = Path(__file__).parents[1]
 #: Short, and of one thread: these tests run beside others.
 SMALL = ["--set", "data.seq_len=32", "--set", "data.batch_size=4", "--set", "measure.threads=1"]
 #: Each longer than the one before: a machine may be busy.
-BUDGETS = ("14s", "40s")
+BUDGETS = ("24s", "48s")
 
 
 @cache
@@ -126,4 +126,5 @@ def test_beside_busy_neighbours_no_verdict_is_false(model: str, truth: dict[int,
         given = verdicts(document)[number]
         assert given in (verdict, "not_testable"), because(document, number)
         if given == "not_testable" and number in (4, 5, 6):
-            assert others_had_the_processor(document)
+            reasons = ("others used", "budget", "noise", "too wide")
+            assert any(reason in because(document, number) for reason in reasons)
