@@ -261,6 +261,12 @@ def scaled(first: str = "lstm", second: str = "attention") -> Result:
     return result_of(_several("scale", cases), "scale.json")
 
 
+def scaled_by(seconds: Callable[[int], float]) -> Result:
+    """One candidate over lengths, with these times of a step."""
+    cases = [(_candidate("lstm", t), _trial(seconds(t), t, 1)) for t in (32, 64, 128, 256)]
+    return result_of(_several("scale", cases), "scale.json")
+
+
 def scaled_over_batches() -> Result:
     """One candidate over batches: a batch costs a fixed time, and each sequence its own."""
     cases = []

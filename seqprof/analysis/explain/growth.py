@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from math import log
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log, sqrt
 
 from seqprof.analysis.compare.rounds import rounds_of
 from seqprof.analysis.explain.claim import Claim, Evidence, Figure, Question, below
@@ -14,12 +16,14 @@ from seqprof.analysis.explain.load import (
     waited,
     without_others,
 )
-from seqprof.analysis.scale.growth import SATURATED_BELOW, Growth, fit_growth
+from seqprof.analysis.scale.growth import SATURATED_BELOW, Growth, LocalExponent, fit_growth
 from seqprof.analysis.scale.summary import BatchGrowth
 from seqprof.analysis.statistics import Estimate
 
 #: "About linear": the power of T.
 LINEAR = (0.75, 1.25)
+#: Below this power a step hardly grows with T.
+HARDLY = 0.25
 #: Below this, twice the batch pays: as `scale` says where a batch saturates.
 PAYS_BELOW = 2.0 / (1.0 + SATURATED_BELOW)
 _NO_ROUND = "the budget ended before its first round"
@@ -45,12 +49,91 @@ def linear(evidence: Evidence) -> Claim:
     brief = f"T to the {power:.2f} [{low:.2f}, {high:.2f}]"
     because = f"from T = {upper.sizes[0]:,} to {upper.sizes[-1]:,} it grows as {brief}"
     down, up, most = _moved(evidence, label, upper)
+    if high < LINEAR[0]:
+        return _above_fixed_cost(question, evidence, upper, because, most)
     if _about_linear(power, low, high) is None:
         return question.answered(None, beside_others(most, f"{because}: too wide to tell"))
     holds = _about_linear(power, low - down, high + up)
     if holds is None:
         return question.answered(None, f"{in_words(most)}; {because}")
     return question.answered(holds, because, brief)
+
+
+def _above_fixed_cost(
+    question: Question, evidence: Evidence, upper: Growth, because: str, most: float
+) -> Claim:
+    """Answer where a step grows by less than T: a fixed cost of each step may be what hides it."""
+    growing = _power_of_prices(*_prices(upper))
+    if growing is None and upper.exponent.high is not None and upper.exponent.high < HARDLY:
+        return question.answered(False, f"{because}: it hardly grows")
+    if growing is None:
+        text = f"{because}; noise hides whether that is a fixed cost of each step"
+        return question.answered(None, beside_others(most, text))
+    power, low, high = growing
+    brief = f"T to the {power:.2f} [{low:.2f}, {high:.2f}]"
+    because = f"{because}; what grows of it, above a fixed cost of each step, as {brief}"
+    holds = _about_linear(power, low, high)
+    if holds is None:
+        return question.answered(None, beside_others(most, f"{because}: too wide to tell"))
+    batch = evidence.facts.base[1]
+    shares = {t: waited(evidence, question.label, t, batch) for t in upper.sizes}
+    careful = _power_of_prices(*_prices(upper, shares.__getitem__))
+    if careful is None or _about_linear(*careful) != holds:
+        return question.answered(None, f"{in_words(most)}; {because}")
+    return question.answered(holds, because, f"{brief} above a fixed cost")
+
+
+@dataclass(frozen=True, slots=True)
+class _Price:
+    """What one more timestep costs between two lengths, in seconds."""
+
+    at: float
+    value: float
+    low: float
+    high: float
+
+
+def _prices(growth: Growth, waiting: Callable[[int], float] = lambda _: 0.0) -> list[_Price]:
+    """Return the prices between the first two lengths and between the last two.
+
+    Args:
+        waiting: the share of its time that a step at T waited for a processor, which is taken off.
+    """
+    seconds = dict(zip(growth.sizes, growth.medians_s, strict=True))
+
+    def price(local: LocalExponent) -> _Price | None:
+        known, apart = local.marginal, local.stop - local.start
+        if known.value is None or known.low is None or known.high is None:
+            return None
+        waited_s = [seconds[t] * waiting(t) for t in (local.start, local.stop)]
+        off = (waited_s[1] - waited_s[0]) / apart
+        return _Price(
+            at=sqrt(local.start * local.stop),
+            value=known.value - off,
+            low=known.low - off,
+            high=known.high - off,
+        )
+
+    ends = (growth.local_exponents[0], growth.local_exponents[-1])
+    return [one for one in map(price, ends) if one is not None]
+
+
+def _power_of_prices(*prices: _Price) -> tuple[float, float, float] | None:
+    """Return p and its bounds, of a step that takes a + c·T^p; None where it is not known.
+
+    From T to kT one more timestep then costs k^(p - 1) times less than from kT to k²T, whatever the
+    fixed cost a.
+    """
+    if len(prices) < 2 or prices[0].at == prices[1].at or min(one.low for one in prices) <= 0.0:
+        return None
+    short, long = prices
+    span = log(long.at / short.at)
+
+    def power(over: float, under: float) -> float:
+        return 1.0 + log(over / under) / span
+
+    value = power(long.value, short.value)
+    return value, power(long.low, short.high), power(long.high, short.low)
 
 
 def _moved(evidence: Evidence, label: str, growth: Growth) -> tuple[float, float, float]:

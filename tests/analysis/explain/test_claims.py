@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from html_results import depth, scaled, scaled_over_batches
+from html_results import depth, scaled, scaled_by, scaled_over_batches
 
 from seqprof.analysis.depth.model_depth import derive
 from seqprof.analysis.explain.claim import Claim
@@ -99,6 +99,26 @@ def test_what_looks_ahead_is_not_taken_for_causal() -> None:
 def test_a_hidden_loop_is_found_in_attention(other: str, verdict: str) -> None:
     found = explain(facts(subjected("recurrence"), subjected(other)))
     assert claim(found, 7).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("fixed_s", "power", "verdict"),
+    [(0.01, 1.0, "shown"), (0.03, 1.6, "not_seen"), (0.0, 0.5, "not_seen")],
+)
+def test_a_fixed_cost_of_each_step_hides_no_growth(
+    fixed_s: float, power: float, verdict: str
+) -> None:
+    """One power law over all is below linear in each of these."""
+    made = scaled_by(lambda t: fixed_s + 0.008 * (t / 64) ** power)
+    judged = claim(explain(facts(planted("lstm"), scaling=made.recording)), 4)
+    assert judged.verdict == verdict
+    assert f"above a fixed cost of each step, as T to the {power:.2f}" in judged.because
+
+
+def test_a_step_that_does_not_grow_is_not_linear() -> None:
+    made = scaled_by(lambda _: 0.02)
+    found = claim(explain(facts(planted("lstm"), scaling=made.recording)), 4)
+    assert found.verdict == "not_seen"
 
 
 @pytest.mark.parametrize(
