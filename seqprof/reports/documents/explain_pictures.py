@@ -14,6 +14,8 @@ from seqprof.reports.plots import Box
 
 #: Of a picture, in its own units: whole width, room at the left, a cascade and a block.
 _WIDTH, _LEFT, _CASCADE, _BLOCK, _BUSY, _GAP = 760.0, 110.0, 200.0, 26.0, 26.0, 12.0
+#: Room for a letter.
+_LETTER = 8.0
 #: Timesteps that the table beside the picture lists.
 _LISTED = 16
 #: A graph of more operations than this would be a grey cloud.
@@ -69,7 +71,8 @@ def _times(end: float, y: float) -> Texts:
     """The axis below: quarters of the whole."""
     width = _WIDTH - _LEFT
     inner = [(_LEFT + width * part / 4 - 14, y, q.seconds(end * part / 4)) for part in (1, 2, 3)]
-    return [(_LEFT, y, "0"), *inner, (_WIDTH - 44, y, q.seconds(end))]
+    last = q.seconds(end)
+    return [(_LEFT, y, "0"), *inner, (_WIDTH - _LETTER * len(last), y, last)]
 
 
 def _as_loop(explanation: Explanation) -> str:
