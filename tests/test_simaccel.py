@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from simaccel import truth
-from simaccel_fixtures import SimEnvironment, needs_its_kernels, log_of
+from simaccel_fixtures import SimEnvironment, log_of, needs_its_kernels
 
 pytestmark = pytest.mark.sim
 
