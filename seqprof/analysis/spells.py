@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import median
 
 #: A gap of so many standard deviations of the noise parts two levels.
 GAP = 4.0
@@ -42,12 +43,12 @@ def undisturbed_level(
     levels = _levels(values)
     if not levels:
         return None
-    level = min(levels, key=lambda group: _median([taken[index] for index in group]))
+    level = min(levels, key=lambda group: median([taken[index] for index in group]))
     return _interval([values[index] for index in level], _noise(values))
 
 
 def _noise(values: Sequence[float]) -> float:
-    return _median([abs(b - a) for a, b in pairwise(values)]) / _OF_DIFFERENCES
+    return median([abs(b - a) for a, b in pairwise(values)]) / _OF_DIFFERENCES
 
 
 def _levels(values: Sequence[float]) -> list[list[int]]:
@@ -66,7 +67,7 @@ def _levels(values: Sequence[float]) -> list[list[int]]:
 
 
 def _interval(level: Sequence[float], noise: float) -> tuple[float, float]:
-    centre, half = _median(level), 1.25 * _Z * noise / math.sqrt(len(level))
+    centre, half = median(level), 1.25 * _Z * noise / math.sqrt(len(level))
     return centre - half, centre + half
 
 
@@ -87,9 +88,3 @@ def chance_of_runs(runs: int, first: int, second: int) -> float:
         else:
             total += 2 * math.comb(first - 1, half - 1) * math.comb(second - 1, half - 1)
     return total / math.comb(first + second, first)
-
-
-def _median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

@@ -277,8 +277,9 @@ def _stamping(session: Session, kind: Kind) -> Wrapper:
                 result = original(*args, **kwargs)
             except BaseException:
                 if whole:
-                    enter(code, now)
-                session.left(out)
+                    session.broken(code, now)
+                else:
+                    session.left(out)
                 raise
             if whole:
                 span(code, now)

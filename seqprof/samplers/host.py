@@ -122,7 +122,7 @@ class HostMeter:
             machine_busy_s=_difference(before.machine_busy_s, after.machine_busy_s),
             steal_s=_difference(before.steal_s, after.steal_s),
             involuntary_switches=after.involuntary_switches - before.involuntary_switches,
-            load_average_1m=_load_average(),
+            load_average_1m=load_average(),
             run_delay_s=_difference(before.run_delay_s, after.run_delay_s),
             children_cpu_s=_difference(before.children_cpu_s, after.children_cpu_s),
         )
@@ -133,7 +133,8 @@ def _difference(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else max(0.0, after - before)
 
 
-def _load_average() -> float | None:
+def load_average() -> float | None:
+    """The system's load over the last minute; None where it does not tell."""
     try:
         return os.getloadavg()[0]
     except OSError:

@@ -9,13 +9,9 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias
 
 from seqprof.errors import SeqprofError
-
-if TYPE_CHECKING:  # each is imported where a file needs it: they cost a tenth of a small trace
-    import bz2
-    import lzma
 
 #: Bytes handed on at a time; what is held in memory is a small multiple of it.
 CHUNK_BYTES = 1 << 20
@@ -29,6 +25,18 @@ _HEAD_BYTES = 512
 _DEEPEST = 4
 
 _Unpack: TypeAlias = Callable[[Iterator[bytes], str], Iterator[bytes]]
+
+
+class _Decompressor(Protocol):
+    """What bz2 and lzma have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 class BrokenStreamError(Exception):
@@ -95,16 +103,16 @@ def _gunzip(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
         raise BrokenStreamError("the gzip stream ends early", truncated=True)
 
 
-def _small(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _small(chunks: Iterator[bytes], most_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
     for chunk in chunks:
-        for at in range(0, len(chunk), _BLOCK_BYTES):
-            yield chunk[at : at + _BLOCK_BYTES]
+        for at in range(0, len(chunk), most_bytes):
+            yield chunk[at : at + most_bytes]
 
 
 def _decompress(
     chunks: Iterator[bytes],
     what: str,
-    new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor],
+    new: Callable[[], _Decompressor],
 ) -> Iterator[bytes]:
     """Decompress one stream after another of the same kind; padding may follow the last."""
     from lzma import LZMAError
@@ -128,6 +136,9 @@ def _decompress(
         raise BrokenStreamError(f"the {what} stream ends early", truncated=True)
 
 
+# Each is imported where a file needs it: they cost a tenth of a small trace.
+
+
 def _bunzip2(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     import bz2
 
@@ -148,25 +159,31 @@ def _unzstd(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
             f"{name} is compressed with Zstandard, which this Python cannot read",
             "pip install zstandard, or: zstd -dc FILE | seqprof trace -",
         ) from error
-    new = zstandard.ZstdDecompressor().decompressobj
-    frame, begun = new(), False
-    for block in chunks:
-        # A block may unpack to much more than itself: small ones keep that small.
-        for at in range(0, len(block), _ZSTD_BLOCK_BYTES):
-            rest = block[at : at + _ZSTD_BLOCK_BYTES]
-            while rest:
-                try:
-                    data = frame.decompress(rest)
-                except zstandard.ZstdError as error:
-                    what = f"zstd cannot go on ({error})"
-                    raise BrokenStreamError(what, truncated=False) from error
-                if data:
-                    yield data
-                rest, begun = b"", True
-                if frame.eof:
-                    rest, frame, begun = frame.unused_data.lstrip(b"\0"), new(), False
-    if begun:
-        raise BrokenStreamError("the zstd stream ends early", truncated=True)
+
+    class Frame:
+        """One frame, as the decompressors of the standard library are used."""
+
+        needs_input = True  # it hands over all that a block holds
+
+        def __init__(self) -> None:
+            self._frame = zstandard.ZstdDecompressor().decompressobj()
+
+        @property
+        def eof(self) -> bool:
+            return bool(self._frame.eof)
+
+        @property
+        def unused_data(self) -> bytes:
+            return self._frame.unused_data
+
+        def decompress(self, data: bytes, _most: int) -> bytes:
+            try:
+                return self._frame.decompress(data)
+            except zstandard.ZstdError as error:
+                raise OSError(str(error)) from error
+
+    # A block may unpack to much more than itself: small ones keep that small.
+    return _decompress(_small(chunks, _ZSTD_BLOCK_BYTES), "zstd", Frame)
 
 
 def _unzip(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from seqprof.analysis.explain.claim import Evidence
+from seqprof.analysis.host_load import waiting_share
 from seqprof.analysis.statistics import Estimate
 from seqprof.recording import HostLoad
 
@@ -38,7 +39,7 @@ def _share(load: HostLoad, cores: int) -> float:
     if load.window_s <= 0.0:
         return 0.0
     stolen_s = (load.steal_s or 0.0) / max(1, cores)
-    return min(_MOST, ((load.run_delay_s or 0.0) + stolen_s) / load.window_s)
+    return min(_MOST, waiting_share(load) + stolen_s / load.window_s)
 
 
 def most_waited(evidence: Evidence, label: str) -> float:

@@ -34,15 +34,12 @@ def steps_inside(span: LoopSpan) -> bool:
 
 def backwards(spans: Sequence[LoopSpan], *, in_forward: bool) -> int:
     """How many backwards there are at any depth, those inside of forwards or only the others."""
-    return sum(
-        (span.kind == Kind.BACKWARD_IN)
-        + (
-            backwards(span.children, in_forward=in_forward)
-            if in_forward or span.kind != Kind.FORWARD_IN
-            else 0
-        )
-        for span in spans
-    )
+    number = 0
+    for span in spans:
+        number += span.kind == Kind.BACKWARD_IN
+        if in_forward or span.kind != Kind.FORWARD_IN:
+            number += backwards(span.children, in_forward=in_forward)
+    return number
 
 
 def update_sort(outermost: list[LoopSpan]) -> Literal["optimizer", "backward", "forward"]:

@@ -17,7 +17,6 @@ more.
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -44,10 +43,12 @@ from seqprof.measure.explain.plan import (
     rounds_cost_s,
 )
 from seqprof.measure.faults import Failure
+from seqprof.measure.machine import usable_cores
 from seqprof.measure.outcome import Progress
 from seqprof.measure.scale import QUICK_S, measure_points, prepare_points
 from seqprof.measure.workers.field import Field
 from seqprof.recording import Recording
+from seqprof.samplers.host import load_average
 from seqprof.spec import Spec
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ class Conductor:
             grid_reason=self._grid_reason,
             ended=self._ended,
             load_average_1m=load_average(),
-            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            cores=usable_cores(),
         )
 
     def _reachable(self) -> Reachable:
@@ -268,14 +269,6 @@ class Conductor:
             failures = [entry.draft.failure for entry in self._field.entries]
             spent = all(f is not None and f.kind == "budget_spent" for f in failures)
             return None, SPENT if spent else error.message
-
-
-def load_average() -> float | None:
-    """Return the system's load over the last minute, where it tells."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return None
 
 
 def _assume() -> Assumptions:
