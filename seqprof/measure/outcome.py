@@ -17,8 +17,12 @@ FIRST_STEP_FACTOR, LEAST_FIRST_STEP_S = 20.0, 60.0
 
 def longest_first_step_s(spec: Spec) -> float:
     """Return after how long a step is a hang while nothing is measured yet, in seconds."""
-    longest_s = max(LEAST_FIRST_STEP_S, FIRST_STEP_FACTOR * spec.measure.max_s)
-    return longest_s + (spec.train.compile_timeout_s if spec.train.compile else 0.0)
+    return max(LEAST_FIRST_STEP_S, FIRST_STEP_FACTOR * spec.measure.max_s) + compiling_s(spec)
+
+
+def compiling_s(spec: Spec) -> float:
+    """Return how long compiling may take, in seconds; 0 where nothing is compiled."""
+    return spec.train.compile_timeout_s if spec.train.compile else 0.0
 
 
 class Progress(Protocol):

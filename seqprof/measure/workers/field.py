@@ -18,7 +18,7 @@ from seqprof.errors import (
 )
 from seqprof.measure.candidates import Contender
 from seqprof.measure.faults import Failure
-from seqprof.measure.outcome import longest_first_step_s
+from seqprof.measure.outcome import compiling_s, longest_first_step_s
 from seqprof.measure.workers.entry import Entry
 from seqprof.measure.workers.messages import (
     Answer,
@@ -118,7 +118,7 @@ class Field:
         if entry.draft.failure is not None:
             return
         spec, began_s = entry.spec, self.now_s
-        patience = min(self.patience_s + _compiling_s(spec), longest_first_step_s(spec))
+        patience = min(self.patience_s + compiling_s(spec), longest_first_step_s(spec))
         answer = self._ask(entry, patience, Prepare(entry.key, spec, self._timesteps))
         if isinstance(answer, Failure):
             entry.draft.fail(answer, self.now_s)
@@ -345,10 +345,6 @@ def _take_depths(entries: Sequence[Entry], pending: Pending[tuple[DepthLaw, ...]
             entry.draft.depth = DepthLaw(timesteps=timesteps, reason=answer.detail)
         else:
             entry.draft.depth = answer[index]
-
-
-def _compiling_s(spec: Spec) -> float:
-    return spec.train.compile_timeout_s if spec.train.compile else 0.0
 
 
 def _patience_s(expected_s: float) -> float:
