@@ -174,11 +174,11 @@ def _unzstd(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
 
         @property
         def unused_data(self) -> bytes:
-            return self._frame.unused_data
+            return bytes(self._frame.unused_data)
 
         def decompress(self, data: bytes, _most: int) -> bytes:
             try:
-                return self._frame.decompress(data)
+                return bytes(self._frame.decompress(data))
             except zstandard.ZstdError as error:
                 raise OSError(str(error)) from error
 
