@@ -5,9 +5,10 @@
 Bare steps, steps probed with default settings and steps under ``torch.profiler`` (CPU activities,
 no stacks, no shapes) alternate; the figures are medians of the paired ratios to the bare step of
 the same round, with the 95 % interval of the median by order statistics. A second bare step in each
-round is the control: how far its ratio is from 1 is what this machine cannot resolve. On an
-accelerator a step's time is the device's, between events at the step's two ends, and the profiler
-records kernels too.
+round is the control: how far its ratio is from 1 is what this machine cannot resolve. A step's time
+is that of the step alone, as a report takes it: what is prepared before and read out after it is in
+neither. On an accelerator it is the device's, between events at the step's two ends, and the
+profiler records kernels too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import os
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 from device_clock import DeviceClock, add_device
@@ -30,6 +32,7 @@ from seqprof.recording import StepKind
 from seqprof.spec import Spec
 from seqprof.workloads.build import build
 from seqprof.workloads.step import TrainingStep
+from seqprof.workloads.step_result import StepResult
 
 #: Batch and hidden size.
 CASES = ((16, 256), (1, 32))
@@ -38,17 +41,31 @@ PROFILED_EVERY = 5
 
 
 class Steps:
-    """Steps of ``timer``, timed by the device's clock."""
+    """Steps of ``timer``, timed by the device's clock.
 
-    def __init__(self, timer: StepTimer, device: torch.device) -> None:
+    Args:
+        timer: runs them.
+        step: what is timed in each, without what ``timer`` does before and after.
+        device: whose clock is read.
+    """
+
+    def __init__(self, timer: StepTimer, step: TrainingStep, device: torch.device) -> None:
         self._timer, self._clock = timer, DeviceClock(device)
         kernels = torch_bridge.kernel_activity(device)
         self._activities = [ProfilerActivity.CPU, *([kernels] if kernels is not None else [])]
+        self._run, self._seconds = step.run, 0.0
+        step.run = self._timed  # type: ignore[method-assign]
+
+    def _timed(self, *args: Any, **kwargs: Any) -> StepResult:
+        results: list[StepResult] = []
+        self._seconds = self._clock.time(lambda: results.append(self._run(*args, **kwargs)))
+        return results[0]
 
     def time(self, pair: int, stride: int | None = None) -> float:
         """Seconds of a bare step, or of one with every ``stride``-th timestep marked."""
         kind: StepKind = "bare" if stride is None else "probed"
-        return self._clock.time(lambda: self._timer.run(kind, pair, stride))
+        self._timer.run(kind, pair, stride)
+        return self._seconds
 
     def time_profiled(self, pair: int) -> float:
         """Seconds of a bare step under torch.profiler."""
@@ -71,7 +88,7 @@ def measure(
     module = built.facts.timestep_modules[0]
     cell = dict(built.model.named_modules())[module.path]
     timer = StepTimer(step, device, [TimestepLoop(module.path, cell)], 0)
-    steps = Steps(timer, device)
+    steps = Steps(timer, step, device)
     warmup = [steps.time(0) for _ in range(5)]
     plan, mark_s = timer.plan(min(warmup) / step.timesteps, "auto", spec.measure.timesteps.budget)
 
