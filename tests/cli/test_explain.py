@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from command_line import refusal, seqprof
+from simaccel_fixtures import SimEnvironment
 
 from seqprof.analysis.depth.laws import fit_law
 from seqprof.reports.stored import read
@@ -157,3 +158,33 @@ def test_a_mistake_is_one_message(words: tuple[str, ...], said: str) -> None:
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.sim
+def test_on_an_accelerator_its_idle_time_is_in_the_argument(
+    sim_env: SimEnvironment, tmp_path: Path
+) -> None:
+    """A large product that takes long there leaves time for the rounds; the device stays idle."""
+    outputs = [word for name in ("e.json", "e.html") for word in ("-o", tmp_path / name)]
+    device = ("--set", "measure.device=sim")
+    for budget_s in (30.0, 60.0):
+        done = seqprof(
+            *("explain", "lstm@cell", "attention", *SMALL, *device, "--budget", f"{budget_s:g}s"),
+            *outputs,
+            env=sim_env(),
+            process=True,
+        )
+        assert done.returncode == 0, done.stderr
+        underused = next(c for c in document(tmp_path)["claims"] if c["number"] == 6)
+        figures = {f["name"]: f["estimate"]["value"] for f in underused["figures"]}
+        if has_all_parts(tmp_path) and "device idle, step" in figures:
+            break
+    else:
+        explained = document(tmp_path)["explained"]
+        assert explained["load_average_1m"] > explained["cores"], "there was time for all parts"
+        pytest.skip("others had the machine")
+    assert underused["verdict"] != "not_seen"
+    assert {"device idle, forward", "device idle, backward"} <= figures.keys()
+    step = points(document(tmp_path)["run"]["recording"])[24, 4]
+    assert 0.0 < figures["device idle, step"] < max(s["wall_s"] for s in step["steps"])
+    assert "device idle, forward" in (tmp_path / "e.html").read_text()

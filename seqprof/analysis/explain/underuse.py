@@ -157,6 +157,9 @@ def _floor(label: str, depth: ModelDepth, timesteps: int, latency_s: float) -> F
     at, floor, law = depth.at, depth.latency_floor_s, depth.depth_law
     if at.timesteps == timesteps:
         value, method, reason = floor.value, floor.method, floor.reason
+    elif depth.recorded.on_device is not None:
+        method = floor.method
+        value, reason = None, f"the device's own operators were counted at T = {at.timesteps:,}"
     else:
         operations = law.at(timesteps)
         value = None if operations is None else operations * latency_s

@@ -10,8 +10,9 @@ from seqprof.analysis.explain.facts import Reachable
 from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
 from seqprof.measure.faults import reason_of
 
-#: Sides of the matrices: large enough that launches and caches do not count.
-SIDE, SIDE_ON_ACCELERATOR = 1024, 8192
+#: Sides of the matrices: large enough that launches and caches do not count. On an accelerator the
+#: side is doubled while a product takes less than this: one that takes seconds eats the budget.
+SIDE, LARGEST_SIDE, _LONG_ENOUGH_S = 1024, 8192, 0.01
 #: Products that are not timed, and the least time from one that is to the next.
 _WARMUP, _APART_S = 3, 0.5
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -26,7 +27,7 @@ class Reference:
 
     def __init__(self, device: torch.device, precision: str, now_s: Callable[[], float]) -> None:
         self._device, self._precision, self._now_s = device, precision, now_s
-        self._side = SIDE if device.type == "cpu" else SIDE_ON_ACCELERATOR
+        self._side = SIDE
         self._seconds: list[float] = []
         self._at_s: list[float] = []
         self._reason: str | None = "not reached"
@@ -34,25 +35,46 @@ class Reference:
 
     def start(self) -> None:
         """Make the matrices and warm up; what cannot be done is the reason in the result."""
-        kind = _TYPES.get(self._precision, torch.float32)
         try:
-            self._matrix = torch.randn(self._side, self._side, device=self._device, dtype=kind)
+            self._matrix = self._random(SIDE)
             for _ in range(_WARMUP):
-                torch.mm(self._matrix, self._matrix)
-            self._reason = None
+                seconds = self._time(self._matrix)
         except RuntimeError as error:
             self._fail(error)
+            return
+        self._reason = None
+        if self._device.type != "cpu":
+            self._grow(seconds)
+
+    def _random(self, side: int) -> torch.Tensor:
+        kind = _TYPES.get(self._precision, torch.float32)
+        return torch.randn(side, side, device=self._device, dtype=kind)
+
+    def _time(self, matrix: torch.Tensor) -> float:
+        """Seconds of one product."""
+        synchronize(self._device)
+        start = host_clock_ns()
+        torch.mm(matrix, matrix)
+        synchronize(self._device)
+        return (host_clock_ns() - start) * NS
+
+    def _grow(self, seconds: float) -> None:
+        """Take larger matrices while they are quick; the last that had room stay."""
+        while seconds < _LONG_ENOUGH_S and self._side < LARGEST_SIDE:
+            try:
+                larger = self._random(2 * self._side)
+                self._time(larger)  # the first of a size picks its kernel
+                seconds = self._time(larger)
+            except RuntimeError:  # mostly no memory; what stays broken is met by the next product
+                return
+            self._matrix, self._side = larger, 2 * self._side
 
     def take(self) -> None:
         """Time one product, unless the last was a moment ago."""
         if self._matrix is None or (self._at_s and self._now_s() - self._at_s[-1] < _APART_S):
             return
         try:
-            synchronize(self._device)
-            start = host_clock_ns()
-            torch.mm(self._matrix, self._matrix)
-            synchronize(self._device)
-            seconds = (host_clock_ns() - start) * NS
+            seconds = self._time(self._matrix)
         except RuntimeError as error:
             self._fail(error)
             return

@@ -224,3 +224,24 @@ def test_figures_are_those_of_scale() -> None:
         if line.label == "lstm" and line.phase == "step"
     )
     assert claim(found, 4).figures[0].estimate == growth.marginal
+
+
+def test_a_floor_by_the_devices_own_operators_is_told_only_where_they_were_counted() -> None:
+    """The law counts other operators, of which the device merges some."""
+    one = planted("lstm")
+    assert one.depth is not None
+    own = replace(one.depth.at.step, depth_ops=50)
+    merged = derive(replace(one.depth.recorded, on_device=own), assume())
+    found = explain(facts(replace(one, depth=merged), scaling=scaled().recording, base=(64, 16)))
+    floors = [figure.estimate for figure in claim(found, 6).figures if figure.derived]
+    counted_at = merged.at.timesteps
+    assert [floor.value is not None for floor in floors] == [
+        timesteps == counted_at for timesteps in sorted({64, longest_of(found)})
+    ]
+    assert all(str(counted_at) in (floor.reason or "") for floor in floors if floor.value is None)
+    assert any(floor.value is None for floor in floors)
+
+
+def longest_of(found: Explanation) -> int:
+    assert found.scaled is not None
+    return max(point.timesteps for point in found.scaled.points)
