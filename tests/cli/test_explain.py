@@ -185,6 +185,15 @@ def test_on_an_accelerator_its_idle_time_is_in_the_argument(
         pytest.skip("others had the machine")
     assert underused["verdict"] != "not_seen"
     assert {"device idle, forward", "device idle, backward"} <= figures.keys()
-    step = points(document(tmp_path)["run"]["recording"])[24, 4]
-    assert 0.0 < figures["device idle, step"] < max(s["wall_s"] for s in step["steps"])
+    steps = points(document(tmp_path)["run"]["recording"])[24, 4]["steps"]
+    assert 0.0 < figures["device idle, step"] < max(step["wall_s"] for step in steps)
+    # The picture shows when timesteps ran there, not when they were launched.
+    cascade = document(tmp_path)["explained"]["cascade"]
+    passes_s = [
+        sum(step["phases"][phase]["device_s"] for phase in ("forward", "backward"))
+        for step in steps
+        if step["phases"]
+    ]
+    assert cascade["clock"] == "device"
+    assert cascade["ended_at_s"] > 0.8 * min(passes_s)
     assert "device idle, forward" in (tmp_path / "e.html").read_text()

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from seqprof.analysis.depth.model_depth import Assumptions, ModelDepth
-from seqprof.recording import Recording
+from seqprof.recording import Clock, Recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,12 @@ class Influence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cascade:
-    """When each timestep ran in one training step, by the host's clock from the step's start."""
+    """When each timestep ran in one training step, in seconds from the step's start."""
 
+    clock: Annotated[
+        Clock,
+        Meta(description="by the host's clock, or by events of the device; host in older files"),
+    ] = "host"
     module: Annotated[str | None, Meta(description="called once per timestep")] = None
     forward_s: Annotated[
         tuple[tuple[float, float], ...], Meta(description="start and end of each timestep")

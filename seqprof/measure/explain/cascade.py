@@ -10,11 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from seqprof.analysis.explain.facts import Cascade
-from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
+from seqprof.instruments.clocks import (
+    NS,
+    EventPool,
+    event_pool,
+    host_clock_ns,
+    synchronize,
+)
 from seqprof.measure.faults import reason_of
 from seqprof.measure.outcome import NoProgress
 from seqprof.measure.trial.assembly import assemble
-from seqprof.recording import Phase, Recording
+from seqprof.recording import LoopFacts, Phase, Recording
 from seqprof.spec import Spec
 from seqprof.workloads.step import TrainingStep
 from seqprof.workloads.structures import leaves
@@ -24,47 +30,79 @@ _WARMUP, _STEPS = 2, 5
 
 
 class _Watch:
-    """Notes when a module is entered and left, and when the gradient of what it returned comes."""
+    """Notes when a module is entered and left, and when the gradient of what it returned comes.
 
-    def __init__(self) -> None:
-        self.origin_ns = host_clock_ns()
-        self.starts: list[float] = []
-        self.ends: list[float] = []
-        self.gradients: dict[int, float] = {}
-        self.backward_at_s = self.ended_at_s = 0.0
+    Args:
+        events: of the accelerator, whose clock then counts; None on the CPU.
+    """
 
-    def now(self) -> float:
-        return (host_clock_ns() - self.origin_ns) * NS
+    def __init__(self, events: EventPool | None) -> None:
+        self._events = events
+        self._origin = self._now()
+        self._starts: list[Any] = []
+        self._ends: list[Any] = []
+        self._gradients: dict[int, Any] = {}
+        self._backward_at: Any = None
+        self._ended_at: Any = None
+
+    def _now(self) -> Any:
+        return host_clock_ns() if self._events is None else self._events.record()
 
     def before(self, _module: nn.Module, _inputs: Any) -> None:
-        self.starts.append(self.now())
+        self._starts.append(self._now())
 
     def after(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        number = len(self.ends)
+        number = len(self._ends)
         for _, leaf in leaves(output):
             if isinstance(leaf, Tensor) and leaf.requires_grad:
                 hook = partial(self._came, number)
                 leaf.register_hook(hook)  # type: ignore[no-untyped-call]
-        self.ends.append(self.now())
+        self._ends.append(self._now())
 
     def _came(self, number: int, _gradient: Tensor) -> None:
-        self.gradients.setdefault(number, self.now())
+        self._gradients.setdefault(number, self._now())
 
     def enter(self, phase: Phase) -> None:
-        if phase == "backward" and not self.backward_at_s:
-            self.backward_at_s = self.now()
+        if phase == "backward" and self._backward_at is None:
+            self._backward_at = self._now()
         if phase == "optimizer":
-            self.ended_at_s = self.now()
+            self._ended_at = self._now()
 
     def end(self) -> None:
         pass
+
+    def cascade(self, loop: LoopFacts) -> Cascade:
+        """Return what was noted; the device must have completed it."""
+        calls = len(self._ends)
+        if calls != loop.timesteps:
+            reason = f"{loop.loop} is called {calls} times for {loop.timesteps} timesteps"
+            return Cascade(reason=reason)
+        order = range(calls - 1, -1, -1) if loop.reverse else range(calls)
+        return Cascade(
+            clock="host" if self._events is None else "device",
+            module=loop.loop,
+            forward_s=tuple((self._s(self._starts[n]), self._s(self._ends[n])) for n in order),
+            gradient_s=tuple(
+                self._s(self._gradients[n]) if n in self._gradients else None for n in order
+            ),
+            backward_at_s=self._s(self._backward_at),
+            ended_at_s=self._s(self._ended_at),
+        )
+
+    def _s(self, stamp: Any) -> float:
+        """Seconds since the step's start; 0 where the step has no such stamp."""
+        if stamp is None:
+            return 0.0
+        if self._events is None:
+            return float(stamp - self._origin) * NS
+        return self._events.seconds(self._origin, stamp)
 
 
 def time_cascade(spec: Spec, folder: Path, device: torch.device, run: Recording | None) -> Cascade:
     """Run a few steps with hooks on the module that ``run`` found to be called once per timestep.
 
     Returns:
-        The step of middle duration; on an accelerator the times are those of the launches.
+        The step of middle duration.
     """
     if run is None:
         return Cascade(reason="it was not measured")
@@ -78,16 +116,24 @@ def time_cascade(spec: Spec, folder: Path, device: torch.device, run: Recording 
         module = dict(step.model.named_modules()).get(loop.loop)
         if module is None:
             return Cascade(reason=f"{loop.loop} is no single module")
-        watches = [_watched(step, module, device) for _ in range(_WARMUP + _STEPS)][_WARMUP:]
+        events = event_pool(device)
+        seen = [_watched(step, module, loop, events, device) for _ in range(_WARMUP + _STEPS)]
     except Exception as error:  # whatever the model does
         return Cascade(reason=reason_of(error))
-    watch = sorted(watches, key=lambda one: one.ended_at_s)[_STEPS // 2]
-    return _cascade(watch, loop.loop, loop.timesteps, reverse=loop.reverse)
+    return sorted(seen[_WARMUP:], key=lambda one: one.ended_at_s)[_STEPS // 2]
 
 
-def _watched(step: TrainingStep, module: nn.Module, device: torch.device) -> _Watch:
+def _watched(
+    step: TrainingStep,
+    module: nn.Module,
+    loop: LoopFacts,
+    events: EventPool | None,
+    device: torch.device,
+) -> Cascade:
     synchronize(device)
-    watch = _Watch()
+    if events is not None:
+        events.reset()
+    watch = _Watch(events)
     hooks = (
         module.register_forward_pre_hook(watch.before),
         module.register_forward_hook(watch.after),
@@ -98,18 +144,4 @@ def _watched(step: TrainingStep, module: nn.Module, device: torch.device) -> _Wa
         for hook in hooks:
             hook.remove()
     synchronize(device)
-    return watch
-
-
-def _cascade(watch: _Watch, name: str, timesteps: int, *, reverse: bool) -> Cascade:
-    calls = len(watch.ends)
-    if calls != timesteps:
-        return Cascade(reason=f"{name} is called {calls} times for {timesteps} timesteps")
-    order = range(calls - 1, -1, -1) if reverse else range(calls)
-    return Cascade(
-        module=name,
-        forward_s=tuple((watch.starts[n], watch.ends[n]) for n in order),
-        gradient_s=tuple(watch.gradients.get(n) for n in order),
-        backward_at_s=watch.backward_at_s,
-        ended_at_s=watch.ended_at_s,
-    )
+    return watch.cascade(loop)

@@ -20,7 +20,6 @@ _LETTER = 8.0
 _LISTED = 16
 #: A graph of more operations than this would be a grey cloud.
 _MOST_OPERATIONS = 300
-_CLOCK = "host clock, in one training step"
 Texts = list[tuple[float, float, str]]
 
 
@@ -60,8 +59,8 @@ def cascade_picture(explanation: Explanation) -> Picture | None:
         legend=[("forward", "forward"), ("backward (BPTT)", "backward")],
         table=_cascade_table(cascade),
         remarks=[
-            f"{first}: each timestep of {cascade.module} by the host's clock in one step with "
-            f"hooks{_as_loop(explanation)}; on an accelerator that is when it was launched. "
+            f"{first}: each timestep of {cascade.module} by the {cascade.clock}'s clock in one "
+            f"step with hooks{_as_loop(explanation)}{_when_launched(explanation)}. "
             "Others: medians of forward and backward at the same T and batch, without hooks."
         ],
     )
@@ -84,9 +83,16 @@ def _as_loop(explanation: Explanation) -> str:
     return f", as {drawn}; its times elsewhere are of the {timed} form" if timed != drawn else ""
 
 
+def _when_launched(explanation: Explanation) -> str:
+    """Say what the host's clock tells of an accelerator, in a document that has no other."""
+    by_host = explanation.facts.cascade.clock == "host"
+    on_device = _what_is_busy(explanation) == "device"
+    return "; that is when it was launched, not when it ran" if by_host and on_device else ""
+
+
 def _what_is_busy(explanation: Explanation) -> str:
-    assert explanation.run is not None
-    return "device" if explanation.run.idle and explanation.run.idle[0].on_device else "cores"
+    idle = () if explanation.run is None else explanation.run.idle
+    return "device" if idle and idle[0].on_device else "cores"
 
 
 def _shares(explanation: Explanation) -> dict[str, float]:
@@ -104,7 +110,8 @@ def _busy_words(explanation: Explanation) -> list[str]:
     if not shares:
         return []
     said = ", ".join(f"{share:.0%} in {phase}" for phase, share in shares.items())
-    return [f"The {_what_is_busy(explanation)} are busy {said}."]
+    what = _what_is_busy(explanation)
+    return [f"The {what} {'is' if what == 'device' else 'are'} busy {said}."]
 
 
 def _busy(explanation: Explanation, cascade: Cascade, scale: float, top: float) -> list[Box]:
@@ -186,14 +193,14 @@ def _passes(point: Point, scale: float, top: float) -> list[Box]:
 
 
 def _cascade_table(cascade: Cascade) -> Table:
-    count = len(cascade.forward_s)
+    count, clock = len(cascade.forward_s), f"{cascade.clock} clock, in one training step"
     listed = range(0, count, max(1, count // _LISTED))
     rows = [
         [
             word(str(t)),
-            Cell(text=q.seconds(cascade.forward_s[t][0]), method=_CLOCK),
-            Cell(text=q.seconds(cascade.forward_s[t][1]), method=_CLOCK),
-            cells.seconds(cascade.gradient_s[t], _CLOCK, "no gradient came"),
+            Cell(text=q.seconds(cascade.forward_s[t][0]), method=clock),
+            Cell(text=q.seconds(cascade.forward_s[t][1]), method=clock),
+            cells.seconds(cascade.gradient_s[t], clock, "no gradient came"),
         ]
         for t in listed
     ]
