@@ -27,6 +27,8 @@ from seqprof.workloads.registry import families
 
 #: Without `--rounds`: as many as this, or as fit into this time, but never fewer than these.
 ROUNDS, MAX_S, FEWEST_ROUNDS = 40, 7.0, 6
+#: Rounds in which others had the processor are taken again, until this many times that time.
+PATIENCE = 2.0
 Match = Literal["width", "params", "flops"]
 #: A match this close is good enough: hidden sizes are whole numbers.
 MATCH_WITHIN = 0.005
@@ -93,14 +95,21 @@ def _take_rounds(field: Field, wanted: int | None, progress: Progress) -> None:
     progress.stage("measuring in turns", total)
     began = monotonic()
     for round_ in range(total):
-        enough = wanted is None and round_ >= FEWEST_ROUNDS and monotonic() - began > MAX_S
         entries = [entry for entry in field.entries if entry.ready]
-        if enough or not entries:
+        if not entries or (wanted is None and is_enough(entries, round_, monotonic() - began)):
             return
         first = round_ % len(entries)
         for entry in (*entries[first:], *entries[:first]):
             field.visit(entry, round_)
         progress.advance(round_ + 1)
+
+
+def is_enough(entries: Sequence[Entry], rounds: int, taken_s: float) -> bool:
+    """Whether the time is spent and the fewest rounds are there: undisturbed ones, for a while."""
+    disturbed = {round_ for entry in entries for round_ in entry.draft.contended_rounds}
+    if taken_s <= MAX_S or rounds < FEWEST_ROUNDS:
+        return False
+    return rounds - len(disturbed) >= FEWEST_ROUNDS or taken_s > PATIENCE * MAX_S
 
 
 def _take_rest(field: Field, progress: Progress) -> None:

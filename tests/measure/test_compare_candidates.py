@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from seqprof.errors import SeqprofError
 from seqprof.measure.candidates import at_point, parse_duration, parse_sizes, resolve
-from seqprof.measure.compare import width_multiple
+from seqprof.measure.compare import FEWEST_ROUNDS, MAX_S, PATIENCE, is_enough, width_multiple
 from seqprof.measure.scale import Scaling, points_of
+from seqprof.measure.workers.entry import Entry
 
 
 def test_a_name_is_the_form_that_a_user_would_write() -> None:
@@ -87,3 +88,16 @@ def test_a_point_changes_only_its_sizes() -> None:
 def test_attention_widths_are_multiples_of_two_features_a_head() -> None:
     attention, lstm = resolve(["attention", "lstm"], None, [])
     assert (width_multiple(attention.spec), width_multiple(lstm.spec)) == (8, 1)
+
+
+def test_rounds_are_taken_until_enough_are_undisturbed_or_patience_ends() -> None:
+    [contender] = resolve(["lstm"], None, [])
+    calm, busy = (Entry(0, "lstm", contender.spec) for _ in range(2))
+    busy.draft.contended_rounds = [0, 1]
+    late, too_late = 1.1 * MAX_S, 1.1 * PATIENCE * MAX_S
+    assert not is_enough([calm], FEWEST_ROUNDS, 0.5 * MAX_S)
+    assert not is_enough([calm], FEWEST_ROUNDS - 1, too_late)
+    assert is_enough([calm], FEWEST_ROUNDS, late)
+    assert not is_enough([calm, busy], FEWEST_ROUNDS + 1, late)
+    assert is_enough([calm, busy], FEWEST_ROUNDS + 2, late)
+    assert is_enough([calm, busy], FEWEST_ROUNDS, too_late)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ def traced(
             step()
     path = tmp_path / "trace.json"
     profiler.export_chrome_trace(str(path))
+    return processor_of(path)
+
+
+def processor_of(path: Path) -> DeviceSummary:
     processor = summarise(read_trace(path)).processor
     assert processor is not None
     for one in processor.recurrences:
@@ -95,6 +100,25 @@ def test_layers_in_training_are_no_timesteps(
     summary = traced(tmp_path, loss, with_stack=with_stack)
     assert summary.recurrences == ()
     assert {one.phase for one in summary.not_recurrent} == {"forward", "backward"}
+
+
+def test_one_repeat_that_was_held_up_makes_no_timesteps_of_layers(tmp_path: Path) -> None:
+    """What the layers share takes most of the first one's time, and less than half of the others'.
+
+    As where a first call is slow: the products beside it take no time to speak of.
+    """
+    traced(tmp_path, models.shared_activation(12, frozen=True))
+    trace = json.loads((tmp_path / "trace.json").read_text())
+    events = [e for e in trace["traceEvents"] if e.get("ph") == "X" and "dur" in e]
+    products = sorted((e for e in events if e["name"] == "aten::linear"), key=lambda e: e["ts"])
+    for start, stop in [(e["ts"], e["ts"] + e["dur"]) for e in products[:2]]:
+        for event in events:
+            if event["tid"] == products[0]["tid"] and start <= event["ts"] < stop:
+                event["ts"] = start + 0.02 * (event["ts"] - start)
+                event["dur"] = 0.02 * event["dur"]
+    held_up = tmp_path / "held_up.json"
+    held_up.write_text(json.dumps(trace))
+    assert processor_of(held_up).recurrences == ()
 
 
 @pytest.mark.parametrize(

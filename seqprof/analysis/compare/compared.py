@@ -9,14 +9,21 @@ from msgspec import Meta
 
 from seqprof.analysis.compare.artefacts import find_artefacts
 from seqprof.analysis.compare.candidate_caveats import candidate_caveats
-from seqprof.analysis.compare.comparison import EQUIVALENT_WITHIN, Comparison, compare
+from seqprof.analysis.compare.comparison import (
+    EQUIVALENT_WITHIN,
+    Comparison,
+    beside_others,
+    compare,
+)
+from seqprof.analysis.compare.contention import contended_rounds, why_contended
 from seqprof.analysis.compare.points import busy_of, failure_of, of_step, peak_memory
-from seqprof.analysis.compare.rounds import RoundTimes, estimate_rounds, rounds_of, together
+from seqprof.analysis.compare.rounds import estimate_rounds, rounds_of, together, undisturbed
+from seqprof.analysis.host_load import is_contended, waiting_share
 from seqprof.analysis.run.caveats.caveat import Caveat, by_severity
 from seqprof.analysis.run.findings import find
 from seqprof.analysis.run.idle import IdleSource
 from seqprof.analysis.run.kernels import Kernels, kind_of_kernels
-from seqprof.analysis.statistics import Estimate, missing
+from seqprof.analysis.statistics import SMALLEST_INTERVAL, Estimate, missing
 from seqprof.analysis.wording import digits_of, rounded, span
 from seqprof.recording import Candidate, DepthLaw, Environment, Recording, Trial, Workload
 
@@ -103,6 +110,7 @@ def summarise_comparison(recording: Recording) -> ComparedSummary:
         lengths=lengths,
         caveats=by_severity(
             *candidate_caveats(recording),
+            *contended_rounds(recording.trials),
             *_noise(lengths),
             *_different_sizes(lengths),
             *find_artefacts(recording),
@@ -138,6 +146,7 @@ def _length(recording: Recording, indices: list[int]) -> LengthSummary:
 def _candidate(
     recording: Recording, candidate: Candidate, trial: Trial, baseline: Trial
 ) -> CandidateSummary:
+    whole, trial = trial, undisturbed(trial)
     series, failed = rounds_of(trial), failure_of(trial)
     absent = failed or "no round was measured"
     step = estimate_rounds(series.step, absent)
@@ -170,8 +179,10 @@ def _candidate(
         model_flops_utilization=of_step(findings).model_flops_utilization,
         depth=trial.depth,
         threads=candidate.threads,
-        is_baseline=trial is baseline,
-        against_baseline=None if trial is baseline else _against(series, rounds_of(baseline)),
+        is_baseline=whole is baseline,
+        against_baseline=None
+        if whole is baseline
+        else _against(whole, baseline, recording.environment.cores, candidate.threads),
     )
 
 
@@ -196,9 +207,21 @@ def _per_second(
     )
 
 
-def _against(series: RoundTimes, baseline: RoundTimes) -> Comparison | None:
-    a, b = together(series, baseline)
-    return compare(a, b) if a else None
+def _against(trial: Trial, baseline: Trial, cores: int, threads: int | None) -> Comparison | None:
+    """Compare in the rounds in which others left both alone; in all where these are too few."""
+    a, b = rounds_of(trial), rounds_of(baseline)
+    contended = {*trial.contended_rounds, *baseline.contended_rounds}
+    left = together(a, b, without=contended)
+    if contended and len(left[0]) >= SMALLEST_INTERVAL:
+        return compare(*left)
+    both = together(a, b)
+    if not both[0]:
+        return None
+    waited = waiting_share(trial.host), waiting_share(baseline.host)
+    worst = trial if waited[0] >= waited[1] else baseline
+    if worst.host is None or not (contended or is_contended(worst.host)):
+        return compare(*both)
+    return beside_others(compare(*both), waited, why_contended(worst.host, cores, threads))
 
 
 # What is told about it ------------------------------------------------------------------------
@@ -306,6 +329,8 @@ def _in_words(comparison: Comparison) -> str:
         return f"is slower: a step takes {ratio} times as long"
     if comparison.verdict == "equivalent":
         return f"takes the same time, within {EQUIVALENT_WITHIN:.0%}"
+    if comparison.withheld is not None:
+        return f"was not told apart: {comparison.withheld}"
     assert comparison.ratio.low is not None
     assert comparison.ratio.high is not None
     return f"was not told apart: the ratio is {span(comparison.ratio.low, comparison.ratio.high)}"

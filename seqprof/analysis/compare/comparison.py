@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -49,6 +49,9 @@ class Comparison:
     ratio: Annotated[Estimate, Meta(description="candidate / baseline; below 1 is less time")]
     verdict: Verdict
     rounds: Annotated[int, Meta(description="rounds in which both were measured")]
+    withheld: Annotated[
+        str | None, Meta(description="why nothing is concluded from a ratio that excludes 1")
+    ] = None
 
 
 def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
@@ -79,6 +82,23 @@ def compare(a: Sequence[float], b: Sequence[float]) -> Comparison:
         value=value, low=low, high=high, unit="1", method=METHOD, n=n, independent=round(n / tau, 1)
     )
     return Comparison(ratio=ratio, verdict=_judge(value, low, high), rounds=n)
+
+
+def beside_others(comparison: Comparison, waited: tuple[float, float], reason: str) -> Comparison:
+    """Withhold a verdict that waiting for a processor may have made.
+
+    Args:
+        comparison: from rounds in which others had the processor.
+        waited: the shares of the time that the candidate's and the baseline's threads waited.
+        reason: what is said instead.
+    """
+    ratio, (over, under) = comparison.ratio, waited
+    if comparison.verdict == "inconclusive" or not (ratio.value and ratio.low and ratio.high):
+        return comparison
+    low, high = ratio.low * max(0.0, 1.0 - over), ratio.high / max(1e-9, 1.0 - under)
+    if low > 0.0 and _judge(ratio.value, low, high) == comparison.verdict:
+        return comparison
+    return replace(comparison, verdict="inconclusive", withheld=reason)
 
 
 def _judge(value: float, low: float, high: float) -> Verdict:

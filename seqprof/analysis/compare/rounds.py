@@ -87,10 +87,12 @@ def relative_width(steps: Sequence[Step], contended: Collection[int] = ()) -> fl
     return math.inf if interval is None else (interval[1] - interval[0]) / 2 / median(medians)
 
 
-def together(a: RoundTimes, b: RoundTimes) -> tuple[list[float], list[float]]:
-    """Return the step times of the rounds that both have."""
+def together(
+    a: RoundTimes, b: RoundTimes, without: Collection[int] = ()
+) -> tuple[list[float], list[float]]:
+    """Return the step times of the rounds that both have, less those ``without``."""
     of_a, of_b = (dict(zip(s.rounds, s.step, strict=True)) for s in (a, b))
-    common = [round_ for round_ in of_a if round_ in of_b]
+    common = [round_ for round_ in of_a if round_ in of_b and round_ not in without]
     return [of_a[r] for r in common], [of_b[r] for r in common]
 
 

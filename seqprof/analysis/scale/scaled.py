@@ -8,11 +8,11 @@ from itertools import combinations
 
 from seqprof.analysis.compare.artefacts import find_artefacts
 from seqprof.analysis.compare.candidate_caveats import candidate_caveats
+from seqprof.analysis.compare.contention import contended_rounds, contention_of
 from seqprof.analysis.compare.points import busy_of, failure_of, peak_memory
 from seqprof.analysis.compare.rounds import RoundTimes, estimate_rounds, rounds_of, undisturbed
 from seqprof.analysis.run.caveats.caveat import Caveat, by_severity
 from seqprof.analysis.run.findings import find
-from seqprof.analysis.scale.contention import contended_rounds, contention_of
 from seqprof.analysis.scale.crossover import Crossover, find_crossover, no_crossover
 from seqprof.analysis.scale.growth import (
     Growth,

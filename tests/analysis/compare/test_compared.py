@@ -1,9 +1,10 @@
 """What `compare` and `scale` make of a recording: caveats that are there with their cause only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import pytest
+from example_recordings import quiet_host
 from html_results import compared, scaled
 
 from seqprof.analysis.compare.compared import noisy, summarise_comparison
@@ -85,6 +86,46 @@ def test_batches_of_different_sizes_are_told() -> None:
         COMPARED, "attention", lambda t: replace(t, workload=replace(t.workload, batch_size=8))
     )
     assert kinds(recording) == ["different_sizes"]
+
+
+def contended(trial: Trial, waited: float, rounds: Collection[int]) -> Trial:
+    """Others had the processor in some rounds; threads waited this share of the whole time."""
+    host = replace(quiet_host(), window_s=10.0, run_delay_s=10.0 * waited)
+    return replace(trial, host=host, contended_rounds=tuple(rounds))
+
+
+def test_rounds_in_which_others_had_the_processor_are_left_out() -> None:
+    """Attention takes a third of the time; in four rounds of it, many times as long."""
+
+    def disturbed(trial: Trial) -> Trial:
+        steps = tuple(
+            replace(step, wall_s=9.0 * step.wall_s) if step.pair < 4 else step
+            for step in trial.steps
+        )
+        return contended(replace(trial, steps=steps), 0.4, range(4))
+
+    recording = change(COMPARED, "attention", disturbed)
+    assert kinds(recording) == ["contended_rounds"]
+    for length in summarise_comparison(recording).lengths:
+        attention = length.candidates[1]
+        assert attention.against_baseline is not None
+        assert attention.against_baseline.verdict == "faster"
+        assert attention.against_baseline.rounds == attention.step.n == 8
+
+
+@pytest.mark.parametrize(("waited", "verdict"), [(0.4, "faster"), (0.8, "inconclusive")])
+def test_where_others_had_all_rounds_only_what_waiting_cannot_make_is_told(
+    waited: float, verdict: str
+) -> None:
+    """A third of the time, though its own threads waited less, is no more than waiting may do."""
+    recording = change(COMPARED, "lstm", lambda t: contended(t, waited, range(12)), 64)
+    summary = summarise_comparison(recording)
+    against = summary.lengths[0].candidates[1].against_baseline
+    assert against is not None
+    assert against.verdict == verdict
+    assert (against.withheld is not None) == (verdict == "inconclusive")
+    assert against.ratio.value == pytest.approx(0.32, rel=0.05)
+    assert ("not measurable now" in summary.sentences[0]) == (verdict == "inconclusive")
 
 
 @pytest.mark.parametrize(("threads", "told"), [((2, 2, 2), []), ((2, 1, 2), ["different_threads"])])

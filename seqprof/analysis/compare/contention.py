@@ -1,4 +1,4 @@
-"""What other programs' load leaves of a scaling: which points can be concluded from."""
+"""What other programs' load leaves of rounds: which can be concluded from."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ def contention_of(trial: Trial, cores: int, threads: int | None) -> str | None:
             return None
     elif not is_contended(load):  # as in a recording that does not say which rounds
         return None
+    return why_contended(load, cores, threads)
+
+
+def why_contended(load: HostLoad, cores: int, threads: int | None) -> str:
+    """Say what others took, and what would help."""
     return f"not measurable now: {_others(load, cores)}; {_remedy(load, cores, threads)}"
 
 
@@ -53,21 +58,23 @@ def _remedy(load: HostLoad, cores: int, threads: int | None) -> str:
 
 
 def contended_rounds(trials: Sequence[Trial]) -> Iterator[Caveat]:
-    """Tell of rounds that were taken again because others had the processor."""
+    """Tell of rounds that are left out because others had the processor."""
     number = sum(len(trial.contended_rounds) for trial in trials)
     if not number:
         return
     rounds = sum(len({step.pair for step in trial.steps}) for trial in trials)
     too_few = [t for t in trials if t.contended_rounds and undisturbed(t) is t]
+    left_out = "Others had the processor in some rounds. They are left out, and others were taken "
+    left_out += "instead where there was time"
     yield Caveat(
         kind="contended_rounds",
         severity="warning" if too_few else "note",
-        text="Others had the processor in some rounds. They were taken again and are left out, "
-        "but at points that have too few others: from those nothing is concluded"
+        text=f"{left_out}; where too few are left, nothing is concluded but what waiting cannot "
+        "have made"
         if too_few
-        else "Others had the processor in some rounds: they were taken again, and are left out",
+        else left_out,
         evidence=f"in {number} of {rounds} rounds threads waited for a processor more than "
         f"{MOST_WAITING:.0%} of the time"
-        + (f"; {len(too_few)} of {len(trials)} points have too few others" if too_few else ""),
+        + (f"; {len(too_few)} of {len(trials)} have too few others" if too_few else ""),
         remedy="--set measure.threads=free takes as many threads as cores are free",
     )
