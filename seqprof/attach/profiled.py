@@ -22,7 +22,7 @@ from seqprof.attach.patches import Patches
 from seqprof.attach.recorder import Recorder
 from seqprof.instruments.clock_ties import tie_clocks
 from seqprof.instruments.range_names import CLOCK_NAMES
-from seqprof.instruments.torch_bridge import kernel_activity
+from seqprof.instruments.torch_bridge import KEEP_EVENTS, kernel_activity
 
 #: Steps before the first that counts: in one the profiler warms up, in one it starts, and one
 #: bounds the window of the next.
@@ -82,7 +82,7 @@ class ProfiledSteps:
         os.environ.setdefault(_LOG_LEVEL, "6")
         try:
             self._profiler = profile(
-                activities=[ProfilerActivity.CPU, *([kernels] if kernels else [])]
+                activities=[ProfilerActivity.CPU, *([kernels] if kernels else [])], **KEEP_EVENTS
             )
             self._profiler.prepare_trace()
         finally:
