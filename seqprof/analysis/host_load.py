@@ -11,11 +11,28 @@ from seqprof.recording import HostLoad
 MOST_WAITING = 0.25
 
 
-def waiting_share(load: HostLoad | None) -> float:
+def queueing_share(load: HostLoad | None) -> float:
     """Return how long threads waited for a processor, over the time; 0 where it is not known."""
     if load is None or load.run_delay_s is None or load.window_s <= 0.0:
         return 0.0
     return load.run_delay_s / load.window_s
+
+
+def waiting_share(load: HostLoad | None) -> float:
+    """Return how long threads waited for a processor that others had, over the time.
+
+    Threads also wait for one another, where more of them are busy than there are processors. Of all
+    waiting, no more is laid on others than the time for which they had a processor.
+    """
+    share = queueing_share(load)
+    if load is None or load.others_s is None or load.window_s <= 0.0:
+        return share
+    return min(share, (load.others_s + (load.steal_s or 0.0)) / load.window_s)
+
+
+def crowding_share(load: HostLoad | None) -> float:
+    """Return how long threads of the process waited for one another, over the time."""
+    return queueing_share(load) - waiting_share(load)
 
 
 def is_contended(load: HostLoad | None) -> bool:

@@ -22,7 +22,12 @@ from seqprof.attach.patches import Patches
 from seqprof.attach.recorder import Recorder
 from seqprof.instruments.clock_ties import tie_clocks
 from seqprof.instruments.range_names import CLOCK_NAMES
-from seqprof.instruments.torch_bridge import KEEP_EVENTS, kernel_activity
+from seqprof.instruments.torch_bridge import (
+    KEEP_EVENTS,
+    kernel_activity,
+    letting_go,
+    stays_after_profiling,
+)
 
 #: Steps before the first that counts: in one the profiler warms up, in one it starts, and one
 #: bounds the window of the next.
@@ -43,6 +48,11 @@ def why_not(device: torch.device, *, trace: bool) -> str | None:
         return None if trace else "not taken on the processor unless a trace is to be kept"
     if kernel_activity(device) is None:
         return f"torch.profiler here records no kernels of {device.type} devices"
+    if not trace and stays_after_profiling(device):
+        return (
+            f"after it, CUDA {torch.version.cuda} would launch more slowly until the script ends; "
+            "--trace takes it all the same"
+        )
     return None
 
 
@@ -117,7 +127,8 @@ class ProfiledSteps:
             self._recorder.fact("profiled", reason="the script ended before a step was profiled")
             return
         self._around.append((CLOCK_NAMES[1], tie_clocks(CLOCK_NAMES[1])))
-        profiler.stop_trace()
+        with letting_go(self._device):
+            profiler.stop_trace()
         profiler.export_chrome_trace(self._recorder.path(".trace.json.gz"))
         self._recorder.fact("profiled", around=self._around, reason=None)
 
@@ -132,7 +143,8 @@ class ProfiledSteps:
         profiler, self._profiler = self._profiler, None
         if profiler is not None:
             self._let_go()
-            profiler.stop_trace()
+            with letting_go(self._device):
+                profiler.stop_trace()
             self._recorder.fact("profiled", reason=reason)
 
     def _let_go(self) -> None:

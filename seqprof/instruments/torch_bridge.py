@@ -10,6 +10,7 @@ torch.accelerator             2.6    the backend's own module: torch.cuda or tor
 torch.Event on any backend    2.6    the backend's own Event
 torch.accelerator's memory    2.9    the backend's own module
 profile(acc_events=…)         2.6    torch warns once that it clears events
+CUPTI let go after a profile  >2.11  TEARDOWN_CUPTI, from CUDA 12.6 on
 ProfilerActivity.HPU          2.6    no kernels of that device are recorded
 a vendor's own profiler      <=2.13   no kernels of that device are recorded
 ============================  =====  ============================================================
@@ -17,6 +18,9 @@ a vendor's own profiler      <=2.13   no kernels of that device are recorded
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from types import ModuleType
 from typing import Any
@@ -31,6 +35,10 @@ _HAS_ACCELERATOR = hasattr(torch, "accelerator")
 KEEP_EVENTS: dict[str, Any] = (
     {"acc_events": True} if "acc_events" in signature(profile.__init__).parameters else {}
 )
+#: Unless this is "1" when a profile ends, Kineto leaves CUPTI in the process, and each launch after
+#: it takes longer: steps of a launch-bound LSTM on an H100, 1.5 times as long (pytorch#144455).
+#: Before CUDA 12.6, taking it out may crash a process that has CUDA graphs.
+_LET_GO, _LET_GO_FROM = "TEARDOWN_CUPTI", (12, 6)
 #: torch.profiler's name of what records the kernels of a device; ROCm is cuda, too.
 _ACTIVITIES = {"cuda": "CUDA", "xpu": "XPU", "mtia": "MTIA", "hpu": "HPU"}
 
@@ -130,6 +138,29 @@ def kernel_activity(device: torch.device) -> ProfilerActivity | None:
     activity = getattr(ProfilerActivity, name, None)
     supported = supported_activities()  # type: ignore[no-untyped-call]
     return activity if activity in supported else None
+
+
+def stays_after_profiling(device: torch.device) -> bool:
+    """Whether what records the kernels of ``device`` slows launches after its profile, too."""
+    if device.type != "cuda" or torch.version.cuda is None:  # ROCm is cuda, too
+        return False
+    wanted = os.environ.get(_LET_GO)
+    if wanted is not None:
+        return wanted != "1"
+    return tuple(int(part) for part in torch.version.cuda.split(".")[:2]) < _LET_GO_FROM
+
+
+@contextmanager
+def letting_go(device: torch.device) -> Iterator[None]:
+    """End a profile within this: nothing of it is left in the process, where that can be."""
+    if stays_after_profiling(device) or _LET_GO in os.environ:
+        yield
+        return
+    os.environ[_LET_GO] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_LET_GO, None)
 
 
 def _memory(device: torch.device, name: str) -> Any:

@@ -121,6 +121,10 @@ class TrainingStep:
             and train.precision not in _AUTOCAST
         )
         self._passed = False
+        #: Whether batches are drawn by one thread: those of ours, for an accelerator. Once used,
+        #: OpenMP's other threads look for work for milliseconds, and take the processors from the
+        #: threads that launch (docs/evidence/h100.md).
+        self._draws_alone = device.type != "cpu" and spec.data.target is None
 
     @property
     def micro_batches(self) -> int:
@@ -176,6 +180,16 @@ class TrainingStep:
 
     def next_batch(self) -> Batch:
         """The next batch, on the device."""
+        if not self._draws_alone:
+            return self._next_batch()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return self._next_batch()
+        finally:
+            torch.set_num_threads(threads)
+
+    def _next_batch(self) -> Batch:
         batch = next(self._batches)
         if self.located is not None and batch.layout != self.layout:
             batch = replace(batch, layout=self.layout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqprof.spec import DataSpec, Spec
-from seqprof.workloads.batches import IGNORED, Batch
+from seqprof.workloads.batches import IGNORED, Batch, Data
+from seqprof.workloads.build import build
 from seqprof.workloads.data.lengths import Lengths, pad
 from seqprof.workloads.data.opening import open_data
+from seqprof.workloads.step import TrainingStep
 
 sizes = st.integers(1, 9)
 
@@ -151,3 +155,36 @@ def test_every_source_pads_and_counts_its_padding(
     for batch in open_with(tmp_path, **kind):
         assert batch.lengths is None
         assert (batch.positions, batch.padded_positions) == (60, 0)
+
+
+class _Noting:
+    """Data that note how many threads torch has while a batch is drawn."""
+
+    def __init__(self, data: Data) -> None:
+        self._data, self.facts = data, data.facts
+        self.threads: list[int] = []
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._data:
+            self.threads.append(torch.get_num_threads())
+            yield batch
+
+
+@pytest.mark.parametrize(("device", "threads"), [("cpu", 2), ("meta", 1)])
+def test_for_an_accelerator_one_thread_draws_the_batches(device: str, threads: int) -> None:
+    """OpenMP's idle threads look for work, and take the processors from those that launch."""
+    spec = Spec.model_validate({"model": {"name": "tcn", "hidden_size": 8}, "data": {"seq_len": 8}})
+    built = build(spec, Path())
+    data = _Noting(built.data)
+    step = TrainingStep(
+        replace(built, model=built.model.to(device), data=data), spec, torch.device(device)
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        step.next_batch()  # drawn when the step was made
+        assert step.next_batch().inputs.device.type == device
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert data.threads[-1] == threads

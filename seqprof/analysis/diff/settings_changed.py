@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from seqprof.analysis.diff.unpaired import CONTENDED_SPREAD
-from seqprof.analysis.host_load import waiting_share
+from seqprof.analysis.host_load import queueing_share
 from seqprof.analysis.run.caveats.every import HIGH_OTHER_LOAD, HIGH_STEAL, HIGH_SWITCH_RATE
 from seqprof.recording import Environment, HostLoad, Trial, Workload
 
@@ -122,7 +122,7 @@ def contention(load: HostLoad | None, environment: Environment) -> float:
     """
     threads = min(environment.threads, environment.cores)
     wanted = (other_load(load) or 0.0) + threads - environment.cores
-    waited = min(waiting_share(load) / threads, 1.0) - HARMLESS_WAITING
+    waited = min(queueing_share(load) / threads, 1.0) - HARMLESS_WAITING
     seen = -WAITING_SPREAD * math.log1p(-max(0.0, waited)) / CONTENDED_SPREAD
     return max(min(1.0, max(0.0, wanted / threads)), seen)
 

@@ -31,7 +31,7 @@ from seqprof.instruments.loops import TimestepLoop
 from seqprof.instruments.profiler import PhaseRanges
 from seqprof.instruments.range_names import CLOCK_NAMES, OWN
 from seqprof.instruments.timesteps import LoopMarks, TimestepProbe
-from seqprof.instruments.torch_bridge import KEEP_EVENTS, kernel_activity
+from seqprof.instruments.torch_bridge import KEEP_EVENTS, kernel_activity, letting_go
 from seqprof.measure.faults import device_is_lost, first_line
 from seqprof.measure.trial.collect import SIDES, by_micro_batch, spans
 from seqprof.recording import PHASES, DeviceSamples, Incident, ProfiledPass
@@ -144,12 +144,15 @@ class Profiler:
         os.environ.setdefault("KINETO_LOG_LEVEL", "6")
         activities = [ProfilerActivity.CPU, *([self._kernels] if self._kernels else [])]
         last = _BOUNDING + steps
-        with profile(
-            activities=activities,
-            schedule=schedule(wait=0, warmup=1, active=last, repeat=1),
-            on_trace_ready=lambda made: made.export_chrome_trace(str(file)),
-            **KEEP_EVENTS,
-        ) as profiler:
+        with (
+            letting_go(self._device),
+            profile(
+                activities=activities,
+                schedule=schedule(wait=0, warmup=1, active=last, repeat=1),
+                on_trace_ready=lambda made: made.export_chrome_trace(str(file)),
+                **KEEP_EVENTS,
+            ) as profiler,
+        ):
             for index in range(1 + last):
                 if index == 1:
                     recorded.around.append((CLOCK_NAMES[0], tie_clocks(CLOCK_NAMES[0])))

@@ -90,7 +90,8 @@ def test_batches_of_different_sizes_are_told() -> None:
 
 def contended(trial: Trial, waited: float, rounds: Collection[int]) -> Trial:
     """Others had the processor in some rounds; threads waited this share of the whole time."""
-    host = replace(quiet_host(), window_s=10.0, run_delay_s=10.0 * waited)
+    busy_s = quiet_host().process_cpu_s + 10.0
+    host = replace(quiet_host(), window_s=10.0, machine_busy_s=busy_s, run_delay_s=10.0 * waited)
     return replace(trial, host=host, contended_rounds=tuple(rounds))
 
 
@@ -105,7 +106,7 @@ def test_rounds_in_which_others_had_the_processor_are_left_out() -> None:
         return contended(replace(trial, steps=steps), 0.4, range(4))
 
     recording = change(COMPARED, "attention", disturbed)
-    assert kinds(recording) == ["contended_rounds"]
+    assert kinds(recording) == ["other_load", "contended_rounds"]
     for length in summarise_comparison(recording).lengths:
         attention = length.candidates[1]
         assert attention.against_baseline is not None
@@ -126,6 +127,17 @@ def test_where_others_had_all_rounds_only_what_waiting_cannot_make_is_told(
     assert (against.withheld is not None) == (verdict == "inconclusive")
     assert against.ratio.value == pytest.approx(0.32, rel=0.05)
     assert ("not measurable now" in summary.sentences[0]) == (verdict == "inconclusive")
+
+
+def test_waiting_for_one_another_is_not_laid_on_others() -> None:
+    """No other program ran: the threads are too many, and the rounds are as good as any."""
+    crowded = replace(quiet_host(), window_s=10.0, run_delay_s=6.0)
+    recording = change(COMPARED, "lstm", lambda t: replace(t, host=crowded), 64)
+    summary = summarise_comparison(recording)
+    against = summary.lengths[0].candidates[1].against_baseline
+    assert against is not None
+    assert (against.verdict, against.withheld) == ("faster", None)
+    assert kinds(recording) == ["crowded"]
 
 
 @pytest.mark.parametrize(("threads", "told"), [((2, 2, 2), []), ((2, 1, 2), ["different_threads"])])

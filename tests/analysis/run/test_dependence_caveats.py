@@ -18,10 +18,28 @@ def kinds(recording: Recording) -> set[str]:
 
 def test_waiting_for_a_processor_is_told() -> None:
     host = quiet_host()
-    waited = replace(host, run_delay_s=0.3 * host.window_s)
+    waited = replace(
+        host, run_delay_s=0.3 * host.window_s, machine_busy_s=host.process_cpu_s + host.window_s
+    )
     assert "contended" in kinds(change_trial(cpu_cell(), host=waited))
     assert "contended" not in kinds(change_trial(cpu_cell(), host=replace(host, run_delay_s=0.0)))
     assert "contended" not in kinds(change_trial(cpu_cell(), host=host))
+
+
+def test_waiting_is_laid_on_others_as_far_as_they_had_a_processor() -> None:
+    host = replace(quiet_host(), window_s=10.0, run_delay_s=4.0)
+    own = host.process_cpu_s
+    found = {
+        others_s: kinds(change_trial(cpu_cell(), host=replace(host, machine_busy_s=own + others_s)))
+        & {"contended", "crowded"}
+        for others_s in (0.0, 0.5, 3.5, 9.0)
+    }
+    assert found == {
+        0.0: {"crowded"},
+        0.5: {"crowded"},
+        3.5: {"contended"},
+        9.0: {"contended"},
+    }
 
 
 def test_steps_that_drift_tell_less_than_their_number() -> None:

@@ -49,6 +49,7 @@ REMEDIES: dict[str, Callable[[Case], str]] = {
     "involuntary_switches": lambda _case: f"{_FEWER_THREADS}, or stop other programs",
     "threads": lambda _case: _FEWER_THREADS,
     "contended": lambda _case: f"stop the other programs, or {_FEWER_THREADS}",
+    "crowded": lambda _case: _FEWER_THREADS,
     "dependent": _more_steps,
     "few_pairs": lambda case: f"{_raise('steps')(case)}, or let the script run longer",
     "clock_changed": lambda case: (

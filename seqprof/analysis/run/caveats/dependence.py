@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seqprof.analysis.dependence import FEWEST
+from seqprof.analysis.host_load import crowding_share, waiting_share
 from seqprof.analysis.run.agreement import disagreements
 from seqprof.analysis.run.caveats.caveat import Case, Caveat
 from seqprof.analysis.statistics import SMALLEST_INTERVAL
+from seqprof.recording import HostLoad
 
 #: Time that threads waited for a processor, over the time of the measurement.
 HIGH_RUN_DELAY = 0.10
@@ -16,19 +18,39 @@ HIGH_RUN_DELAY = 0.10
 def contended(case: Case) -> Iterator[Caveat]:
     """Threads that wait for a processor: a loop of timesteps waits with each of them."""
     host = case.trial.host
-    if host is None or host.run_delay_s is None or host.window_s <= 0.0:
+    if host is None:
         return
-    share = host.run_delay_s / host.window_s
+    share = waiting_share(host)
     if share > HIGH_RUN_DELAY:
         yield Caveat(
             kind="contended",
             severity="warning",
             text="Threads of this process waited for a processor that others had: times are those "
             "of this load, not of the model",
-            evidence=f"{host.run_delay_s:.2g} s of waiting in {host.window_s:.2g} s "
-            f"({share:.0%}, limit {HIGH_RUN_DELAY:.0%}), over all threads",
+            evidence=_waiting(share, host.window_s),
             remedy="--set measure.threads=free takes as many threads as cores are free",
         )
+
+
+def crowded(host: HostLoad, cores: int) -> Iterator[Caveat]:
+    """Threads that wait for one another: the process has more busy ones than there are cores."""
+    share = crowding_share(host)
+    if share > HIGH_RUN_DELAY:
+        yield Caveat(
+            kind="crowded",
+            severity="warning",
+            text="Threads of this process waited for one another: more were busy than there are "
+            "processors; no other program had them",
+            evidence=_waiting(share, host.window_s),
+            remedy=f"give it fewer threads: --set measure.threads={max(1, cores // 2)}",
+        )
+
+
+def _waiting(share: float, window_s: float) -> str:
+    return (
+        f"{share * window_s:.2g} s of waiting in {window_s:.2g} s ({share:.0%}, limit "
+        f"{HIGH_RUN_DELAY:.0%}), over all threads"
+    )
 
 
 def dependent(case: Case) -> Iterator[Caveat]:

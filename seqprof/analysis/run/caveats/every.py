@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from seqprof.analysis.run.caveats.attached import of_foreign_loop
 from seqprof.analysis.run.caveats.caveat import Case, Caveat, by_severity
-from seqprof.analysis.run.caveats.dependence import contended, dependent, disagreeing
+from seqprof.analysis.run.caveats.dependence import contended, crowded, dependent, disagreeing
 from seqprof.analysis.run.caveats.device import (
     clocks,
     coarse_cpu_clock,
@@ -144,6 +144,7 @@ def host_caveats(host: HostLoad | None, cores: int) -> Iterator[Caveat]:
     if host is not None and host.window_s > 0.0:
         available = host.window_s * cores
         yield from _switches(host)
+        yield from crowded(host, cores)
         yield from _steal(host, available)
         yield from _other_load(host, available)
 
