@@ -30,7 +30,7 @@ class StageProgress:
         self._bar.update(self._task, completed=done)
         self._bar.refresh()
 
-    def keep(self, recording: Callable[[], Recording | None]) -> None:
+    def keep(self, recording: Callable[[], Recording | None], *, at_once: bool = False) -> None:
         """Nothing to show of it."""
 
 

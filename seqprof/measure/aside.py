@@ -84,7 +84,7 @@ class _Here:
     def advance(self, done: float) -> None:
         self.progress.advance(done)
 
-    def keep(self, recording: Callable[[], Recording | None]) -> None:
+    def keep(self, recording: Callable[[], Recording | None], *, at_once: bool = False) -> None:
         """Nothing can be lost that could be kept."""
 
 

@@ -135,10 +135,10 @@ class Sender:
         """Hand over a part of the result, at once."""
         self.send("part", part)
 
-    def keep(self, recording: Callable[[], Recording | None]) -> None:
-        """Hand over a recording, if enough time has passed since the last."""
+    def keep(self, recording: Callable[[], Recording | None], *, at_once: bool = False) -> None:
+        """Hand over a recording, if enough time has passed since the last, or at once."""
         began = _clock()
-        if began < self.free_at:
+        if began < self.free_at and not at_once:
             return
         current = recording()
         if current is not None:
@@ -214,6 +214,7 @@ class Parent:
     within_s: float | None = None
     part: Callable[[Any], float | None] | None = None
     warming: bool = False
+    stage: str = ""
     offered: Recording | None = None
     signalled: int = 0
     asked_at: float = 0.0
@@ -274,7 +275,7 @@ class Parent:
             if self.part is not None:
                 self._limit(self.part(message[1]))
         elif message[0] == "stage":
-            self.warming = message[1] == WARMING_UP
+            self.stage, self.warming = message[1], message[1] == WARMING_UP
             self.progress.stage(*message[1:])
         else:
             self.progress.advance(*message[1:])
@@ -295,15 +296,19 @@ class Parent:
         return now - self.heard_at > usual
 
     def _end(self) -> tuple[Any, ...]:
-        """End a child that hangs; the message says where."""
-        how = f"no sign of life for {_clock() - self.heard_at:.0f} s"
-        if self.within_s is not None and not self.signalled:
-            how = f"the model had not ended after {_clock() - self.began_at:.0f} s"
+        """End a child that hangs, or whose time is over; the message says where."""
+        now = _clock()
         with suppress(ProcessLookupError):
             os.kill(self.child, signal.SIGUSR1)
             time.sleep(0.2)
             os.kill(self.child, signal.SIGKILL)
-        return ("hung", f"{how}{self._where(' in ')}; it was ended")
+        if self.within_s is None or self.signalled:
+            how = f"no sign of life for {now - self.heard_at:.0f} s{self._where(' in ')}"
+        elif self.offered is None:
+            how = f"the model had not ended after {now - self.began_at:.0f} s{self._where(' in ')}"
+        else:  # the model trains: what is left is ours
+            how = f"the time for it, {now - self.began_at:.0f} s, was over at: {self.stage}"
+        return ("hung", f"{how}; it was ended")
 
     def _reap(self) -> int:
         deadline = _clock() + PATIENCE_S

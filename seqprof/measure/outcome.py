@@ -32,8 +32,11 @@ class Progress(Protocol):
 
     def advance(self, done: float) -> None: ...
 
-    def keep(self, recording: Callable[[], Recording | None]) -> None:
-        """Offered what there is so far, between steps: whatever happens next, that is safe."""
+    def keep(self, recording: Callable[[], Recording | None], *, at_once: bool = False) -> None:
+        """Offered what there is so far, between steps: whatever happens next, that is safe.
+
+        Not each time, which would take too much of it, save ``at_once``.
+        """
 
 
 class NoProgress:
@@ -45,7 +48,7 @@ class NoProgress:
     def advance(self, done: float) -> None:
         pass
 
-    def keep(self, recording: Callable[[], Recording | None]) -> None:
+    def keep(self, recording: Callable[[], Recording | None], *, at_once: bool = False) -> None:
         pass
 
 

@@ -99,7 +99,8 @@ def ctrl_c_noted() -> Iterator[list[int]]:
 class RunConductor:
     """Runs the stages of one trial, in order, and keeps what they found.
 
-    Arguments as :func:`measure_run`; without ``with_depth`` the last stage is left out.
+    Arguments as :func:`measure_run`; without ``with_depth`` the last stage is left out, and without
+    ``with_dwells`` that for NVML.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class RunConductor:
         trace: Path | None,
         *,
         with_depth: bool = True,
+        with_dwells: bool = True,
     ) -> None:
         if isinstance(spec.measure.threads, int):
             torch.set_num_threads(spec.measure.threads)
@@ -123,7 +125,7 @@ class RunConductor:
         self._driver = DriverFacts()
         self._profiler = Profiler(spec.measure, self._device, trace)
         self._draft.profile = self._profiler.absent("the run ended before it")
-        self._with_depth = with_depth
+        self._with_depth, self._with_dwells = with_depth, with_dwells
         self.exit_code = 0
         self.trace_kept = False
 
@@ -228,6 +230,8 @@ class RunConductor:
                     lost = failure.kind == "device_failed"
                     self.exit_code = EXIT_DEVICE_FAILED if lost else EXIT_CANNOT_MEASURE
                     return
+                self._draft.timesteps = bench.timesteps()
+                self._progress.keep(self.recording, at_once=True)
 
     def _take_pairs(self, bench: Bench) -> None:
         bench.plan_marks()
@@ -254,7 +258,8 @@ class RunConductor:
         return smallest_sample is not None and smallest_sample < SAMPLES_PER_TIMESTEP
 
     def _take_dwells(self, bench: Bench, sampler: DeviceSampler) -> None:
-        if not self._described.is_accelerator or not worth_dwelling(sampler):
+        wanted = self._with_dwells and self._described.is_accelerator
+        if not wanted or not worth_dwelling(sampler):
             return
         self._progress.stage("dwelling on each phase for NVML", len(_DWELLS))
         for phase in _DWELLS:  # one by one, so that a device that is lost costs one

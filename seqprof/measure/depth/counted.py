@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -97,7 +98,14 @@ def cost_on(subject: Subject, timesteps: int, device: torch.device) -> Cost:
         recorder.phase = phase
 
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with fake, shapes_on(device, subject.model), torch.device(device), recorder:
+    with (
+        warnings.catch_warnings(),
+        fake,
+        shapes_on(device, subject.model),
+        torch.device(device),
+        recorder,
+    ):
+        warnings.simplefilter("ignore")  # cuDNN asks a fake tensor where it lies
         subject.step(timesteps, enter)
     return cost(recorder.graph)
 

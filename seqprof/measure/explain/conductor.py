@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 
 #: Below this nothing is marked: building and warming up alone take about as long.
 _LEAST_MARKED_S = 1.0
-#: Of the time for the marked steps: the pairs alone.
-_PAIRS_SHARE = 0.6
+#: Of the time for the marked steps: the pairs alone; on an accelerator steps are profiled, too.
+_PAIRS_SHARE, _PAIRS_SHARE_THERE = 0.6, 0.4
 _ENDED = "ended before it"
 _NS = 1e-9
 
@@ -205,8 +205,10 @@ class Conductor:
 
     def _marked_spec(self, for_it_s: float) -> Spec:
         measure = self._plan.marked.spec.measure
+        there = any(entry.on_accelerator for entry in self._field.entries)
+        share = _PAIRS_SHARE_THERE if there else _PAIRS_SHARE
         update = {
-            "max_s": min(measure.max_s, _PAIRS_SHARE * for_it_s),
+            "max_s": min(measure.max_s, share * for_it_s),
             "sweep": False,  # the candidates are measured at several T themselves
         }
         marked = measure.model_copy(update=update)

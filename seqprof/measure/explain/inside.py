@@ -13,6 +13,7 @@ import torch
 
 from seqprof.analysis.explain.facts import Cascade, Subjected
 from seqprof.errors import SeqprofError
+from seqprof.instruments.torch_bridge import kernel_activity
 from seqprof.measure.aside import Teller
 from seqprof.measure.device import choose_device
 from seqprof.measure.explain.cascade import time_cascade
@@ -64,9 +65,16 @@ def look_into_all(
 
 
 def measure_marked(spec: Spec, folder: Path, command: str, tell: Teller) -> Marked:
-    """Run a model with its timesteps marked, as `run` does, then time those of single steps."""
+    """Run a model with its timesteps marked, as `run` does, then time those of single steps.
+
+    Idle is told from the kernels' timeline where there is one, which takes less time than dwells.
+    """
     try:
-        conductor = RunConductor(spec, folder, command, tell, None, with_depth=False)
+        device = choose_device(spec.measure.device)
+        dwells = device.type != "cpu" and kernel_activity(device) is None
+        conductor = RunConductor(
+            spec, folder, command, tell, None, with_depth=False, with_dwells=dwells
+        )
         conductor.measure()
         run = conductor.recording()
         reason = None if run is not None else conductor.nothing_measured().message
@@ -76,7 +84,6 @@ def measure_marked(spec: Spec, folder: Path, command: str, tell: Teller) -> Mark
         if ended:
             return made
         tell.stage("timing single timesteps", None)
-        device: torch.device = choose_device(spec.measure.device)
         return Marked(run, reason, time_cascade(spec, folder, device, run))
     except SeqprofError as error:
         return Marked(None, error.message, Cascade(reason=error.message))
