@@ -75,11 +75,13 @@ class Agent:
             self._patches.put(module_class, "__call__", hooks.calling_root(session))
         if explorer.timestep_root is not None and not session.compiled:
             self._watch_joins(explorer.timestep_root)
+        device, recorder = self._device(), session.recorder
+        if device.type != "cpu":
+            session.device_clock = DeviceClock(device, recorder.device_times, recorder.device_marks)
         loops = explorer.loops if session.options.timesteps else []
         if loops:
-            marks = [ScriptLoopMarks(number, loop) for number, loop in enumerate(loops)]
             session.loops = loops
-            session.marks = Marks(marks, session.recorder.marks)
+            session.marks = _marks(loops, recorder.marks, session.device_clock)
             session.choose_stride = self._stride_for(loops)
         self._tell(explorer, readers)
         self._plan_device_figures()
@@ -96,8 +98,6 @@ class Agent:
     def _plan_device_figures(self) -> None:
         session = self.session
         options, device = session.options, self._device()
-        if device.type != "cpu":
-            session.device_clock = DeviceClock(device, session.recorder.device_times)
         reason = why_not(device, trace=options.trace)
         if options.profiled and reason is None:
             session.profiled = ProfiledSteps(session.recorder, device, options.profiled)
@@ -110,9 +110,13 @@ class Agent:
         before = session.inside_backward
         session.inside_backward = True  # the backwards of the measuring are not the script's
         try:
-            cost = _elsewhere(
-                lambda: measure_mark_cost(self._device(), perf_counter_ns, lambda: None)
+            clock = session.device_clock
+            read, reset = (
+                (perf_counter_ns, lambda: None)
+                if clock is None
+                else (clock.mark, clock.forget_marks)
             )
+            cost = _elsewhere(lambda: measure_mark_cost(self._device(), read, reset))
         finally:
             session.inside_backward = before
         session.recorder.fact("mark_cost", seconds=cost.mark_s)
@@ -180,6 +184,17 @@ class Agent:
     def _forked(self) -> None:
         if self.session.on:
             self.session.abandon()
+
+
+def _marks(
+    loops: list[DiscoveredLoop], write: Callable[[bytes], None], clock: DeviceClock | None
+) -> Marks:
+    """Return the marks of these loops, on an accelerator's clock as well where there is one."""
+    read, ended = (
+        (perf_counter_ns, lambda: None) if clock is None else (clock.mark, clock.end_marks)
+    )
+    marks = [ScriptLoopMarks(number, loop, read) for number, loop in enumerate(loops)]
+    return Marks(marks, write, ended)
 
 
 def _attach_again(options: AttachOptions) -> None:

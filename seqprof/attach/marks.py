@@ -148,11 +148,21 @@ class ScriptLoopMarks:
 
 
 class Marks:
-    """The marks of all loops of a script."""
+    """The marks of all loops of a script.
 
-    def __init__(self, loops: Sequence[ScriptLoopMarks], write: Callable[[bytes], None]) -> None:
+    Args:
+        write: gets the blocks of a forward and its backward.
+        ended: called after each.
+    """
+
+    def __init__(
+        self,
+        loops: Sequence[ScriptLoopMarks],
+        write: Callable[[bytes], None],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self._loops = loops
-        self._write = write
+        self._write, self._ended = write, ended
         self._stride, self._offset = 1, 0
         self._open = False
 
@@ -189,3 +199,4 @@ class Marks:
             blocks = [block for loop in self._loops if (block := loop.block())]
             if blocks:
                 self._write(b"".join(blocks))
+            self._ended()

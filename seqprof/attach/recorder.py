@@ -36,7 +36,8 @@ class ReadCpu(Protocol):
 
 
 class Recorder:
-    """The files of one process: ``NAME.events``, ``.facts``, ``.marks`` and ``.device``.
+    """The files of one process: ``NAME.events``, ``.facts``, ``.marks`` and, of an accelerator's
+    clock, ``.device`` and ``.device_marks``.
 
     Args:
         full: called once when there is no room for another event.
@@ -70,6 +71,10 @@ class Recorder:
     def device_times(self, pairs: bytes) -> None:
         """Append the device times of some events."""
         os.write(self._file(".device"), pairs)
+
+    def device_marks(self, pairs: bytes) -> None:
+        """Append the device times of some timestep marks."""
+        os.write(self._file(".device_marks"), pairs)
 
     def path(self, ending: str) -> str:
         """Of another file of this process."""

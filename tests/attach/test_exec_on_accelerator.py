@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from statistics import median
 
 import pytest
@@ -28,13 +30,15 @@ POINTS = 0.03
 class OnAccelerator:
     """A watched run, what the script printed, and the kernels that really ran.
 
-    ``launches``: per step, how many kernels had been launched at the end of each phase.
+    ``launches``: per step, how many kernels had been launched at the end of each phase;
+    ``timesteps``: and at the beginning of each timestep of the forward.
     """
 
     recording: Recording
     losses: tuple[str, str]
     busy: list[truth.Interval]
     launches: list[dict[str, int]]
+    timesteps: list[list[int]]
 
     @property
     def trial(self) -> Trial:
@@ -77,12 +81,36 @@ def on_accelerator(
         script, env=sim_env(OMP_NUM_THREADS=1, STEPS=STEPS), cwd=OWN,
         capture_output=True, text=True, timeout=600, check=True,
     )  # fmt: skip
+    noted = json.loads(launches.read_text())
     return OnAccelerator(
         recording=store.load(out),
         losses=(final_loss(watched.stdout), final_loss(alone.stdout)),
         busy=busy,
-        launches=json.loads(launches.read_text()),
+        launches=noted["phases"],
+        timesteps=noted["timesteps"],
     )
+
+
+@needs_its_kernels
+def test_nothing_of_the_profiler_is_left_after_the_window(
+    sim_env: SimEnvironment, tmp_path: Path
+) -> None:
+    """A launch under the profiler costs 1 ms; what records kernels would go on to take it."""
+    out, noted = tmp_path / "run.json", tmp_path / "noted.json"
+    env = sim_env(SIM_PROFILER_US=1000, OMP_NUM_THREADS=1, STEPS=24, LAUNCHES=noted)
+    command = ["exec", "--steps", "8", "-o", str(out), "--", sys.executable, "accelerated.py"]
+    subprocess.run(
+        [sys.executable, "-m", "seqprof", *command], env=env, cwd=OWN, timeout=300, check=True
+    )
+    steps_s = json.loads(noted.read_text())["steps_s"]
+    loop = store.load(out).trials[0].loop
+    assert loop is not None
+    kinds = {i.index: i.kind for i in loop.iterations if i.finished}
+    bounded = median(steps_s[i] for i, kind in kinds.items() if kind == "bounded")
+    profiled = median(steps_s[i] for i in list(kinds)[-3:])
+    after = median(steps_s[max(kinds) + 2 :])
+    assert profiled > 2 * bounded
+    assert after < 0.5 * profiled
 
 
 def test_a_script_on_the_accelerator(on_accelerator: OnAccelerator) -> None:
@@ -93,7 +121,7 @@ def test_a_script_on_the_accelerator(on_accelerator: OnAccelerator) -> None:
     assert trial.loop.timestep_modules == ("cell",)
     # Ten sleeps of a millisecond lie in each forward, and nowhere else.
     assert all(iteration.phases_s["forward"] > 0.010 for iteration in trial.loop.iterations)
-    assert any(sentence.startswith("device time") for sentence in trial.loop.unknown)
+    assert not any(sentence.startswith("device time") for sentence in trial.loop.unknown)
     assert trial.samples.series or trial.samples.reason
 
 
@@ -103,6 +131,31 @@ def test_device_time_of_a_phase(on_accelerator: OnAccelerator, phase: str) -> No
     timed = [step.phases[phase].device_s or 0.0 for step in metered]
     real = [on_accelerator.window(i, phase)[0] * 1e-9 for i in on_accelerator.steps("metered")]
     assert median(timed) == pytest.approx(median(real), rel=0.05)
+
+
+def test_device_time_of_a_timestep(on_accelerator: OnAccelerator) -> None:
+    """From its first kernel to that of the next, by the log of the device."""
+    starts = [start for start, _ in on_accelerator.busy]
+    real = [
+        (starts[after] - starts[at]) * 1e-9
+        for i in on_accelerator.steps("probed")
+        for at, after in pairwise(on_accelerator.timesteps[i])
+    ]
+    [rows] = [
+        samples.rows
+        for samples in on_accelerator.trial.timestep_samples
+        if (samples.phase, samples.clock) == ("forward", "device")
+    ]
+    timed = [value for row in rows for value in row[:-1] if value is not None]
+    assert median(timed) == pytest.approx(median(real), rel=0.05)
+
+
+def test_device_time_of_the_loops(on_accelerator: OnAccelerator) -> None:
+    probed = [step for step in on_accelerator.trial.steps if step.kind == "probed"]
+    for phase in LONG:
+        real = [on_accelerator.window(i, phase)[0] * 1e-9 for i in on_accelerator.steps("probed")]
+        timed = [t.device_s or 0.0 for s in probed for t in s.loops if t.phase == phase]
+        assert 0.5 * median(real) < median(timed) < 1.05 * median(real)
 
 
 @needs_its_kernels

@@ -37,10 +37,14 @@ def decode(data: bytes, device: bytes = b"") -> list[LoopEvent]:
     Args:
         device: pairs of words, the place of an event in words and its device time.
     """
-    pairs = array("q")
-    pairs.frombytes(device[: len(device) // 16 * 16])
-    device_ns = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    return sorted(read_events(data, device_ns), key=attrgetter("at_ns"))
+    return sorted(read_events(data, read_pairs(device)), key=attrgetter("at_ns"))
+
+
+def read_pairs(data: bytes) -> dict[int, int]:
+    """Read pairs of words: what an accelerator's clock was read for, and its time."""
+    words = array("q")
+    words.frombytes(data[: len(data) // 16 * 16])
+    return dict(zip(words[::2], words[1::2], strict=True))
 
 
 def read_events(data: bytes, device_ns: Mapping[int, int] = _NO_TIMES) -> Iterator[LoopEvent]:

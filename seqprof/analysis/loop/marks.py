@@ -7,8 +7,8 @@ first call's backward), n entries, n gradients; 0 where nothing was marked.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -20,7 +20,7 @@ _NS = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class MarkedPass:
-    """The marks of one loop over one forward and its backward, host ns."""
+    """The marks of one loop over one forward and its backward, in ns of one clock."""
 
     loop: int
     stride: int
@@ -33,6 +33,16 @@ class MarkedPass:
     def at_ns(self) -> int:
         """When the first call began."""
         return self.entries[0]
+
+    def on_device(self, times: Mapping[int, int]) -> MarkedPass:
+        """Return the same marks on an accelerator's clock; 0 where it was not read."""
+        return replace(
+            self,
+            exit=times.get(self.exit, 0),
+            end=times.get(self.end, 0),
+            entries=array("q", [times.get(mark, 0) for mark in self.entries]),
+            gradients=array("q", [times.get(mark, 0) for mark in self.gradients]),
+        )
 
     def seconds(self, side: Side, per_timestep: int) -> list[float | None]:
         """Latency of each timestep, in the order of the calls; None where it was not marked."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqprof.analysis.loop.log import LoopEvent, decode
+from seqprof.analysis.loop.log import LoopEvent, decode, read_pairs
 
 Fact = dict[str, Any]
 
@@ -19,12 +19,14 @@ class ProcessLog:
     Attributes:
         facts: the lines of JSON, in the order in which they were written.
         marks: blocks of timestep marks, packed.
+        device_marks: of each mark, by the host's time: the accelerator's, never 0.
     """
 
     name: str
     events: list[LoopEvent]
     facts: list[Fact] = field(default_factory=list)
     marks: bytes = b""
+    device_marks: dict[int, int] = field(default_factory=dict)
 
     def all_of(self, name: str) -> list[Fact]:
         """Every fact of one sort."""
@@ -41,10 +43,17 @@ class ProcessLog:
 
 
 def read_process(
-    name: str, events: bytes, facts: str, marks: bytes, device: bytes = b""
+    name: str,
+    events: bytes,
+    facts: str,
+    marks: bytes,
+    device: bytes = b"",
+    device_marks: bytes = b"",
 ) -> ProcessLog:
     """Decode the files of one process; a last line that was cut short is left out."""
-    return ProcessLog(name, decode(events, device), list(_lines(facts)), marks)
+    return ProcessLog(
+        name, decode(events, device), list(_lines(facts)), marks, read_pairs(device_marks)
+    )
 
 
 def _lines(text: str) -> Iterator[Fact]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
@@ -70,7 +70,7 @@ class LoopRecord:
         self.log = log
         self.loop: LoopAnalysis = find_loop(log.events)
         by_fetch = self.loop.boundary == "fetch"
-        self._latencies = Latencies(log.all_of("loop"))
+        self._latencies = Latencies(log.all_of("loop"), log.device_marks)
         self._origin_ns = log.events[0].at_ns if log.events else 0
         timings = self._loop_timings()
         self._timed = [
@@ -318,11 +318,21 @@ def _kind(timed: _Timed) -> _Kind:
 
 def _summed(timings: Sequence[LoopTiming]) -> list[LoopTiming]:
     """One timing for each loop and phase: rounds are added up."""
-    totals: dict[tuple[str, Literal["forward", "backward"]], float] = {}
+    totals: dict[tuple[str, Literal["forward", "backward"]], LoopTiming] = {}
     for timing in timings:
         key = (timing.loop, timing.phase)
-        totals[key] = totals.get(key, 0.0) + timing.host_s
-    return [LoopTiming(loop=loop, phase=side, host_s=s) for (loop, side), s in totals.items()]
+        before = totals.get(key)
+        totals[key] = timing if before is None else _added(before, timing)
+    return list(totals.values())
+
+
+def _added(one: LoopTiming, other: LoopTiming) -> LoopTiming:
+    known = one.device_s is not None and other.device_s is not None
+    return replace(
+        one,
+        host_s=one.host_s + other.host_s,
+        device_s=(one.device_s or 0.0) + (other.device_s or 0.0) if known else None,
+    )
 
 
 def _training_forwards(iteration: Iteration, root: int) -> int:

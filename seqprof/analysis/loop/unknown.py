@@ -33,7 +33,7 @@ def _sentences(log: ProcessLog, loop: LoopAnalysis) -> Iterator[str]:
     if loop.boundary == "backward":
         yield "optimizer: no torch.optim.Optimizer is stepped; the update is in `other`"
     device = (log.last_of("process") or {}).get("device", {}).get("kind", "cpu")
-    if device != "cpu":
+    if device != "cpu" and log.all_of("loop") and not log.device_marks:
         yield (
             f"device time of a timestep: given is what the host spends; the {device} works behind "
             "it, and a timestep may contain waiting for an earlier one"

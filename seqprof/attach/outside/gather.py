@@ -99,6 +99,7 @@ def _logs(folder: Path) -> list[ProcessLog]:
             _text(path.with_suffix(".facts")),
             _bytes(path.with_suffix(".marks")),
             _bytes(path.with_suffix(".device")),
+            _bytes(path.with_suffix(".device_marks")),
         )
         for path in sorted(folder.glob("*.events"))
     ]
