@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Protocol
 
 from seqprof.errors import EndedError, SeqprofError
@@ -46,6 +47,7 @@ def do_aside(
     progress: Progress,
     within_s: float,
     part: Callable[[Any], float | None],
+    meanwhile: Callable[[], object] | None = None,
 ) -> Aside:
     """Do a job in a child process, or in this one where torch is imported already.
 
@@ -54,6 +56,7 @@ def do_aside(
         within_s: a child that takes longer is ended.
         part: told what the job hands over, as it comes; a number that it returns is what the child
             may take from then on.
+        meanwhile: done on a thread while a child works; no child may be forked after it.
 
     Raises:
         SeqprofError: the job raised it.
@@ -61,6 +64,8 @@ def do_aside(
     if not can_fork():
         return _do_here(job, progress, part)
     with forked(job) as (child, connection, notes):
+        if meanwhile is not None:
+            Thread(target=meanwhile, daemon=True).start()
         parent = Parent(child, connection, notes, progress, within_s, within_s=within_s, part=part)
         final, status = parent.wait()
         if final is not None and final[0] == "refused" and not parent.signalled:

@@ -12,12 +12,14 @@ steps take what is left.
 
 A user's model runs in workers and in children of this process, never in it: a model that ends its
 process costs the claims that rest on what it was at. Without torch until no child is forked any
-more.
+more; it is imported beside the last child's import of it.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from seqprof.analysis.depth.model_depth import Assumptions
@@ -133,7 +135,7 @@ class Conductor:
         prepare_points(self._field, until_s, self._progress, quick_s, rest)
 
     def _start_reference(self) -> Reference:
-        """Import torch, now that no child is forked any more, and warm up the matrix product."""
+        """Warm up the matrix product; no child is forked any more, so torch may be imported."""
         import torch
 
         from seqprof.measure.device import choose_device
@@ -181,7 +183,14 @@ class Conductor:
             return measure_marked(spec, folder, self._command, tell)
 
         within_s = self._looking.least_s + MARKED_END * for_it_s
-        aside = do_aside(measure, self._progress, within_s, self._take_marked)
+        # The child imports torch now; this process, which forks no other, does so beside it.
+        aside = do_aside(
+            measure,
+            self._progress,
+            within_s,
+            self._take_marked,
+            meanwhile=partial(import_module, "torch"),
+        )
         if aside.reason is not None:
             if self._run is None:
                 self._run = aside.offered
