@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import log, sqrt
 
-from seqprof.analysis.compare.rounds import rounds_of
+from seqprof.analysis.compare.rounds import rounds_of, undisturbed
 from seqprof.analysis.explain.claim import Claim, Evidence, Figure, Question, below
 from seqprof.analysis.explain.load import (
     beside_others,
@@ -153,7 +153,7 @@ def _from_base(evidence: Evidence, label: str) -> Growth | None:
         (trial.workload.timesteps, seconds)
         for candidate, trial in zip(scaling.candidates, scaling.trials, strict=True)
         if candidate.label == label and trial.workload.batch_size == batch
-        for seconds in rounds_of(trial).step
+        for seconds in rounds_of(undisturbed(trial)).step
         if trial.workload.timesteps >= base
     ]
     return fit_growth([size for size, _ in times], [seconds for _, seconds in times])

@@ -115,6 +115,28 @@ def test_a_fixed_cost_of_each_step_hides_no_growth(
     assert f"above a fixed cost of each step, as T to the {power:.2f}" in judged.because
 
 
+def test_rounds_in_which_others_had_the_processor_move_no_power() -> None:
+    made = scaled_by(lambda t: 0.008 * t / 64).recording
+    assert made is not None
+    index, longest = max(enumerate(made.trials), key=lambda pair: pair[1].workload.timesteps)
+    last = max(step.pair for step in longest.steps)
+    slow = tuple(
+        replace(step, pair=last + 1 + k, wall_s=9 * step.wall_s)
+        for k in range(30)
+        for step in longest.steps
+        if step.pair == last
+    )
+    spell = tuple(range(last + 1, last + 31))
+    disturbed = replace(longest, steps=(*longest.steps, *slow), contended_rounds=spell)
+    trials = (*made.trials[:index], disturbed, *made.trials[index + 1 :])
+    calm, beside = (
+        claim(explain(facts(planted("lstm"), scaling=scaling)), 4)
+        for scaling in (made, replace(made, trials=trials))
+    )
+    assert calm.verdict == beside.verdict == "shown"
+    assert calm.because == beside.because
+
+
 def test_a_step_that_does_not_grow_is_not_linear() -> None:
     made = scaled_by(lambda _: 0.02)
     found = claim(explain(facts(planted("lstm"), scaling=made.recording)), 4)
