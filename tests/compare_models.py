@@ -75,6 +75,19 @@ def crowded() -> nn.Module:
     return Limited(2**31, killed=False)
 
 
+def forking() -> nn.Module:
+    """Copies its process in the tenth forward; both copies go on."""
+    model = Limited(2**31, killed=False)
+    calls = itertools.count()
+
+    def fork(*_: object) -> None:
+        if next(calls) == 10:
+            os.fork()
+
+    model.register_forward_pre_hook(fork)
+    return model
+
+
 class _Broken(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -108,6 +108,12 @@ def forked(job: Callable[[Sender], Any]) -> Iterator[tuple[int, Connection, int]
             os.close(notes)
 
 
+def leave_if_copied(owner: int) -> None:
+    """End this process if it is not ``owner``: the model forked, and came back to us twice."""
+    if os.getpid() != owner:
+        os._exit(0)
+
+
 # The child ------------------------------------------------------------------------------------
 
 
@@ -120,8 +126,7 @@ class Sender:
     free_at: float = 0.0
 
     def send(self, kind: str, *parts: Any) -> None:
-        if os.getpid() != self.owner:  # the model forked, and returned into our loop twice
-            os._exit(0)
+        leave_if_copied(self.owner)
         with suppress(BrokenPipeError):
             self.connection.send((kind, *parts))
 

@@ -139,6 +139,14 @@ def test_a_config_a_cell_and_models_of_ones_own_together(tmp_path: Path) -> None
     assert "sliced_sequence" not in kinds
 
 
+def test_a_model_that_copies_its_process_answers_once(tmp_path: Path) -> None:
+    out = tmp_path / "c.json"
+    run = seqprof("compare", "rnn", "compare_models:forking", *SMALL, *MADE_UP, "-o", str(out))
+    assert run.returncode == 0, run.stderr
+    steps = [len(trial["steps"]) for trial in document(out)["recording"]["trials"]]
+    assert min(steps) >= 6
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

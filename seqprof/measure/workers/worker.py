@@ -30,7 +30,7 @@ import torch
 
 from seqprof.errors import SeqprofError
 from seqprof.measure.device import choose_device, describe_device
-from seqprof.measure.endings import die_with_parent
+from seqprof.measure.endings import die_with_parent, leave_if_copied
 from seqprof.measure.faults import explain
 from seqprof.measure.outcome import NoProgress
 from seqprof.measure.trial.assembly import Assembled, assemble, describe_workload
@@ -178,7 +178,8 @@ def serve(connection: Connection) -> None:
     Before that, what the worker starts with is received and the number of its process sent.
     """
     worker = Worker(*connection.recv())
-    connection.send(os.getpid())  # the imports are done
+    owner = os.getpid()
+    connection.send(owner)  # the imports are done
     while True:
         try:
             request = connection.recv()
@@ -189,6 +190,7 @@ def serve(connection: Connection) -> None:
             answer = worker.answer(request)
         except SeqprofError as error:
             answer = error
+        leave_if_copied(owner)
         with suppress(BrokenPipeError):  # the parent is gone; the next receive says so
             connection.send(answer)
 
