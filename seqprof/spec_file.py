@@ -16,7 +16,7 @@ from seqprof.errors import SeqprofError
 from seqprof.file_kinds import better_use
 from seqprof.spec import Spec
 from seqprof.spec_checks import conflicts
-from seqprof.spec_problems import describe, expectation, report
+from seqprof.spec_problems import describe, expectation, placed, report
 from seqprof.spec_yaml import Path as KeyPath
 from seqprof.spec_yaml import Position, Problem, Tree, YamlError, YamlSource, parse
 from seqprof.suggest import nearest, nearest_file
@@ -24,6 +24,8 @@ from seqprof.suggest import nearest, nearest_file
 #: A spec is a page of text. More than this is some other file.
 MAX_BYTES = 256 * 1024
 
+#: Every value that a file or ``--set`` gave, and where.
+_given: set[tuple[KeyPath, Position]] = set()
 _OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 
@@ -85,7 +87,22 @@ def _load(path: Path, source: YamlSource, overrides: Sequence[str]) -> LoadedSpe
     spec = _validated(tree)
     if tree.problems:
         raise SeqprofError(report(name, tree.problems))
+    _given.update((path, place) for path, place in tree.values.items() if _is_of_a_user(place))
     return LoadedSpec(spec, path, path.parent)
+
+
+def with_place(message: str) -> str:
+    """Put the place of a key before a message about it: what is wrong may show only in its use.
+
+    The places are those of the specs that were read since it was last asked.
+    """
+    places = tuple(_given)
+    _given.clear()
+    return placed(message, places)
+
+
+def _is_of_a_user(place: Position) -> bool:
+    return place.source.is_file or place.source.name.startswith("--set ")
 
 
 # Reading the file.

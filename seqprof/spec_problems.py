@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from seqprof.spec import LARGEST, json_schema
@@ -17,6 +17,10 @@ MAX_SHOWN = 20
 
 _YAML_1_1_BOOLEANS = ("yes", "no", "on", "off", "y", "n")
 _NOTHING = {"type": "null"}
+#: A message about one key, which may follow the name of a candidate.
+_ABOUT_A_KEY = re.compile(
+    r"(?:(?P<label>[^\n]+?): )?(?P<key>(?:model|data|train|measure)(?:\.\w+)+): "
+)
 
 
 def describe(value: object) -> str:
@@ -53,6 +57,28 @@ def report(name: str, problems: Sequence[Problem]) -> str:
     if len(ordered) > MAX_SHOWN:
         parts.append(f"… and {len(ordered) - MAX_SHOWN} more")
     return "\n".join(parts)
+
+
+def placed(message: str, places: Iterable[tuple[Path, Position]]) -> str:
+    """Put before a message about one key, found when it was used, where that key stands.
+
+    Args:
+        message: ``data.path: …``, or the same after the name of a candidate.
+        places: of all values that files and ``--set`` have given.
+    """
+    about = _ABOUT_A_KEY.match(message)
+    if about is None:
+        return message
+    path: Path = tuple(about["key"].split("."))
+    found = {place for key, place in places if key == path}
+    if about["label"]:
+        named = {place for place in found if place.source.name.endswith(about["label"])}
+        found = named or found
+    if len(found) != 1:
+        return message
+    place = found.pop()
+    message = message[about.start("key") :]
+    return "\n".join([f"{_where(place)}: {message}", *_excerpt(place)])
 
 
 def _order(problem: Problem) -> tuple[bool, int, int]:
@@ -137,10 +163,13 @@ def _advice(choices: list[dict[str, Any]], value: object) -> str:
 def _block(problem: Problem) -> str:
     """Return one problem: place and message, then the line of source and a caret."""
     place = problem.place
+    return "\n".join([_wrapped(_where(place), problem.message), *_excerpt(place)])
+
+
+def _where(place: Position) -> str:
     if not place.source.is_file:
-        return _wrapped(_cut(place.source.name, 60), problem.message)
-    where = f"{place.source.name}:{place.line + 1}:{place.column + 1}"
-    return "\n".join([_wrapped(where, problem.message), *_excerpt(place)])
+        return _cut(place.source.name, 60)
+    return f"{place.source.name}:{place.line + 1}:{place.column + 1}"
 
 
 def _wrapped(where: str, message: str) -> str:
@@ -155,7 +184,7 @@ def _wrapped(where: str, message: str) -> str:
 
 def _excerpt(place: Position) -> list[str]:
     lines = place.source.lines
-    if place.line >= len(lines):  # the end of the file
+    if not place.source.is_file or place.line >= len(lines):  # the end of the file
         return []
     line = "".join(_printable(c) for c in lines[place.line])
     before = line[: place.column]

@@ -95,7 +95,7 @@ def _run(command: Callable[[], object]) -> int:
         code = command()
         return code if isinstance(code, int) else 0
     except SeqprofError as error:
-        report(error.message, error.hint)
+        report(_with_place(error.message), error.hint)
         return int(error.exit_code)
     except (KeyboardInterrupt, OSError, MemoryError):
         raise
@@ -110,6 +110,15 @@ def _run(command: Callable[[], object]) -> int:
             f"please report it, with what {DEBUG}=1 adds",
         )
         return EXIT_CANNOT_MEASURE
+
+
+def _with_place(message: str) -> str:
+    """Put the place of a key before a message about it, where specs were read."""
+    specs = sys.modules.get("seqprof.spec_file")
+    if specs is None:
+        return message
+    placed: str = specs.with_place(message)
+    return placed
 
 
 def _ended_by_typer(error: Exception) -> int | None:

@@ -23,6 +23,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "other.txt").write_text("x\n")
     (here / "empty").mkdir()
     (here / "other").mkdir()
+    (here / "text.yaml").write_text("model: {name: lstm}\ndata:\n  path: nosuch.txt\n")
+    (here / "code.yaml").write_text("model:\n  target: own_model:bild\n")
     (here / "specs").mkdir()
     (here / "specs" / "a.yaml").write_text("model: {name: gru}\n")
     return here
@@ -40,6 +42,9 @@ MISTAKES = {
     "run own_model:bild": "did you mean 'build'?",
     "run own_model.yaml --hidden 64": "--set model.kwargs.hidden_size=64",
     "run own_model:build --hidden 64": "--set model.kwargs.hidden_size=64",
+    "run text.yaml": "text.yaml:3:9: data.path: no file",
+    "run text.yaml --set data.path=other.text": "--set data.path=other.text: data.path: no file",
+    "run code.yaml": "code.yaml:2:11: model.target: ",
     "run lstm.yml": "did you mean lstm.yaml?",
     "run empty": "seqprof list",
     "run specs": "specs/a.yaml",
