@@ -180,6 +180,7 @@ def measure_points(
     progress: Progress,
     kept_s: float = 0.0,
     between: Callable[[], None] | None = None,
+    least_rounds: int = 1,
     end_s: float = math.inf,
 ) -> None:
     """Visit the points that are ready until all is known well enough or the budget is spent.
@@ -187,9 +188,10 @@ def measure_points(
     Args:
         kept_s: of the budget, for what comes after; not kept from a point's first rounds.
         between: called before each visit, to measure what belongs beside it.
-        end_s: by the field's clock; from then on not even a point's first rounds are taken.
+        least_rounds: so many of each point are taken even when the budget is spent.
+        end_s: by the field's clock; from then on not even those are taken.
     """
-    turns = Turns(len(field.entries), field.entries[0].spec.train.seed)
+    turns = Turns(len(field.entries), field.entries[0].spec.train.seed, least_rounds)
 
     def width(index: int) -> float:
         draft = field.entries[index].draft
@@ -228,8 +230,9 @@ class Turns:
         disturbed: those of them that are taken again, likewise.
     """
 
-    def __init__(self, points: int, seed: int) -> None:
+    def __init__(self, points: int, seed: int, least: int = 1) -> None:
         self.taken, self.disturbed = [0] * points, [0] * points
+        self._least = least
         self._order = random.Random(seed)
         self._round: list[int] = []
 
@@ -249,10 +252,11 @@ class Turns:
             cost_s: of one visit.
 
         Returns:
-            None when all is known well enough, or the budget is spent and every point was visited.
+            None when all is known well enough, or the budget is spent and every point was visited
+            as often as it has to be.
         """
         ready = set(ready)
-        if left_s < 0.0 and all(self.taken[index] for index in ready):
+        if left_s < 0.0 and all(self.taken[index] >= self._least for index in ready):
             return None
         self._round = [index for index in self._round if index in ready]
         if not self._round:

@@ -16,10 +16,10 @@ from seqprof.spec import Spec
 
 
 def visits(
-    widths: list[float], costs_s: list[float], budget_s: float, seed: int = 0
+    widths: list[float], costs_s: list[float], budget_s: float, seed: int = 0, least: int = 1
 ) -> tuple[list[int], float]:
     """Visit points of constant widths, each for its cost; returns the order and what is left."""
-    turns, order = Turns(len(widths), seed), list[int]()
+    turns, order = Turns(len(widths), seed, least), list[int]()
     while True:
         index = turns.next(range(len(widths)), budget_s, widths.__getitem__, costs_s.__getitem__)
         if index is None:
@@ -43,6 +43,12 @@ def test_every_round_has_an_order_of_its_own() -> None:
     assert len(rounds) == FIRST_ROUNDS
     assert order == visits([0.0] * 8, [1.0] * 8, 1e9)[0]  # and the seed decides it
     assert order != visits([0.0] * 8, [1.0] * 8, 1e9, seed=1)[0]
+
+
+@pytest.mark.parametrize("least", [1, 4, FIRST_ROUNDS])
+def test_a_spent_budget_leaves_every_point_the_least_rounds(least: int) -> None:
+    order, _ = visits([0.3] * 5, [1.0] * 5, 2.5, least=least)
+    assert [order.count(point) for point in range(5)] == [least] * 5
 
 
 def test_what_is_left_of_the_budget_goes_to_the_widest_interval() -> None:

@@ -47,7 +47,7 @@ from seqprof.measure.explain.plan import (
 from seqprof.measure.faults import Failure
 from seqprof.measure.machine import usable_cores
 from seqprof.measure.outcome import Progress
-from seqprof.measure.scale import QUICK_S, measure_points, prepare_points
+from seqprof.measure.scale import FIRST_ROUNDS, QUICK_S, measure_points, prepare_points
 from seqprof.measure.workers.field import Field
 from seqprof.recording import Recording
 from seqprof.samplers.host import load_average
@@ -111,6 +111,7 @@ class Conductor:
             self._budget_s,
             self._progress,
             between=reference.take,
+            least_rounds=FIRST_ROUNDS,
             end_s=ROUNDS_END * self._budget_s,
         )
         reference.take()
