@@ -48,7 +48,21 @@ def percent(estimate: Estimate) -> str:
     """Write a ratio as a percentage; one decimal where the interval supports it."""
     if estimate.value is None:
         return NOTHING
+    if estimate.low is None or estimate.high is None:
+        return share(estimate.value)
     return f"{fixed(100.0 * estimate.value, _percent_places(estimate))}%"
+
+
+def share(value: float) -> str:
+    """Write a share without an interval: whole per cent, below one the first digit there is."""
+    cents = abs(100.0 * value)
+    if 0.0 < cents < _LEAST_SHOWN:
+        return f"< {_LEAST_SHOWN:g}%"
+    return f"{100.0 * value:.1g}%" if 0.0 < cents < 0.95 else f"{value:.0%}"
+
+
+#: Per cent; what is less is next to nothing.
+_LEAST_SHOWN = 0.01
 
 
 def busy(estimate: Estimate) -> str:
@@ -98,10 +112,17 @@ def percent_interval(estimate: Estimate) -> str:
 
 
 def _percent_places(estimate: Estimate) -> int:
-    if estimate.low is None or estimate.high is None:
-        return 0
+    assert estimate.low is not None
+    assert estimate.high is not None
     half = 50.0 * (estimate.high - estimate.low)
     return 0 if half >= 1.0 else 1
+
+
+def slope(estimate: Estimate) -> str:
+    """Write what one more costs; where it is not told from nothing, what it is at most."""
+    if estimate.high is not None and estimate.low is not None and estimate.low <= 0.0:
+        return f"< {seconds(estimate.high, 2)}" if estimate.high > 0.0 else time(estimate)
+    return time(estimate)
 
 
 #: A part of a whole below this share of it cannot be told from nothing: clocks and rounding.

@@ -17,7 +17,13 @@ from seqprof.analysis.compare.comparison import (
 )
 from seqprof.analysis.compare.contention import contended_rounds, why_contended
 from seqprof.analysis.compare.points import busy_of, failure_of, of_step, peak_memory
-from seqprof.analysis.compare.rounds import estimate_rounds, rounds_of, together, undisturbed
+from seqprof.analysis.compare.rounds import (
+    estimate_rounds,
+    others_rounds,
+    rounds_of,
+    together,
+    undisturbed,
+)
 from seqprof.analysis.host_load import is_contended, waiting_share
 from seqprof.analysis.run.caveats.caveat import Caveat, by_severity
 from seqprof.analysis.run.findings import find
@@ -210,7 +216,7 @@ def _per_second(
 def _against(trial: Trial, baseline: Trial, cores: int, threads: int | None) -> Comparison | None:
     """Compare in the rounds in which others left both alone; in all where these are too few."""
     a, b = rounds_of(trial), rounds_of(baseline)
-    contended = {*trial.contended_rounds, *baseline.contended_rounds}
+    contended = {*others_rounds(trial), *others_rounds(baseline)}
     left = together(a, b, without=contended)
     if contended and len(left[0]) >= SMALLEST_INTERVAL:
         return compare(*left)

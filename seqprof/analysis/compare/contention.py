@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from seqprof.analysis.compare.rounds import undisturbed
+from seqprof.analysis.compare.rounds import others_rounds, undisturbed
 from seqprof.analysis.host_load import (
     MOST_WAITING,
     is_contended,
@@ -26,7 +26,7 @@ def contention_of(trial: Trial, cores: int, threads: int | None) -> str | None:
     load = trial.host
     if load is None:
         return None
-    if trial.contended_rounds:
+    if others_rounds(trial):
         left = undisturbed(trial)
         if len(left.steps) < len(trial.steps):
             return None
@@ -59,11 +59,11 @@ def _remedy(load: HostLoad, cores: int, threads: int | None) -> str:
 
 def contended_rounds(trials: Sequence[Trial]) -> Iterator[Caveat]:
     """Tell of rounds that are left out because others had the processor."""
-    number = sum(len(trial.contended_rounds) for trial in trials)
+    number = sum(len(others_rounds(trial)) for trial in trials)
     if not number:
         return
     rounds = sum(len({step.pair for step in trial.steps}) for trial in trials)
-    too_few = [t for t in trials if t.contended_rounds and undisturbed(t) is t]
+    too_few = [t for t in trials if others_rounds(t) and undisturbed(t) is t]
     left_out = "Others had the processor in some rounds. They are left out, and others were taken "
     left_out += "instead where there was time"
     yield Caveat(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from seqprof.analysis.host_load import MOST_WAITING
 from seqprof.analysis.run.phases import (
     headline_steps,
     metered_steps,
@@ -68,9 +69,23 @@ def _by_round(steps: Iterable[Step]) -> dict[int, list[Step]]:
     return grouped
 
 
+def others_rounds(trial: Trial) -> tuple[int, ...]:
+    """Return the rounds in which others had the processor.
+
+    Older recordings hold those in which threads waited for one another as well: where others had it
+    for less than such rounds need, there is none.
+    """
+    load = trial.host
+    if load is None or load.others_s is None:
+        return trial.contended_rounds
+    inside_s = sum(step.wall_s for step in trial.steps if step.pair in trial.contended_rounds)
+    had_s = load.others_s + (load.steal_s or 0.0)
+    return trial.contended_rounds if had_s > MOST_WAITING * inside_s else ()
+
+
 def undisturbed(trial: Trial) -> Trial:
     """Return the trial without the rounds in which others had the processor, if enough are left."""
-    steps = _undisturbed(trial.steps, trial.contended_rounds)
+    steps = _undisturbed(trial.steps, others_rounds(trial))
     return trial if len(steps) == len(trial.steps) else replace(trial, steps=tuple(steps))
 
 

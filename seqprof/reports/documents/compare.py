@@ -186,7 +186,8 @@ def _time_row(name: str, rank: int, read: Callable[[CandidateSummary], Estimate]
 
 
 def _marked(estimate: Estimate) -> str:
-    return ("~" if noisy(estimate) else "") + q.time(estimate)
+    shown = q.slope(estimate)
+    return shown if shown.startswith("<") or not noisy(estimate) else f"~{shown}"
 
 
 def _rows(length: LengthSummary, baseline: str) -> list[_Row]:

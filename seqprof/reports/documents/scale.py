@@ -113,7 +113,7 @@ def _growth_table(lines: Sequence[LengthGrowth]) -> Table:
         [
             word(line_name(line)),
             word(line.phase),
-            cells.time(line.growth.marginal),
+            cells.number(line.growth.marginal, q.slope),
             cells.interval(line.growth.marginal),
             _fixed(line),
             _misfit(line.growth.line_misfit),
@@ -170,7 +170,7 @@ def _local_table(lines: Sequence[LengthGrowth]) -> Table:
             word(f"{part.start:,}–{part.stop:,}"),
             cells.number(part.exponent, q.power),
             cells.interval(part.exponent, q.power_interval),
-            cells.time(part.marginal),
+            cells.number(part.marginal, q.slope),
         ]
         for line in lines
         if line.phase == "step"
@@ -189,7 +189,7 @@ def _along_batches(summary: ScaledSummary) -> list[Section]:
     rows = [
         [
             word(f"{line.label}, T {line.timesteps:,}"),
-            cells.time(line.growth.marginal),
+            cells.number(line.growth.marginal, q.slope),
             cells.interval(line.growth.marginal),
             _fixed(line),
             word(f"{line.growth.sizes[-1]:,}"),

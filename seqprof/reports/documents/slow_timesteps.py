@@ -14,7 +14,6 @@ if TYPE_CHECKING:  # their modules need numpy, which a stored trace is shown wit
     from seqprof.analysis.timeline.timesteps.timestep_loop import Recurrence
 
 _NS = 1e-9
-_LONGEST_NAME = 42
 #: A timestep that takes so many times the median is opened.
 _SLOW = 1.05
 _METHOD = "exact: intervals of the trace"
@@ -42,7 +41,7 @@ def _opened(
 ) -> tuple[Prose, Table]:
     rows = [
         [
-            named(ran.name, _LONGEST_NAME),
+            named(ran.name),
             _time(ran.start_ns),
             _time(ran.duration_ns),
             _time(ran.idle_before_ns),

@@ -21,7 +21,7 @@ _LEVELS = 16
 _CHARACTERS, _ROWS = 56, 12
 #: Gaps that the first screen lists, and that the picture numbers.
 _FIRST_GAPS = 3
-_LONGEST_NAME = 26
+_LONGEST_NAME = 24
 _LETTERS = {
     "launch": "l", "sync": "s", "data": "d", "communication": "c", "dependency": "q",
     "unknown": "?",
@@ -104,7 +104,7 @@ def _in_words(axis: TimeAxis) -> str:
     at = axis.length_ns * _NS * busiest / len(axis.busy)
     return (
         f"{lanes} lane{'s' * (lanes != 1)} of streams and host threads; the busiest slice begins "
-        f"at {q.seconds(at, 2)} and is busy {axis.busy[busiest]:.0%} of the time."
+        f"at {q.seconds(at, 2)} and is busy {q.share(axis.busy[busiest])} of the time."
     )
 
 
@@ -260,7 +260,7 @@ def _table(axis: TimeAxis) -> Table:
 
 
 def _share(value: float) -> Cell:
-    return Cell(text=f"{value:.0%}", method=_SLICE)
+    return Cell(text=q.share(value), method=_SLICE)
 
 
 # Gaps -------------------------------------------------------------------------------------------
@@ -271,7 +271,6 @@ def _gaps(axis: TimeAxis) -> Table:
         [
             word(number),
             _time(gap.start_ns),
-            _time(gap.end_ns),
             _time(gap.end_ns - gap.start_ns),
             _cause(gap),
             named(gap.ended_by, _LONGEST_NAME),
@@ -283,11 +282,11 @@ def _gaps(axis: TimeAxis) -> Table:
         for number, gap in enumerate(axis.gaps, 1)
     ]
     columns = heads(
-        "gap", "start", "end", "length", "cause", "ended by",
+        "gap", "start", "length", "cause", "ended by",
         ("launched by", "launched by", USEFUL), ("phase", "phase", DETAIL),
     )  # fmt: skip
     if all(gap.launched_by is None for gap in axis.gaps):
-        columns, rows = columns[:6] + columns[7:], [row[:6] + row[7:] for row in rows]
+        columns, rows = columns[:5] + columns[6:], [row[:5] + row[6:] for row in rows]
     return Table(
         caption="The largest gaps",
         columns=columns,

@@ -47,8 +47,6 @@ if TYPE_CHECKING:  # their modules need numpy, which a stored trace is shown wit
 MOST_KERNELS, MOST_STEPS = 30, 200
 #: Kernels on the first screen.
 FIRST_KERNELS = 5
-#: Characters of a kernel's name before it is opened.
-LONGEST_NAME = 42
 _METHOD = "exact: union of all intervals in the trace"
 _CAUSED = "exact: gaps of the device by what the host did"
 
@@ -353,7 +351,7 @@ def _ran(device: DeviceSummary, view: View) -> list[Block]:
         return []
     rows = [
         [
-            named(kernel.name, LONGEST_NAME),
+            named(kernel.name),
             word(f"{kernel.count:,}"),
             _time(kernel.total_ns, "sum of durations"),
             _time(kernel.median_ns, "median of durations"),
@@ -378,7 +376,7 @@ def _moved(device: DeviceSummary) -> list[Block]:
     if not moved:
         return []
     rows = [
-        [named(name, LONGEST_NAME), word(f"{count:,}"), _time(busy), _time(over)]
+        [named(name), word(f"{count:,}"), _time(busy), _time(over)]
         for name, count, busy, over in moved
     ]
     columns = heads("what", "count", "busy", ("under compute", "under\ncompute"))

@@ -27,6 +27,9 @@ _WHY = {
 _PROCESSOR_WHY = {**_WHY, "launch": "Python and autograd ran between operators"}
 _NS = 1e-9
 
+#: Of a kernel's name in a table.
+LONGEST_NAME = 42
+
 
 def trace_in_words(summary: TraceSummary) -> list[str]:
     """Return the sentences that answer: how idle, why, and what took the time."""
@@ -106,7 +109,7 @@ def next_of(summary: TraceSummary) -> list[Section]:
     ]
 
 
-def named(name: str, width: int) -> Cell:
+def named(name: str, width: int = LONGEST_NAME) -> Cell:
     """Return a kernel's or operator's name as :func:`short_name`, with the whole to open."""
     short = short_name(name, width)
     return word(name) if short == name else Cell(text=short, full=name)

@@ -159,7 +159,7 @@ def _lines(plot: Lines) -> Iterator[str]:
 def _writer(unit: str) -> Callable[[float], str]:
     if unit == "s":
         return lambda value: q.seconds(value, 2)
-    return lambda value: f"{value:.0%}" if unit == "1" else f"{value:,.3g}"
+    return lambda value: q.share(value) if unit == "1" else f"{value:,.3g}"
 
 
 def _frame(

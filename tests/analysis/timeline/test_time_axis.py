@@ -121,6 +121,6 @@ def test_the_report_lists_gaps_and_opens_the_slow_timesteps(tmp_path: Path) -> N
     summary = summarise(read_trace(write_trace(tmp_path / "t.json", loop(slow=5))))
     result = Result(kind="trace", name="t.json", summary=summary, recording=None)
     text = render(document_of(result))
-    assert "| gap | start | end | length | cause | ended by |" in text
+    assert "| gap | start | length | cause | ended by |" in text
     assert "Timestep 5: 180 µs, 1.80 times the median" in text
     assert "state  " in text

@@ -24,7 +24,7 @@ def marginal_sections(summary: Summary, rank: int = 0) -> list[Section]:
     rows = [
         [
             word(cost.phase),
-            cells.number(cost.marginal, lambda marginal: f"{q.time(marginal)} (derived)"),
+            cells.number(cost.marginal, lambda marginal: f"{q.slope(marginal)} (derived)"),
             cells.interval(cost.marginal),
             _fixed(cost.fixed),
             none(cost.marginal.reason or "not measured")

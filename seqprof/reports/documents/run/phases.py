@@ -131,7 +131,7 @@ def _table(summary: Summary, device: bool) -> Table:
             ("operations", "ops", USEFUL),
         ),
         rows=rows,
-        remarks=_remarks(summary, device, _IDLE_METHODS[idle["step"].idle_source]),
+        remarks=_remarks(summary, device),
     )
 
 
@@ -147,15 +147,28 @@ _IDLE_METHODS = {
 }
 
 
-def _remarks(summary: Summary, device: bool, idle: str) -> list[str]:
+def _idle_methods(summary: Summary) -> list[str]:
+    """How idle was told, where it was: if phases have it from different sources, each of them."""
+    by_method: dict[str, list[str]] = {}
+    for entry in summary.idle:
+        if entry.idle_time.value is not None:
+            by_method.setdefault(_IDLE_METHODS[entry.idle_source], []).append(entry.phase)
+    if len(by_method) == 1:
+        return [f"idle: {method}" for method in by_method]
+    return [f"idle of {', '.join(of)}: {method}" for method, of in by_method.items()]
+
+
+def _remarks(summary: Summary, device: bool) -> list[str]:
     clock = "the device's clock (events on its stream)" if device else "the host's clock"
     methods = {p.peak_memory.method for p in summary.phases if p.peak_memory.value is not None}
     kinds = " and ".join(_MEMORY.get(method, method) for method in sorted(methods))
-    return [
-        f"time: median of {headline_kind(summary.step)} steps on {clock}"
-        + (f"; memory: {kinds}" if kinds else "")
-        + f"; operations: tensor operations launched, views excluded; idle: {idle}"
+    parts = [
+        f"time: median of {headline_kind(summary.step)} steps on {clock}",
+        *([f"memory: {kinds}"] if kinds else []),
+        "operations: tensor operations launched, views excluded",
+        *_idle_methods(summary),
     ]
+    return ["; ".join(parts)]
 
 
 # Idle -----------------------------------------------------------------------------------------
@@ -220,9 +233,8 @@ def idle_section(summary: Summary) -> Section:
         ]
         for idle in summary.idle
     ]
-    used = "NVML utilization" if device else "cores busy"
     remarks = [f"{name}: {source}" for name, _, _, source in shown]
-    remarks.append(f"idle: time × (1 − {used})")
+    remarks += _idle_methods(summary)
     if device:
         remarks.append("These are different quantities, each with its own method; none fills in.")
     else:

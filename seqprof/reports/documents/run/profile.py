@@ -30,6 +30,7 @@ from seqprof.reports.document import (
 from seqprof.reports.documents.idle_causes import CAUSES, PROCESSOR_CAUSES
 from seqprof.reports.documents.run.timesteps import MOST_VALUES, NAMES
 from seqprof.reports.documents.time_axis import over_time
+from seqprof.reports.documents.trace_words import named
 from seqprof.reports.plots import Curve, over_timesteps, overlapping, stretched, thinned
 
 _ORDER: dict[str, int] = {phase: index for index, phase in enumerate(PHASES)}
@@ -50,6 +51,7 @@ def profile_sections(profile: ProfileSummary | None) -> list[Section]:
     ordered = sorted(made.phases, key=lambda phase: _ORDER.get(phase.phase, len(_ORDER)))
     phases = [*ordered, made.whole]
     blocks: list[Block] = [
+        Prose(lines=[_of_which_steps(profile)], tone="quiet"),
         Only(where="detail", blocks=[Prose(lines=_remarks(profile), tone="quiet")]),
         Bars(
             caption="Device windows of the phases and of the step: busy, then idle by its cause."
@@ -70,14 +72,19 @@ def profile_sections(profile: ProfileSummary | None) -> list[Section]:
     return [Section(title=title, blocks=blocks, rank=0 if made.on == "device" else DETAIL)]
 
 
-def _remarks(profile: ProfileSummary) -> list[str]:
-    made, slowed = profile.measured, profile.slowdown
-    kind = headline_kind(slowed)
+def _of_which_steps(profile: ProfileSummary) -> str:
+    slowed = profile.slowdown
     factor = q.NOTHING if slowed.value is None else f"{slowed.value:.2f}"
-    lines = [
-        f"Means of {made.steps} steps under torch.profiler, which made them {factor} times as long "
-        f"as {kind} ones; idle contains that, and the {kind} steps stay the headline.",
-    ]
+    return (
+        f"Of {profile.measured.steps} steps under torch.profiler, {factor} times as long as "
+        f"{headline_kind(slowed)} ones."
+    )
+
+
+def _remarks(profile: ProfileSummary) -> list[str]:
+    made = profile.measured
+    kind = headline_kind(profile.slowdown)
+    lines = [f"Means; idle contains what the profiler took, and {kind} steps stay the headline."]
     if made.on == "processor":
         lines.append(
             "This is not device time: busy is where an operator runs, idle is Python and autograd "
@@ -138,7 +145,7 @@ def _time(value: float) -> Cell:
 
 
 def _share(part: float, whole: float) -> Cell:
-    return Cell(text=f"{part / whole:.0%}", method=_METHOD) if whole else none("an empty window")
+    return Cell(text=q.share(part / whole), method=_METHOD) if whole else none("an empty window")
 
 
 def _timesteps(made: ProfiledPass) -> list[Block]:
@@ -211,10 +218,10 @@ def _activities(made: ProfiledPass) -> Table:
     what = "kernel" if made.on == "device" else "operator"
     rows = [
         [
-            word(total.name),
+            named(total.name),
             Cell(text=f"{total.calls:,.0f}", method=_METHOD),
             Cell(text=q.seconds(total.total_s), method=_METHOD),
-            Cell(text=f"{total.share:.0%}", method="share of all durations"),
+            Cell(text=q.share(total.share), method="share of all durations"),
         ]
         for total in made.activities
     ]

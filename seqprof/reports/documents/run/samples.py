@@ -32,6 +32,11 @@ _OTHERS = {
     "memory_clock_hz": ("Memory clock", "Hz"),
     "temperature_c": ("Temperature", "°C"),
 }
+_BEHIND = (
+    "Behind each curve: the measured steps and, for each phase repeated alone, its dwell; where "
+    "steps are wide enough (zoom in), the phases of each, on the host. A sample covers far more "
+    "than one phase of a short step."
+)
 #: Two colours that are no phase's, which lie behind; of each two metrics the second is dashed.
 _COLOURS = ("text", "link")
 
@@ -47,7 +52,8 @@ def sample_section(recording: Recording, trial: Trial) -> Section:
         reason = trial.samples.reason or "the sampler brought no utilization"
         unsampled = Prose(lines=[f"Not sampled: {reason}.", *absent], tone="quiet")
         return Section(title=title, blocks=[unsampled], rank=DETAIL)
-    blocks: list[Block] = [_chart("Utilization", series, "1", trial)]
+    behind = Prose(lines=[_BEHIND], tone="quiet")
+    blocks: list[Block] = [behind, _chart("Utilization", series, "1", trial)]
     others = [s for s in trial.samples.series if s.metric in _OTHERS and s.at_s]
     if others:
         charts = [_chart(_OTHERS[s.metric][0], [s], _OTHERS[s.metric][1], trial) for s in others]
@@ -76,12 +82,7 @@ def _chart(title: str, series: Sequence[SampleSeries], unit: str, trial: Trial) 
         for index, (s, k) in enumerate(zip(series, every, strict=True))
     ]
     thin = max(every)
-    remarks = [
-        *windows,
-        "Behind: the measured steps and, for each phase repeated alone, its dwell; where steps are "
-        "wide enough (zoom in), the phases of each, on the host. A sample covers far more than one "
-        "phase of a short step.",
-    ] + ([f"Every {thin}th sample is drawn; the JSON has all."] if thin > 1 else [])
+    remarks = windows + ([f"Every {thin}th sample is drawn; the JSON has all."] if thin > 1 else [])
     return Chart(
         title=title,
         label=f"{title} over {times[-1] - times[0]:.1f} s: "
@@ -98,7 +99,7 @@ def _at(times: Sequence[float], values: dict[float, float]) -> list[float | None
 
 def _shown(value: float, unit: str) -> str:
     if unit == "1":
-        return f"{value:.0%}"
+        return q.share(value)
     if unit == "B":
         return f"{value / 2**30:.2f} GiB"
     if unit == "Hz":

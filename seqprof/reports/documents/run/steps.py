@@ -29,7 +29,7 @@ def core_blocks(recording: Recording, trial: Trial) -> list[Block]:
         rows=[
             [
                 word(f"{len(bare):,}"),
-                *(Cell(text=f"{quantile(busy, at):.0%}", method=method) for at in (0.0, 0.5, 1.0)),
+                *(Cell(text=q.share(quantile(busy, at)), method=method) for at in (0.0, 0.5, 1.0)),
             ]
         ],
     )
@@ -37,7 +37,7 @@ def core_blocks(recording: Recording, trial: Trial) -> list[Block]:
         title="Cores busy in each metered step",
         label=f"Share of the cores' time that was busy in each of {len(shown)} metered "
         "steps: median "
-        f"{median(busy):.0%}",
+        f"{q.share(median(busy))}",
         plot=over_time(
             [step.started_at_s for step in shown],
             [Curve(name="cores busy", colour="text", points=True, y=busy)],

@@ -40,7 +40,7 @@ def value(number: float, unit: str) -> str:
     """Write a number of a plot in its unit."""
     if unit == "s":
         return q.seconds(number, 2)
-    return f"{number:.0%}" if unit == "1" else f"{number:,.4g} {unit}"
+    return q.share(number) if unit == "1" else f"{number:,.4g} {unit}"
 
 
 def _sparklines(shown: Lines, console: Console) -> None:
