@@ -42,8 +42,8 @@ class RepeatLoop(Struct, frozen=True):
         return np.array((*self.starts, self.end), dtype=np.int64)
 
     def edges_ns(self, one: Pass) -> Ints:
-        """The same in the launch times of ``one``."""
-        return np.array([one.launched_at(row) for row in (*self.starts, self.end)], dtype=np.int64)
+        """The same in host time: when the operators that launch them begin."""
+        return np.array([one.begun_at(row) for row in (*self.starts, self.end)], dtype=np.int64)
 
     def every(self, cells: int) -> RepeatLoop:
         """The loop whose repeats are ``cells`` of these each; what is left over is cut off."""
