@@ -13,6 +13,7 @@ from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.evidence import (
     BY_NAMES,
+    CELL_KERNEL,
     Evidence,
     RecurrenceVerdict,
     judge,
@@ -209,18 +210,26 @@ def _decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
 
 
 def _symbols(timeline: Timeline, one: Pass) -> Ints:
-    """The names of a pass; all that torch.compile made of one function are one of them.
+    """The names of a pass; variants of one function or of one cell's kernel are one of them.
 
-    It compiles anew where what a call is given differs, as the first timestep's state does.
+    Both differ where what a call is given differs, as the first and the last timestep's state or
+    gradient does: torch.compile compiles anew, a kernel is an instance of other arguments.
     """
-    names = one.activities.name
-    compiled = timeline.named(names, _COMPILED)
-    if not compiled.any():
+    symbols = one.activities.name
+    for pattern, behind in ((_COMPILED, "/"), (CELL_KERNEL, "<")):
+        symbols = _joined(timeline, symbols, pattern, behind)
+    return symbols
+
+
+def _joined(timeline: Timeline, names: Ints, pattern: str, behind: str) -> Ints:
+    """One symbol for all names that match ``pattern`` and differ only behind its first mark."""
+    matching = timeline.named(names, pattern)
+    if not matching.any():
         return names
-    symbols, functions = names.copy(), dict[str, int]()
-    for code in distinct(names[compiled]).tolist():
-        function = timeline.names[code].rpartition("/")[0]
-        symbols[names == code] = functions.setdefault(function, code)
+    symbols, known = names.copy(), dict[str, int]()
+    for code in distinct(names[matching]).tolist():
+        kept = timeline.names[code].partition(behind)[0]
+        symbols[names == code] = known.setdefault(kept, code)
     return symbols
 
 
