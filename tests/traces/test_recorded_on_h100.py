@@ -65,8 +65,16 @@ def test_span_and_busy_time_are_those_of_the_kernels_intervals(name: str) -> Non
     assert sum(device.idle_by_cause_ns.values()) == device.idle_ns == device.span_ns - busy
 
 
-def test_packed_sequences_in_one_call_of_cudnn_are_not_claimed() -> None:
-    assert not device_of("packed_gru").recurrences
+def test_packed_sequences_in_cudnn_are_told_by_their_cells_and_not_claimed() -> None:
+    device = device_of("packed_gru")
+    assert not device.recurrences
+    assert [(one.phase, one.repeats, one.undecided) for one in device.not_recurrent] == [
+        ("forward", 40, True),
+        ("backward", 40, True),
+    ]
+    text = " ".join(trace_in_words(summary_of("packed_gru")))
+    assert "Forward: 40 kernels of a recurrent cell" in text
+    assert "with_stack" not in text
 
 
 def test_the_answer_says_how_many_loops_there_are() -> None:

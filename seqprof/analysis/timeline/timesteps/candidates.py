@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct, structs
 
 from seqprof.analysis.timeline.grouping import distinct
+from seqprof.analysis.timeline.processor import PROCESSOR
 from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.evidence import (
@@ -62,7 +63,7 @@ _STRENGTH: tuple[Evidence, ...] = (
     "recurrent operator",
 )
 
-Why = Literal["layers", "undecided", "nothing", "fused"]
+Why = Literal["layers", "undecided", "nothing", "fused", "cells"]
 
 
 class PassLoops(Struct, frozen=True):
@@ -172,6 +173,8 @@ def _decide_inside(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     """Find the timesteps of ``one``; inside its recurrent layers, or its longest operator, too."""
     one = opened(timeline, one, recurrent_layers(timeline, one))
     decision = _weighed(one, _decide(timeline, one, nodes))
+    if decision.why == "nothing" and not decision.loops and (cells := _cells(timeline, one)):
+        return Decision((), "cells", repeats=cells)
     if decision.loops or (row := dominant(one)) is None:
         return decision
     inner = opened(timeline, one, [row])
@@ -179,6 +182,16 @@ def _decide_inside(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     if inside.loops:
         return inside
     return decision if decision.why != "nothing" else Decision((), "fused")
+
+
+def _cells(timeline: Timeline, one: Pass) -> int:
+    """How often the most frequent kernel of a recurrent cell runs, 0 if fewer than make a loop."""
+    if int(one.activities.device[0]) == PROCESSOR:
+        return 0
+    symbols = _symbols(timeline, one)
+    cells = symbols[timeline.named(symbols, CELL_KERNEL)]
+    most = int(np.bincount(cells).max(initial=0))
+    return most if most >= MIN_REPEATS else 0
 
 
 def _weighed(one: Pass, decision: Decision) -> Decision:
