@@ -10,9 +10,12 @@ from seqprof.reports.document import Cell, Prose, Section, word
 
 if TYPE_CHECKING:  # its module needs numpy, which a stored trace is shown without
     from seqprof.analysis.timeline.summary import DeviceSummary, TraceSummary
+    from seqprof.analysis.timeline.timesteps.timestep_loop import Recurrence
 
 #: A kernel or operator with at least this share of all durations is named in the answer.
 _LARGE = 0.3
+#: Loops that the headline tells.
+_LOOPS = 4
 #: Operators that a loop over timesteps slices its sequence with, and their gradients.
 _SLICES = ("SliceBackward", "SelectBackward", "aten::slice_backward", "aten::select_backward")
 _SLICING = "the loop takes its timesteps by slices, and each gradient is as long as the sequence"
@@ -82,11 +85,11 @@ def _timesteps(device: DeviceSummary) -> list[str]:
         if one.undecided
     ]
     loops = [
-        f"{'The whole trace' if recurrence.phase == 'other' else recurrence.phase.capitalize()} "
-        f"repeats {recurrence.repeats} times: a timestep takes "
+        f"{_which_loop(device, recurrence)} repeats {recurrence.repeats} times"
+        f"{_how_often(recurrence)}: a timestep takes "
         f"{q.seconds(recurrence.median_latency_ns * _NS)}, of which nothing ran for "
         f"{q.seconds(recurrence.median_gap_ns * _NS)}."
-        for recurrence in device.recurrences[:2]
+        for recurrence in device.recurrences[:_LOOPS]
     ]
     disagree = [
         f"Forward and backward disagree: T = {one.forward_repeats} and {one.repeats}."
@@ -94,6 +97,21 @@ def _timesteps(device: DeviceSummary) -> list[str]:
         if one.disagrees
     ]
     return undecided[:1] + loops + disagree
+
+
+def _which_loop(device: DeviceSummary, recurrence: Recurrence) -> str:
+    """The phase of a loop, and which of its loops it is where there are several."""
+    phase = "The whole trace" if recurrence.phase == "other" else recurrence.phase.capitalize()
+    alike = [one for one in device.recurrences if one.phase == recurrence.phase]
+    if len(alike) == 1:
+        return phase
+    return f"{phase}, loop {alike.index(recurrence) + 1} of {len(alike)},"
+
+
+def _how_often(recurrence: Recurrence) -> str:
+    if recurrence.loops == 1:
+        return ""
+    return f" in each of {recurrence.loops} loops (layers or directions one after another)"
 
 
 def next_of(summary: TraceSummary) -> list[Section]:

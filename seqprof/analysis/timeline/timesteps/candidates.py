@@ -9,10 +9,12 @@ import numpy as np
 from msgspec import Struct, structs
 
 from seqprof.analysis.timeline.grouping import distinct
+from seqprof.analysis.timeline.processor import PROCESSOR
 from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.evidence import (
     BY_NAMES,
+    CELL_KERNEL,
     Evidence,
     RecurrenceVerdict,
     judge,
@@ -61,7 +63,7 @@ _STRENGTH: tuple[Evidence, ...] = (
     "recurrent operator",
 )
 
-Why = Literal["layers", "undecided", "nothing", "fused"]
+Why = Literal["layers", "undecided", "nothing", "fused", "cells"]
 
 
 class PassLoops(Struct, frozen=True):
@@ -171,6 +173,8 @@ def _decide_inside(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     """Find the timesteps of ``one``; inside its recurrent layers, or its longest operator, too."""
     one = opened(timeline, one, recurrent_layers(timeline, one))
     decision = _weighed(one, _decide(timeline, one, nodes))
+    if decision.why == "nothing" and not decision.loops and (cells := _cells(timeline, one)):
+        return Decision((), "cells", repeats=cells)
     if decision.loops or (row := dominant(one)) is None:
         return decision
     inner = opened(timeline, one, [row])
@@ -178,6 +182,16 @@ def _decide_inside(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     if inside.loops:
         return inside
     return decision if decision.why != "nothing" else Decision((), "fused")
+
+
+def _cells(timeline: Timeline, one: Pass) -> int:
+    """How often the most frequent kernel of a recurrent cell runs, 0 if fewer than make a loop."""
+    if int(one.activities.device[0]) == PROCESSOR:
+        return 0
+    symbols = _symbols(timeline, one)
+    cells = symbols[timeline.named(symbols, CELL_KERNEL)]
+    most = int(np.bincount(cells).max(initial=0))
+    return most if most >= MIN_REPEATS else 0
 
 
 def _weighed(one: Pass, decision: Decision) -> Decision:
@@ -209,18 +223,26 @@ def _decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
 
 
 def _symbols(timeline: Timeline, one: Pass) -> Ints:
-    """The names of a pass; all that torch.compile made of one function are one of them.
+    """The names of a pass; variants of one function or of one cell's kernel are one of them.
 
-    It compiles anew where what a call is given differs, as the first timestep's state does.
+    Both differ where what a call is given differs, as the first and the last timestep's state or
+    gradient does: torch.compile compiles anew, a kernel is an instance of other arguments.
     """
-    names = one.activities.name
-    compiled = timeline.named(names, _COMPILED)
-    if not compiled.any():
+    symbols = one.activities.name
+    for pattern, behind in ((_COMPILED, "/"), (CELL_KERNEL, "<")):
+        symbols = _joined(timeline, symbols, pattern, behind)
+    return symbols
+
+
+def _joined(timeline: Timeline, names: Ints, pattern: str, behind: str) -> Ints:
+    """One symbol for all names that match ``pattern`` and differ only behind its first mark."""
+    matching = timeline.named(names, pattern)
+    if not matching.any():
         return names
-    symbols, functions = names.copy(), dict[str, int]()
-    for code in distinct(names[compiled]).tolist():
-        function = timeline.names[code].rpartition("/")[0]
-        symbols[names == code] = functions.setdefault(function, code)
+    symbols, known = names.copy(), dict[str, int]()
+    for code in distinct(names[matching]).tolist():
+        kept = timeline.names[code].partition(behind)[0]
+        symbols[names == code] = known.setdefault(kept, code)
     return symbols
 
 

@@ -27,6 +27,7 @@ from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, shares
 from seqprof.analysis.timeline.timesteps.modules import calls_per_repeat
 from seqprof.analysis.timeline.timesteps.passes import Pass
+from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS
 
 Evidence = Literal[
     "same module",
@@ -65,7 +66,8 @@ _MOST = 0.75
 _STACKED = 8
 
 _CELL_OPERATOR = r"(?:lstm|gru|rnn_tanh|rnn_relu)_cell(?!.*[Bb]ackward)"
-_CELL_KERNEL = r"(?i)(?:lstm|gru)_cell|elemwise_?rnn|(?:lstm|gru|rnn)_?elem_?wise"
+#: Kernels that compute a recurrent cell, or its gradient.
+CELL_KERNEL = r"(?i)(?:lstm|gru)_cell|elemwise_?rnn|(?:lstm|gru|rnn)_?elem(?:ent)?_?wise"
 _SIGMOID, _TANH = r"^(?:aten::)?sigmoid_?$|sigmoid_kernel", r"^(?:aten::)?tanh_?$|tanh_kernel"
 #: Operators that multiply by parameters, though autograd may have none of them to follow.
 _PARAMETRIC = r"^aten::(?:linear|addmm|mm|conv\w*|_convolution|embedding|\w+_cell|\w*layer_norm)$"
@@ -243,8 +245,8 @@ def _by_first_use(loop: RepeatLoop, first: Ints) -> tuple[RepeatLoop, ...]:
 
 def _by_names(timeline: Timeline, one: Pass, loop: RepeatLoop) -> RecurrenceVerdict | None:
     names = _NamesPerRepeat(timeline, one, loop)
-    if names.in_most(_CELL_OPERATOR, _CELL_KERNEL):
-        return RecurrenceVerdict("recurrent cell", (loop,))
+    if names.in_most(_CELL_OPERATOR, CELL_KERNEL):
+        return RecurrenceVerdict("recurrent cell", (loop.every(_side_by_side(one, loop)),))
     if names.in_most(_DRAWN) and names.in_most(_LOOKED_UP):
         return RecurrenceVerdict("sampling loop", (loop,))
     if _has_gates(names):
@@ -254,6 +256,22 @@ def _by_names(timeline: Timeline, one: Pass, loop: RepeatLoop) -> RecurrenceVerd
     if _inside_a_layer(one, loop):
         return RecurrenceVerdict("recurrent operator", (loop,))
     return None
+
+
+def _side_by_side(one: Pass, loop: RepeatLoop) -> int:
+    """How many recurrences take turns, each on a stream of its own, as cuDNN's directions do.
+
+    A timestep waits for the one before it, so repeats that alternate between streams are not one
+    recurrence; as many as there are streams are a timestep together.
+    """
+    rows, at = one.activities.stream[loop.starts[0] : loop.end], loop.bounds()[:-1]
+    stream, highest = (each.reduceat(rows, at - at[0]) for each in (np.minimum, np.maximum))
+    together = len(distinct(stream))
+    if not 1 < together <= _STACKED or loop.repeats < MIN_REPEATS * together:
+        return 1
+    alone = (stream == highest).mean() >= _MOST
+    in_turn = (stream[together:] == stream[:-together]).mean() >= _MOST
+    return together if alone and in_turn else 1
 
 
 def _inside_a_layer(one: Pass, loop: RepeatLoop) -> bool:

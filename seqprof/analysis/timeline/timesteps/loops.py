@@ -42,8 +42,8 @@ class RepeatLoop(Struct, frozen=True):
         return np.array((*self.starts, self.end), dtype=np.int64)
 
     def edges_ns(self, one: Pass) -> Ints:
-        """The same in the launch times of ``one``."""
-        return np.array([one.launched_at(row) for row in (*self.starts, self.end)], dtype=np.int64)
+        """The same in host time: when the operators that launch them begin."""
+        return np.array([one.begun_at(row) for row in (*self.starts, self.end)], dtype=np.int64)
 
     def every(self, cells: int) -> RepeatLoop:
         """The loop whose repeats are ``cells`` of these each; what is left over is cut off."""
@@ -133,11 +133,14 @@ def _without_an_end(symbols: Ints, loop: RepeatLoop, pattern: Ints) -> RepeatLoo
 
 
 def _with_an_end(region: Ints, low: int, loop: RepeatLoop, pattern: Ints) -> RepeatLoop:
-    """One more repeat at the end that is more like one, if it is."""
+    """One more repeat at the end that is more like one, if it is.
+
+    A loop whose repeats begin within timesteps has a part of one at either end: both make one.
+    """
     size, begin, end = len(pattern), loop.starts[0] - low, loop.end - low
     before, after = region[max(begin - size, 0) : begin], region[end : end + size]
     first, last = likeness(before, pattern), likeness(after, pattern)
-    if max(first, last) < _LEAST_LIKENESS:
+    if first + last < _LEAST_LIKENESS:
         return loop
     if first > last:
         return RepeatLoop((loop.starts[0] - len(before), *loop.starts), loop.end)

@@ -64,6 +64,19 @@ class Pass(Struct, frozen=True):
             return int(launches[row])
         return min(self.end_ns, int(self.activities.end_ns.max()))
 
+    def begun_at(self, row: int) -> int:
+        """When the operator that launched an activity began, if it launched none before it.
+
+        What autograd and modules say of an operator bears the time at which that began, which is
+        before its first launch.
+        """
+        launch = self.launched_at(row)
+        work = int(self.work_of(np.array([launch]))[0])
+        if row >= len(self.activities.launch_ns) or work < 0:
+            return launch
+        begin = int(self.work_start_ns[work])
+        return launch if row and self.launched_at(row - 1) >= begin else begin
+
     def work_of(self, times: Ints) -> Ints:
         """The operator that runs at each of ``times``; -1 where none does."""
         if not len(self.work_start_ns):

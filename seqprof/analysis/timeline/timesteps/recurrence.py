@@ -29,8 +29,13 @@ _REASONS: dict[Why, str] = {
     "undecided": "{repeats} repeats; timesteps or layers, the trace cannot tell; {advice}",
     "layers": "the {repeats} repeats are layers: each has modules or parameters of its own",
     "nothing": "nothing repeats through most of the phase",
+    "cells": "{repeats} kernels of a recurrent cell, among others that do not repeat with them: "
+    "timesteps times layers times directions; the trace cannot tell which",
     "fused": "one call takes most of the phase, and shows no timesteps",
 }
+
+#: Reasons that leave open whether there are timesteps, or how many.
+_MAY_BE = ("undecided", "cells")
 
 
 class _Timing(Struct, frozen=True):
@@ -157,7 +162,7 @@ def _result(
     why = Counter((one.why, one.period, one.repeats) for one in decisions if not one.loops)
     (reason, period, repeats), _ = why.most_common(1)[0]
     said = _REASONS[reason].format(repeats=repeats, advice=_advice(timeline))
-    return [], [Rejected(phase, said, period, repeats, undecided=reason == "undecided")]
+    return [], [Rejected(phase, said, period, repeats, undecided=reason in _MAY_BE)]
 
 
 def _advice(timeline: Timeline) -> str:
