@@ -117,7 +117,7 @@ def test_it_shows_beside_the_bare_steps(kept: tuple[Outcome, dict[str, Any]]) ->
     assert all(entry.busy_fraction.value is None for entry in summary.idle)  # no device
     printed = " ".join(shown(kept[0].recording).split())
     assert "Operators on the processor" in printed
-    assert "Means of 3 steps under torch.profiler" in printed
+    assert "Of 3 steps under torch.profiler" in printed
 
 
 def own(document: dict[str, Any], ph: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,25 @@ def test_one_repeat_that_was_held_up_makes_no_timesteps_of_layers(tmp_path: Path
     held_up = tmp_path / "held_up.json"
     held_up.write_text(json.dumps(trace))
     assert processor_of(held_up).recurrences == ()
+
+
+@pytest.mark.parametrize("timestep", [0, 25, 26])
+def test_one_timestep_that_was_held_up_joins_no_loops(tmp_path: Path, timestep: int) -> None:
+    """An activation of one timestep, also of the other direction's first, takes 3 ms."""
+    traced(tmp_path, models.unfused(nn.GRU, 25, bidirectional=True))
+    trace = json.loads((tmp_path / "trace.json").read_text())
+    events = [e for e in trace["traceEvents"] if e.get("ph") == "X" and "dur" in e]
+    names = Counter(e["name"] for e in events)
+    name = next(n for n, count in names.items() if "tanh" in n and count == 50)
+    at = sorted(e["ts"] for e in events if e["name"] == name)[timestep]
+    for event in events:
+        if event["ts"] > at:
+            event["ts"] += 3000.0
+        elif event["ts"] + event["dur"] > at:
+            event["dur"] += 3000.0
+    held_up = tmp_path / "held_up.json"
+    held_up.write_text(json.dumps(trace))
+    assert timesteps(processor_of(held_up)) == {"forward": [25], "backward": [25]}
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,7 @@ def test_the_slowdown_is_told(on_device: ProfiledPass) -> None:
 def test_the_report_shows_it(on_device: ProfiledPass) -> None:
     text = " ".join(report(with_profile(on_device)).split())
     assert "Idle by cause" in text
-    assert "Means of 2 steps under torch.profiler" in text
+    assert "Of 2 steps under torch.profiler" in text
     assert "kernel" in text
     assert "times as long as bare ones" in text
 

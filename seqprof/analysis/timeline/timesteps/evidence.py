@@ -24,7 +24,7 @@ from msgspec import Struct
 from seqprof.analysis.timeline.grouping import among, distinct
 from seqprof.analysis.timeline.structure import OPERATOR, Bools, Floats, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
-from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, shares
+from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, shares, with_usual_times
 from seqprof.analysis.timeline.timesteps.modules import calls_per_repeat
 from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS
@@ -59,7 +59,7 @@ BY_NAMES = frozenset({"recurrent cell", "gates of a cell", "recurrent operator",
 #: Share of a repeat's time that must speak for a verdict.
 _FILLS = 0.5
 #: The same for parameters: their gradients are seen, but not all of what is computed with them.
-_FILLS_GRADIENTS = 0.2
+_FILLS_GRADIENTS = 0.15
 #: Share of the repeats that must agree.
 _MOST = 0.75
 #: Cells of equal shape called one after another in a timestep, at most.
@@ -134,6 +134,7 @@ def _split(loop: RepeatLoop, shared: Floats, distance: int) -> tuple[RepeatLoop,
 def _by_gradients(
     timeline: Timeline, one: Pass, loop: RepeatLoop, nodes: Nodes
 ) -> RecurrenceVerdict | None:
+    one = with_usual_times(one, loop)
     edges = loop.edges_ns(one)
     mine = nodes.where((nodes.forward_ns >= edges[0]) & (nodes.forward_ns < edges[-1]))
     if not mine.finishes.any():

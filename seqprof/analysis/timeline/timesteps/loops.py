@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from seqprof.analysis.timeline.structure import Bools, Floats, Ints
 from seqprof.analysis.timeline.timesteps.passes import Pass
@@ -145,6 +145,35 @@ def _with_an_end(region: Ints, low: int, loop: RepeatLoop, pattern: Ints) -> Rep
     if first > last:
         return RepeatLoop((loop.starts[0] - len(before), *loop.starts), loop.end)
     return RepeatLoop((*loop.starts, loop.end), loop.end + len(after))
+
+
+def with_usual_times(one: Pass, loop: RepeatLoop) -> Pass:
+    """The pass, whose loop's activities last as long as the same ones of its repeats usually do.
+
+    The n-th activity of a name in a repeat is the same as the n-th in another. One repeat's times
+    may be those of a cold cache, or of another program that had the processor.
+    """
+    rows = slice(loop.starts[0], loop.end)
+    name, duration = one.activities.name[rows], one.duration_ns[rows]
+    repeat = np.repeat(np.arange(loop.repeats), np.diff(loop.bounds()))
+    order = np.lexsort((name, repeat))
+    begins, sizes = _groups(name[order], repeat[order])
+    place = np.empty_like(name)
+    place[order] = np.arange(len(order)) - np.repeat(begins, sizes)
+    order = np.lexsort((duration, place, name))
+    begins, sizes = _groups(name[order], place[order])
+    usual = np.empty_like(duration)
+    usual[order] = np.repeat(duration[order][begins + (sizes - 1) // 2], sizes)
+    end_ns = one.activities.end_ns.copy()
+    end_ns[rows] = one.activities.start_ns[rows] + usual
+    return structs.replace(one, activities=structs.replace(one.activities, end_ns=end_ns))
+
+
+def _groups(*columns: Ints) -> tuple[Ints, Ints]:
+    """First row and size of each stretch of rows that agree in all columns."""
+    changes = np.any([np.diff(column) != 0 for column in columns], axis=0)
+    begins = np.append(0, np.flatnonzero(changes) + 1)
+    return begins, np.diff(np.append(begins, len(columns[0])))
 
 
 def shares(one: Pass, loop: RepeatLoop, chosen: Bools) -> Floats:
