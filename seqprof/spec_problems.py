@@ -70,13 +70,12 @@ def placed(message: str, places: Iterable[tuple[Path, Position]]) -> str:
     if about is None:
         return message
     path: Path = tuple(about["key"].split("."))
-    found = {place for key, place in places if key == path}
+    given = {place for key, place in places if key == path}
     if about["label"]:
-        named = {place for place in found if place.source.name.endswith(about["label"])}
-        found = named or found
-    if len(found) != 1:
+        given = {p for p in given if p.source.name.endswith(about["label"])} or given
+    if len(given) != 1:
         return message
-    place = found.pop()
+    place = given.pop()
     message = message[about.start("key") :]
     return "\n".join([f"{_where(place)}: {message}", *_excerpt(place)])
 

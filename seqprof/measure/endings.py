@@ -23,7 +23,6 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
-import re
 import signal
 import sys
 import time
@@ -32,11 +31,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, NoReturn
 
 from seqprof.ending_signals import PATIENCE_S, heeded, install, note_asked
 from seqprof.errors import EXIT_CANNOT_MEASURE, EndedError, SeqprofError
+from seqprof.measure.faults import in_words, innermost_line
 from seqprof.measure.outcome import WARMING_UP, Outcome, Progress
 from seqprof.recording import Incident, Recording
 
@@ -176,8 +175,6 @@ def _serve(job: Callable[[Sender], Any], connection: Connection, notes: int) -> 
         except KeyboardInterrupt:
             sender.send("ended", signal.SIGINT)
         except BaseException as error:
-            from seqprof.measure.faults import in_words
-
             sender.send("failed", in_words(error))
         code = 0
     finally:
@@ -373,18 +370,8 @@ class Parent:
         if self.notes < 0:
             return ""
         text = os.pread(self.notes, 1 << 16, 0).decode("utf-8", "replace")
-        stacks = [part for part in text.split("most recent call first):\n") if "File" in part]
-        frames = re.findall(r'File "(.+?)", line (\d+) in (\S+)', stacks[-1]) if stacks else []
-        here = str(Path(__file__).parents[1])
-        outside = [
-            frame
-            for frame in frames
-            if not frame[0].startswith((here, "<", sys.prefix, sys.base_prefix))
-        ]
-        if not outside and not frames:
-            return ""
-        file, line, function = (outside or frames)[0]
-        return f"{before}{Path(file).name}:{line} {function}"
+        line = innermost_line(text)
+        return f"{before}{line}" if line else ""
 
     @contextmanager
     def _signals_passed_on(self) -> Iterator[None]:

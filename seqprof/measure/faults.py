@@ -6,6 +6,8 @@ batch fails again without it. What fails only with an instrument in the step is 
 
 from __future__ import annotations
 
+import re
+import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,3 +123,19 @@ def _raised_here(error: BaseException) -> bool:
     """Whether the innermost frame is seqprof's: not the model's, and no library's."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and frames[-1].filename.startswith(_PACKAGE)
+
+
+def innermost_line(stacks: str) -> str:
+    """Return ``file:line function``, innermost outside of seqprof and libraries, of the last stack.
+
+    Args:
+        stacks: what :mod:`faulthandler` wrote; '' is returned where it has none.
+    """
+    parts = [part for part in stacks.split("most recent call first):\n") if "File" in part]
+    frames = re.findall(r'File "(.+?)", line (\d+) in (\S+)', parts[-1]) if parts else []
+    libraries = (str(Path(__file__).parents[1]), "<", sys.prefix, sys.base_prefix)
+    outside = [frame for frame in frames if not frame[0].startswith(libraries)]
+    if not frames:
+        return ""
+    file, line, function = (outside or frames)[0]
+    return f"{Path(file).name}:{line} {function}"

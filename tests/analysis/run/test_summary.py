@@ -28,6 +28,7 @@ from seqprof.analysis.run.rows import rows
 from seqprof.analysis.run.summary import summarise
 from seqprof.analysis.statistics import Estimate
 from seqprof.errors import SeqprofError
+from seqprof.recording import LoopFacts
 
 
 def test_times_come_from_bare_steps_only() -> None:
@@ -118,6 +119,19 @@ def test_what_limits_a_cell() -> None:
     assert verdict.next_command == (
         "seqprof run sample_configs/lstm.yaml --set model.execution=fused"
     )
+
+
+def test_a_loop_whose_calls_take_several_timesteps_is_told_by_its_timesteps() -> None:
+    pairs_of_two = LoopFacts(
+        loop="body.layers.0.cell",
+        timesteps=128,
+        calls=64,
+        rule="one for 2 timesteps",
+        positions=64,
+        timesteps_per_position=2,
+    )
+    verdict = summarise(change_trial(cpu_cell(), loops=(pairs_of_two,))).verdict
+    assert "is the loop over 128 timesteps" in verdict.sentences[0]
 
 
 def test_what_limits_a_launch_bound_accelerator() -> None:

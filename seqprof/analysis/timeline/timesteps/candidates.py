@@ -241,8 +241,8 @@ def _joined(timeline: Timeline, names: Ints, pattern: str, behind: str) -> Ints:
         return names
     symbols, known = names.copy(), dict[str, int]()
     for code in distinct(names[matching]).tolist():
-        kept = timeline.names[code].partition(behind)[0]
-        symbols[names == code] = known.setdefault(kept, code)
+        common = timeline.names[code].partition(behind)[0]
+        symbols[names == code] = known.setdefault(common, code)
     return symbols
 
 
