@@ -10,7 +10,7 @@ torch.accelerator             2.6    the backend's own module: torch.cuda or tor
 torch.Event on any backend    2.6    the backend's own Event
 torch.accelerator's memory    2.9    the backend's own module
 profile(acc_events=…)         2.6    torch warns once that it clears events
-CUPTI let go after a profile  >2.11  TEARDOWN_CUPTI, from CUDA 12.6 on
+CUPTI let go after a profile  later  TEARDOWN_CUPTI, from CUDA 12.6 on
 ProfilerActivity.HPU          2.6    no kernels of that device are recorded
 a vendor's own profiler      <=2.13   no kernels of that device are recorded
 ============================  =====  ============================================================
