@@ -63,7 +63,8 @@ def test_processes_that_this_one_started_are_no_other_programs(ended: bool) -> N
     assert load.machine_busy_s is not None
     assert load.others_s is not None
     assert 0.35 <= load.children_cpu_s < 5.0
-    assert load.others_s <= load.machine_busy_s - load.children_cpu_s
+    # The machine's counter may be a tick behind.
+    assert load.others_s <= max(0.0, load.machine_busy_s - load.children_cpu_s)
 
 
 def test_starting_anew_forgets_what_was_before() -> None:
