@@ -267,6 +267,19 @@ def scaled_by(seconds: Callable[[int], float]) -> Result:
     return result_of(_several("scale", cases), "scale.json")
 
 
+def beside_a_spell(trial: Trial, rounds: int, times: float) -> Trial:
+    """The trial with more rounds like its last, so many times as slow: others had the processor."""
+    last = max(step.pair for step in trial.steps)
+    slow = tuple(
+        replace(step, pair=last + 1 + k, wall_s=times * step.wall_s)
+        for k in range(rounds)
+        for step in trial.steps
+        if step.pair == last
+    )
+    spell = tuple(range(last + 1, last + 1 + rounds))
+    return replace(trial, steps=(*trial.steps, *slow), contended_rounds=spell)
+
+
 def scaled_over_batches() -> Result:
     """One candidate over batches: a batch costs a fixed time, and each sequence its own."""
     cases = []

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from time import perf_counter_ns
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import nn
 
 from seqprof.analysis.loop.kinds import ROUND
 from seqprof.attach import hooks
-from seqprof.attach.device_clock import DeviceClock
+from seqprof.attach.device_clock import DeviceClock, HostMarks
 from seqprof.attach.exploring.discovery import DiscoveredLoop
 from seqprof.attach.exploring.explorer import Explorer
 from seqprof.attach.exploring.joins import Joins
@@ -81,7 +80,9 @@ class Agent:
         loops = explorer.loops if session.options.timesteps else []
         if loops:
             session.loops = loops
-            session.marks = _marks(loops, recorder.marks, session.device_clock)
+            clock = self._mark_clock
+            marks = [ScriptLoopMarks(number, loop, clock.mark) for number, loop in enumerate(loops)]
+            session.marks = Marks(marks, recorder.marks, clock.end_marks)
             session.choose_stride = self._stride_for(loops)
         self._tell(explorer, readers)
         self._plan_device_figures()
@@ -104,19 +105,21 @@ class Agent:
         elif reason is not None:
             session.recorder.fact("profiled", reason=reason)
 
+    @property
+    def _mark_clock(self) -> DeviceClock | HostMarks:
+        """What timesteps are marked with: on an accelerator, its clock beside the host's."""
+        return self.session.device_clock or HostMarks()
+
     def _stride_for(self, loops: list[DiscoveredLoop]) -> Callable[[float], int]:
         """Measure what a mark costs here; returns the stride that keeps marks within the budget."""
         session = self.session
         before = session.inside_backward
         session.inside_backward = True  # the backwards of the measuring are not the script's
         try:
-            clock = session.device_clock
-            read, reset = (
-                (perf_counter_ns, lambda: None)
-                if clock is None
-                else (clock.mark, clock.forget_marks)
+            clock = self._mark_clock
+            cost = _elsewhere(
+                lambda: measure_mark_cost(self._device(), clock.mark, clock.forget_marks)
             )
-            cost = _elsewhere(lambda: measure_mark_cost(self._device(), read, reset))
         finally:
             session.inside_backward = before
         session.recorder.fact("mark_cost", seconds=cost.mark_s)
@@ -184,17 +187,6 @@ class Agent:
     def _forked(self) -> None:
         if self.session.on:
             self.session.abandon()
-
-
-def _marks(
-    loops: list[DiscoveredLoop], write: Callable[[bytes], None], clock: DeviceClock | None
-) -> Marks:
-    """Return the marks of these loops, on an accelerator's clock as well where there is one."""
-    read, ended = (
-        (perf_counter_ns, lambda: None) if clock is None else (clock.mark, clock.end_marks)
-    )
-    marks = [ScriptLoopMarks(number, loop, read) for number, loop in enumerate(loops)]
-    return Marks(marks, write, ended)
 
 
 def _attach_again(options: AttachOptions) -> None:

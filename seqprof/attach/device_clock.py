@@ -73,6 +73,18 @@ class DeviceClock:
             self.end_marks()
 
 
+class HostMarks:
+    """The host's clock in place of a device's, where timesteps are marked on the processor."""
+
+    mark = staticmethod(perf_counter_ns)
+
+    def end_marks(self) -> None:
+        """Nothing has to be read later."""
+
+    def forget_marks(self) -> None:
+        """Nothing is held."""
+
+
 class _Events:
     """Groups of events, each timed from its first, and read when its last has passed."""
 

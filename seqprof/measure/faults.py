@@ -133,7 +133,7 @@ def innermost_line(stacks: str) -> str:
     """
     parts = [part for part in stacks.split("most recent call first):\n") if "File" in part]
     frames = re.findall(r'File "(.+?)", line (\d+) in (\S+)', parts[-1]) if parts else []
-    libraries = (str(Path(__file__).parents[1]), "<", sys.prefix, sys.base_prefix)
+    libraries = (_PACKAGE, "<", sys.prefix, sys.base_prefix)
     outside = [frame for frame in frames if not frame[0].startswith(libraries)]
     if not frames:
         return ""

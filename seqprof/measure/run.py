@@ -230,7 +230,6 @@ class RunConductor:
                     lost = failure.kind == "device_failed"
                     self.exit_code = EXIT_DEVICE_FAILED if lost else EXIT_CANNOT_MEASURE
                     return
-                self._draft.timesteps = bench.timesteps()
                 self._progress.keep(self.recording, at_once=True)
 
     def _take_pairs(self, bench: Bench) -> None:
@@ -246,6 +245,7 @@ class RunConductor:
             pair += 1
             self._progress.advance(min(pair, wanted))
             self._progress.keep(self.recording)
+        self._draft.timesteps = bench.timesteps()
 
     def _more_pairs(self, taken: int, seconds: float, smallest_sample: int | None) -> bool:
         measure = self._spec.measure

@@ -50,15 +50,15 @@ def percent(estimate: Estimate) -> str:
         return NOTHING
     if estimate.low is None or estimate.high is None:
         return share(estimate.value)
-    return f"{fixed(100.0 * estimate.value, _percent_places(estimate))}%"
+    return f"{fixed(100.0 * estimate.value, _percent_places(estimate.low, estimate.high))}%"
 
 
 def share(value: float) -> str:
     """Write a share without an interval: whole per cent, below one the first digit there is."""
-    cents = abs(100.0 * value)
+    cents = 100.0 * value
     if 0.0 < cents < _LEAST_SHOWN:
         return f"< {_LEAST_SHOWN:g}%"
-    return f"{100.0 * value:.1g}%" if 0.0 < cents < 0.95 else f"{value:.0%}"
+    return f"{fixed(cents, 0) if abs(cents) >= 0.95 else rounded(cents, 1)}%"
 
 
 #: Per cent; what is less is next to nothing.
@@ -95,7 +95,8 @@ def complement(estimate: Estimate) -> Estimate:
 
 def signed_percent(estimate: Estimate) -> str:
     """Write a relative change."""
-    return percent(estimate) if (estimate.value or 0.0) < 0.0 else f"+{percent(estimate)}"
+    text = percent(estimate)
+    return text if text.startswith(("-", "<")) else f"+{text}"
 
 
 def signed_time(estimate: Estimate) -> str:
@@ -107,15 +108,12 @@ def percent_interval(estimate: Estimate) -> str:
     """Write the interval of a ratio in per cent."""
     if estimate.low is None or estimate.high is None:
         return NOTHING
-    places = _percent_places(estimate)
+    places = _percent_places(estimate.low, estimate.high)
     return f"{fixed(100.0 * estimate.low, places)}% to {fixed(100.0 * estimate.high, places)}%"
 
 
-def _percent_places(estimate: Estimate) -> int:
-    assert estimate.low is not None
-    assert estimate.high is not None
-    half = 50.0 * (estimate.high - estimate.low)
-    return 0 if half >= 1.0 else 1
+def _percent_places(low: float, high: float) -> int:
+    return 0 if 50.0 * (high - low) >= 1.0 else 1
 
 
 def slope(estimate: Estimate) -> str:

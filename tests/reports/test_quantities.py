@@ -100,3 +100,23 @@ def test_reasons_are_told_once_each() -> None:
 
     given_ = [("a", absent("x")), ("b", absent("x")), ("a", absent("x")), ("c", absent("y"))]
     assert q.reasons([*given_, ("d", estimate(1.0))]) == ["a, b: x", "c: y"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "signed"),
+    [
+        (0.0, "0%", "+0%"),
+        (-0.0, "0%", "+0%"),
+        (1e-6, "< 0.01%", "< 0.01%"),
+        (0.0019, "0.2%", "+0.2%"),
+        (-0.0019, "-0.2%", "-0.2%"),
+        (0.0096, "1%", "+1%"),
+        (0.996, "100%", "+100%"),
+    ],
+)
+def test_a_share_without_an_interval_is_not_shown_as_nothing(
+    value: float, text: str, signed: str
+) -> None:
+    without = estimate(value, unit="1")
+    assert q.share(value) == q.percent(without) == text
+    assert q.signed_percent(without) == signed

@@ -71,7 +71,7 @@ def measure_marked(spec: Spec, folder: Path, command: str, tell: Teller) -> Mark
     """
     try:
         device = choose_device(spec.measure.device)
-        dwells = device.type != "cpu" and kernel_activity(device) is None
+        dwells = kernel_activity(device) is None
         conductor = RunConductor(
             spec, folder, command, tell, None, with_depth=False, with_dwells=dwells
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from html_results import depth, scaled, scaled_by, scaled_over_batches
+from html_results import beside_a_spell, depth, scaled, scaled_by, scaled_over_batches
 
 from seqprof.analysis.depth.model_depth import derive
 from seqprof.analysis.explain.claim import Claim
@@ -119,15 +119,7 @@ def test_rounds_in_which_others_had_the_processor_move_no_power() -> None:
     made = scaled_by(lambda t: 0.008 * t / 64).recording
     assert made is not None
     index, longest = max(enumerate(made.trials), key=lambda pair: pair[1].workload.timesteps)
-    last = max(step.pair for step in longest.steps)
-    slow = tuple(
-        replace(step, pair=last + 1 + k, wall_s=9 * step.wall_s)
-        for k in range(30)
-        for step in longest.steps
-        if step.pair == last
-    )
-    spell = tuple(range(last + 1, last + 31))
-    disturbed = replace(longest, steps=(*longest.steps, *slow), contended_rounds=spell)
+    disturbed = beside_a_spell(longest, 30, 9.0)
     trials = (*made.trials[:index], disturbed, *made.trials[index + 1 :])
     calm, beside = (
         claim(explain(facts(planted("lstm"), scaling=scaling)), 4)

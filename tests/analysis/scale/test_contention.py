@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from html_results import scaled, scaled_over_batches
+from html_results import beside_a_spell, scaled, scaled_over_batches
 
 from seqprof.analysis.scale.growth import fit_growth, resample_medians
 from seqprof.analysis.scale.scaled import summarise_scaling
@@ -91,17 +91,13 @@ def test_saturation_is_withheld_in_the_table_too() -> None:
 
 
 def test_rounds_that_were_taken_again_are_left_out_and_told() -> None:
-    first = SCALED.trials[0]
-    last = rounds(first)[-1]
-    slow = tuple(
-        replace(step, pair=last + 1 + k, wall_s=20 * step.wall_s)
-        for k in range(8)
-        for step in first.steps
-        if step.pair == last
-    )
-    spell = tuple(range(last + 1, last + 9))
+    slow = beside_a_spell(SCALED.trials[0], 8, 20.0)
     recording = changed(
-        SCALED, "lstm", steps=(*first.steps, *slow), host=load(6.0), contended_rounds=spell
+        SCALED,
+        "lstm",
+        steps=slow.steps,
+        host=load(6.0),
+        contended_rounds=slow.contended_rounds,
     )
     before, after = summarise_scaling(SCALED), summarise_scaling(recording)
     assert after.points[0].step == before.points[0].step

@@ -20,37 +20,38 @@ def contended(case: Case) -> Iterator[Caveat]:
     host = case.trial.host
     if host is None:
         return
-    share = waiting_share(host)
-    if share > HIGH_RUN_DELAY:
-        yield Caveat(
-            kind="contended",
-            severity="warning",
-            text="Threads of this process waited for a processor that others had: times are those "
-            "of this load, not of the model",
-            evidence=_waiting(share, host.window_s),
-            remedy="--set measure.threads=free takes as many threads as cores are free",
-        )
+    yield from _waiting(
+        host,
+        waiting_share(host),
+        "contended",
+        "Threads of this process waited for a processor that others had: times are those of this "
+        "load, not of the model",
+        "--set measure.threads=free takes as many threads as cores are free",
+    )
 
 
 def crowded(host: HostLoad, cores: int) -> Iterator[Caveat]:
     """Threads that wait for one another: the process has more busy ones than there are cores."""
-    share = crowding_share(host)
+    yield from _waiting(
+        host,
+        crowding_share(host),
+        "crowded",
+        "Threads of this process waited for one another: more were busy than there are processors; "
+        "no other program had them",
+        f"give it fewer threads: --set measure.threads={max(1, cores // 2)}",
+    )
+
+
+def _waiting(host: HostLoad, share: float, kind: str, text: str, remedy: str) -> Iterator[Caveat]:
     if share > HIGH_RUN_DELAY:
         yield Caveat(
-            kind="crowded",
+            kind=kind,
             severity="warning",
-            text="Threads of this process waited for one another: more were busy than there are "
-            "processors; no other program had them",
-            evidence=_waiting(share, host.window_s),
-            remedy=f"give it fewer threads: --set measure.threads={max(1, cores // 2)}",
+            text=text,
+            evidence=f"{share * host.window_s:.2g} s of waiting in {host.window_s:.2g} s "
+            f"({share:.0%}, limit {HIGH_RUN_DELAY:.0%}), over all threads",
+            remedy=remedy,
         )
-
-
-def _waiting(share: float, window_s: float) -> str:
-    return (
-        f"{share * window_s:.2g} s of waiting in {window_s:.2g} s ({share:.0%}, limit "
-        f"{HIGH_RUN_DELAY:.0%}), over all threads"
-    )
 
 
 def dependent(case: Case) -> Iterator[Caveat]:

@@ -180,18 +180,7 @@ def _first_uses(
     # layer at once lies behind the last timestep of the one before.
     more = np.maximum(count - np.median(count, axis=1).astype(np.int64)[:, None], 0)
     own = (np.where(begun > 0, begun - more, 0)).sum(axis=0) > 0
-    candidates = np.flatnonzero(fills & own & (every >= _FILLS * parametric))
-    # One repeat's times may be those of a cold cache or of another program.
-    users = [nodes.forward_ns[shared & (repeat == r)] for r in candidates]
-    return candidates[[_typically(one, loop, times, parametric) >= _FILLS for times in users]]
-
-
-def _typically(one: Pass, loop: RepeatLoop, times: Ints, parametric: Floats) -> float:
-    """Share of the operators that run at ``times`` in all that multiply; by name, a median."""
-    names = distinct(one.work_name[_marked(one, times)[:-1]])
-    alike = np.append(among(one.work_name, names), False)
-    part = shares(one, loop, alike[one.work_of(one.activities.launch_ns)])
-    return float(np.median(part / np.maximum(parametric, 1e-12)))
+    return np.flatnonzero(fills & own & (every >= _FILLS * parametric))
 
 
 def _shares_of(one: Pass, loop: RepeatLoop, forward_ns: Ints) -> Floats:

@@ -43,7 +43,7 @@ class RepeatLoop(Struct, frozen=True):
 
     def edges_ns(self, one: Pass) -> Ints:
         """The same in host time: when the operators that launch them begin."""
-        return np.array([one.begun_at(row) for row in (*self.starts, self.end)], dtype=np.int64)
+        return one.begun_at(self.bounds())
 
     def every(self, cells: int) -> RepeatLoop:
         """The loop whose repeats are ``cells`` of these each; what is left over is cut off."""

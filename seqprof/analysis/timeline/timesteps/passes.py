@@ -57,25 +57,20 @@ class Pass(Struct, frozen=True):
     def duration_ns(self) -> Ints:
         return self.activities.end_ns - self.activities.start_ns
 
-    def launched_at(self, row: int) -> int:
-        """When an activity was launched; of the row behind the last, when all have ended."""
-        launches = self.activities.launch_ns
-        if row < len(launches):
-            return int(launches[row])
-        return min(self.end_ns, int(self.activities.end_ns.max()))
-
-    def begun_at(self, row: int) -> int:
-        """When the operator that launched an activity began, if it launched none before it.
+    def begun_at(self, rows: Ints) -> Ints:
+        """When the operators that launched activities began, if they launched none before them.
 
         What autograd and modules say of an operator bears the time at which that began, which is
-        before its first launch.
+        before its first launch. Of the row behind the last, when all have ended.
         """
-        launch = self.launched_at(row)
-        work = int(self.work_of(np.array([launch]))[0])
-        if row >= len(self.activities.launch_ns) or work < 0:
-            return launch
-        begin = int(self.work_start_ns[work])
-        return launch if row and self.launched_at(row - 1) >= begin else begin
+        launches = self.activities.launch_ns
+        inside = rows < len(launches)
+        launch = launches[np.minimum(rows, len(launches) - 1)]
+        work = self.work_of(launch)
+        begin = np.append(self.work_start_ns, 0)[work]
+        first = (rows == 0) | (launches[np.maximum(rows, 1) - 1] < begin)
+        end = min(self.end_ns, int(self.activities.end_ns.max()))
+        return np.where(inside, np.where((work >= 0) & first, begin, launch), end)
 
     def work_of(self, times: Ints) -> Ints:
         """The operator that runs at each of ``times``; -1 where none does."""
