@@ -190,7 +190,7 @@ def test_natural_variation_agrees_with_a_sweep_of_prefixes(folder: Path) -> None
     )
     steps: list[Step] = []
     points: list[PrefixPoint] = []
-    for round_ in range(7):
+    for round_ in range(21):  # each length three times
         steps += [step for taken in varied.take_round(round_) for step in taken.steps]
         points += fixed.sweep(0.0).points
     trial = Trial(workload=varied.workload, warmup_wall_s=(), steps=tuple(steps))

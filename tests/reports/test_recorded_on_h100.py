@@ -45,11 +45,9 @@ def test_idle_is_what_the_kernels_leave_of_a_phase_that_nothing_slowed(
     assert trial.profile is not None
     kernels = next(part for part in trial.profile.phases if part.phase == phase)
     kinds = ("metered",) if trial.loop is not None else ("bounded",)
-    timed = [
-        step.phases[phase].device_s
-        for step in trial.steps
-        if step.kind in kinds and step.phases[phase].device_s is not None
-    ]
+    times = (step.phases[phase].device_s for step in trial.steps if step.kind in kinds)
+    timed = [seconds for seconds in times if seconds is not None]
+    assert kernels.busy_s is not None
     by_hand = 1.0 - kernels.busy_s / median(timed)
     idle = next(entry for entry in summary.idle if entry.phase == phase)
     assert idle.idle_source == "busy_fraction"
