@@ -148,6 +148,10 @@ class ProfiledPass:
     clock_error_s: Annotated[
         float | None, Meta(description="bound on what a timestep's mark is off in the trace")
     ] = None
+    stopped_s: Annotated[
+        float | None,
+        Meta(description="that long a foreign loop stood still then, while the trace was written"),
+    ] = None
     axis: Annotated[
         TimeAxis | None, Meta(description="all of it over time; null in an older recording")
     ] = None

@@ -175,14 +175,12 @@ class Agent:
 
     def _pause(self, sign: UpdateSign) -> None:
         """Wait for the next window, which is another agent's."""
-        options = self.session.options
-        left = max(1, options.every - self.session.iteration)
+        options, done = self.session.options, self.session.iterations_before
+        left = max(1 + sign.under_way, options.every - done)
         following = replace(
-            options,
-            window=options.window + 1,
-            steps_before=options.steps_before + self.session.iteration + left,
+            options, window=options.window + 1, steps_before=options.steps_before + done + left
         )
-        Pause(left, sign, lambda: _attach_again(following))
+        Pause(left - sign.under_way, sign, lambda: _attach_again(following))
 
     def _forked(self) -> None:
         if self.session.on:

@@ -34,6 +34,11 @@ class UpdateSign:
     by_fetch: bool
     root: type | None
 
+    @property
+    def under_way(self) -> bool:
+        """Whether an iteration's end is that of a call, of which one is under way, uncounted."""
+        return self.root is not None
+
     @classmethod
     def of(
         cls, script: ScriptObjects, optimizer: int | None, by_fetch: bool, *, inference: bool
@@ -101,6 +106,8 @@ class Pause:
             if self._updated:
                 self._updated = False
                 self._count()
+                if self._left == 0:  # a window has opened: this fetch is the first thing in it
+                    return type(iterator).__next__(iterator)
             return original(iterator)
 
         return __next__

@@ -16,14 +16,15 @@ import os
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity
 
 from seqprof.attach.patches import Patches
 from seqprof.attach.recorder import Recorder
 from seqprof.instruments.clock_ties import tie_clocks
+from seqprof.instruments.clocks import host_clock_ns
 from seqprof.instruments.range_names import CLOCK_NAMES
 from seqprof.instruments.torch_bridge import (
-    KEEP_EVENTS,
+    TraceProfiler,
     kernel_activity,
     letting_go,
     stays_after_profiling,
@@ -91,8 +92,8 @@ class ProfiledSteps:
         quiet = os.environ.get(_LOG_LEVEL)
         os.environ.setdefault(_LOG_LEVEL, "6")
         try:
-            self._profiler = profile(
-                activities=[ProfilerActivity.CPU, *([kernels] if kernels else [])], **KEEP_EVENTS
+            self._profiler = TraceProfiler(
+                activities=[ProfilerActivity.CPU, *([kernels] if kernels else [])]
             )
             self._profiler.prepare_trace()
         finally:
@@ -127,10 +128,12 @@ class ProfiledSteps:
             self._recorder.fact("profiled", reason="the script ended before a step was profiled")
             return
         self._around.append((CLOCK_NAMES[1], tie_clocks(CLOCK_NAMES[1])))
+        begun_ns = host_clock_ns()
         with letting_go(self._device):
             profiler.stop_trace()
-        profiler.export_chrome_trace(self._recorder.path(".trace.json.gz"))
-        self._recorder.fact("profiled", around=self._around, reason=None)
+        profiler.export_chrome_trace(self._recorder.path(".trace.json"))
+        stopped_ns = host_clock_ns() - begun_ns
+        self._recorder.fact("profiled", around=self._around, stopped_ns=stopped_ns, reason=None)
 
     def _at_exit(self) -> None:
         try:

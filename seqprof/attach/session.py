@@ -271,6 +271,11 @@ class Session(ScriptObjects):
 
     # --- iterations ----------------------------------------------------------------------------
 
+    @property
+    def iterations_before(self) -> int:
+        """How many have ended; of a first forward it is known later that it was one."""
+        return self.iteration + self.inference
+
     def _begin_iteration(self) -> None:
         self.updated = False
         self.iteration = number = self.iteration + 1

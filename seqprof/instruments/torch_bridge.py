@@ -9,7 +9,7 @@ from torch                    since  before
 torch.accelerator             2.6    the backend's own module: torch.cuda or torch.xpu
 torch.Event on any backend    2.6    the backend's own Event
 torch.accelerator's memory    2.9    the backend's own module
-profile(acc_events=…)         2.6    torch warns once that it clears events
+profile.acc_events            2.6    no warning of cleared events; see TraceProfiler
 CUPTI let go after a profile  later  TEARDOWN_CUPTI, from CUDA 12.6 on
 ProfilerActivity.HPU          2.6    no kernels of that device are recorded
 a vendor's own profiler      <=2.13   no kernels of that device are recorded
@@ -21,7 +21,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from inspect import signature
 from types import ModuleType
 from typing import Any
 
@@ -31,12 +30,8 @@ from torch.profiler import ProfilerActivity, profile, supported_activities
 #: Backends with a module of their own, asked in this order where torch has no `accelerator`.
 _BACKENDS = ("cuda", "xpu")
 _HAS_ACCELERATOR = hasattr(torch, "accelerator")
-#: Of torch.profiler: not to throw events away between its steps, of which torch would warn.
-KEEP_EVENTS: dict[str, Any] = (
-    {"acc_events": True} if "acc_events" in signature(profile.__init__).parameters else {}
-)
 #: Unless this is "1" when a profile ends, Kineto leaves CUPTI in the process, and each launch after
-#: it takes longer: steps of a launch-bound LSTM on an H100, 1.5 times as long (pytorch#144455).
+#: it can take longer (pytorch#144455; docs/evidence/h100.md).
 #: Before CUDA 12.6, taking it out may crash a process that has CUDA graphs.
 _LET_GO, _LET_GO_FROM = "TEARDOWN_CUPTI", (12, 6)
 #: torch.profiler's name of what records the kernels of a device; ROCm is cuda, too.
@@ -129,6 +124,21 @@ def empty_cache(device: torch.device) -> None:
     free = generic or own
     if free is not None:
         free()
+
+
+class TraceProfiler(profile):
+    """torch.profiler for its trace alone.
+
+    Without ``acc_events`` torch warns, as it begins, that it will clear events; with it, torch
+    makes an object of each event as it stops, which takes seconds of the program's own time.
+    """
+
+    def prepare_trace(self) -> None:
+        """Begin, without the warning and without the objects."""
+        self.acc_events = True
+        super().prepare_trace()
+        assert self.profiler is not None
+        self.acc_events = self.profiler.acc_events = False
 
 
 def kernel_activity(device: torch.device) -> ProfilerActivity | None:

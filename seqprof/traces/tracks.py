@@ -79,7 +79,7 @@ def _name(kind: str, name: str, thread: int) -> Event:
 
 
 def write_with_tracks(source: Path, target: Path, events: Iterable[Event]) -> None:
-    """Write the gzip trace ``source`` with ``events`` added; gzip if the name ends in ``.gz``.
+    """Write the trace ``source`` with ``events`` added; gzip if the name ends in ``.gz``.
 
     What the profiler wrote is copied as it is.
 
@@ -87,8 +87,7 @@ def write_with_tracks(source: Path, target: Path, events: Iterable[Event]) -> No
         OSError: a file cannot be read or written.
         ValueError: the profiler's file is no JSON.
     """
-    with gzip.open(source) as file:
-        document = msgspec.json.decode(file.read(), type=dict[str, Raw])
+    document = msgspec.json.decode(source.read_bytes(), type=dict[str, Raw])
     begun = bytes(document.get("traceEvents", Raw(b"[]"))).rstrip()[:-1].rstrip()
     added = msgspec.json.encode(list(events))[1:]
     joint = b"" if begun.endswith(b"[") else b",\n"

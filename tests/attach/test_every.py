@@ -1,7 +1,9 @@
 """`exec --every N`: a window again each N steps, each kept as a recording of its own."""
 
+import json
 import subprocess
 import sys
+from bisect import bisect
 from pathlib import Path
 
 import pytest
@@ -27,14 +29,24 @@ def test_a_window_again_each_n_steps(kind: str, windows: int, tmp_path: Path) ->
     script, args = OWN / "windows.py", (kind, str(EVERY * windows - 5))
     command = [sys.executable, script.name, *args]
     history = tmp_path / "history.jsonl"
-    watched = watch(tmp_path, command, *OPTIONS, "--append", str(history), cwd=OWN)
+    clocks = tmp_path / "clocks.json"
+    watched = watch(
+        tmp_path, command, *OPTIONS, "--append", str(history), cwd=OWN, CLOCKS=str(clocks)
+    )
     alone = bare(script, *args)
     assert watched.exit_code == 0
     assert final_loss(watched.stdout) == final_loss(alone.stdout)
     names = ("run.json", "run.window2.json", "run.window3.json")
     paths = [tmp_path / name for name in names[:windows]]
     assert sorted(tmp_path.glob("run*.json")) == sorted(paths)
+    trials = [store.load(path).trials[0] for path in paths]
     loops = [loop_of(store.load(path)) for path in paths]
+    began_ns = json.loads(clocks.read_text())
+    for trial, loop in zip(trials, loops, strict=True):
+        inside = 0.5 if kind == "fetch" else 0.99  # of a step: others end with what closes them
+        for step in (step for step in loop.iterations if step.finished):
+            at_ns = trial.clock_origin_ns + (step.started_at_s + inside * step.wall_s) * 1e9
+            assert bisect(began_ns, at_ns) - 1 == loop.steps_before + step.index
     assert [(loop.window, loop.steps_before) for loop in loops] == [
         (number + 1, EVERY * number) for number in range(windows)
     ]

@@ -2,11 +2,15 @@
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 import pytest
 from attach_scripts import OWN, Watched, bare, final_loss, watch
+from command_line import seqprof
+
+from seqprof.traces.kineto import read_trace
 
 STEPS = 16
 
@@ -92,6 +96,21 @@ def test_memory_and_depth_are_those_of_one_real_step(run: Run) -> None:
     assert trial.depth.lengths == (20,)
     # A timestep of a GRU cell waits for the one before, forward and backward: none is skipped.
     assert 20 * 8 < (trial.depth.depth_ops or 0) < (trial.depth.work_ops or 0)
+
+
+def test_how_long_the_script_stood_still_for_the_trace(tmp_path: Path) -> None:
+    clocks, trace = tmp_path / "clocks.json", tmp_path / "trace.json.gz"
+    command = [sys.executable, "cells.py", "--steps", "40", "--clocks", str(clocks)]
+    watched = watch(tmp_path, command, "--steps", "8", "--trace", str(trace), cwd=OWN)
+    profile = watched.trial.profile
+    assert profile is not None
+    at = [row["at"] for row in json.loads(clocks.read_text())]
+    longest = max(after - before for before, after in pairwise(at))
+    assert 0 < (profile.stopped_s or 0) < longest
+    shown = seqprof("show", str(tmp_path / "run.json"), "--full").stdout
+    assert "the script stood still for" in " ".join(shown.split())
+    assert "acc_events" not in watched.stderr  # nothing of what torch warns of
+    assert len(read_trace(trace).host) > 0
 
 
 def test_the_tables_go_to_standard_error(run: Run) -> None:

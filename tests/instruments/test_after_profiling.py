@@ -1,13 +1,18 @@
-"""What of a profile is left in the process, by the version of CUDA and by what the user set."""
+"""What a profile costs as it ends, and what of it is left in the process."""
 
 from __future__ import annotations
 
 import os
+import warnings
+from itertools import pairwise
+from time import perf_counter
+from typing import Any
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity
 
-from seqprof.instruments.torch_bridge import letting_go, stays_after_profiling
+from seqprof.instruments.torch_bridge import TraceProfiler, letting_go, stays_after_profiling
 
 GPU = torch.device("cuda")
 SET = "TEARDOWN_CUPTI"
@@ -39,3 +44,21 @@ def test_cupti_is_let_go_where_that_is_safe_or_wanted(
 
 def test_other_devices_leave_nothing() -> None:
     assert not stays_after_profiling(torch.device("cpu"))
+
+
+@pytest.mark.timing
+def test_a_profile_ends_without_an_object_for_each_event() -> None:
+    profiler: Any = TraceProfiler(activities=[ProfilerActivity.CPU])
+    x = torch.zeros(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        profiler.start()
+    for _ in range(20_000):
+        x.add_(1.0)
+    ends = [perf_counter()]
+    profiler.stop()
+    ends.append(perf_counter())
+    assert len(profiler.events() or ()) >= 20_000
+    ends.append(perf_counter())
+    stopping, reading = (after - before for before, after in pairwise(ends))
+    assert stopping < reading

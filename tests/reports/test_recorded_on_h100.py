@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from statistics import median
 
@@ -12,7 +13,10 @@ from seqprof.analysis.run.summary import Summary, summarise
 from seqprof.recording import Recording
 from seqprof.reports.formats import load, names, result_of
 
-RECORDED = sorted((Path(__file__).parents[1] / "data" / "h100" / "recordings").glob("*.json"))
+H100 = Path(__file__).parents[1] / "data" / "h100"
+RECORDED = sorted((H100 / "recordings").glob("*.json"))
+#: Between an event of ours and the script's beside it: hooks, and what torch does between them.
+BESIDE = 0.03
 #: What a phase's busy share is by hand and by the summary may differ by: medians of other steps.
 POINTS = 0.03
 
@@ -70,3 +74,26 @@ def test_no_table_tells_idle_by_nvml(recording: Recording) -> None:
     shown = load("markdown").render([result_of(recording, "run.json")]).decode()
     assert "kernels' seconds in profiled steps" in shown
     assert "idle: time − NVML utilization" not in shown
+
+
+def test_a_script_s_phases_and_timesteps_have_the_device_s_time() -> None:
+    """Against the events that the script recorded itself, step by step."""
+    [trial] = store.load(H100 / "recordings" / "exec.json").trials
+    truth = json.loads((H100 / "exec_truth.json").read_text())
+    assert trial.loop is not None
+    measured = [i for i in trial.loop.iterations if i.kind not in ("warmup", "profiled")]
+    marked = 0
+    for iteration, step in zip(measured, trial.steps, strict=True):
+        for phase in ("forward", "backward"):
+            own_s = truth[phase][iteration.index] * 1e-3
+            device_s = step.phases[phase].device_s
+            if step.kind == "metered":
+                assert device_s == pytest.approx(own_s, rel=BESIDE)
+            for loop in (loop for loop in step.loops if loop.phase == phase):
+                assert loop.device_s is not None
+                assert 0.8 * own_s < loop.device_s < own_s  # the rest is before and after the loop
+                marked += 1
+    assert marked == 20
+    for latency in (one for one in trial.latencies if one.clock == "device"):
+        assert len(latency.p50_s) == 64
+        assert all(value for value in latency.p50_s)

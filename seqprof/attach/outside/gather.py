@@ -66,7 +66,7 @@ def gather(folder: Path, circumstances: Circumstances) -> list[Recording]:
     for log in _logs(folder):
         record = LoopRecord(log)
         if record.trained and (record.measured or _window_of(log.name) == 1):
-            recording = _recording(record, circumstances, folder / f"{log.name}.trace.json.gz")
+            recording = _recording(record, circumstances, folder / f"{log.name}.trace.json")
             by_process.setdefault(log.name.partition(".w")[0], []).append(recording)
     processes = sorted(by_process.values(), key=lambda own: (own[0].rank.rank, -_steps_of(own)))
     return [recording for own in processes for recording in own]

@@ -50,7 +50,9 @@ def profiled_loop(record: LoopRecord, trace: Path) -> ProfiledLoop:
         alignment = align(timeline, [(str(name), stamps) for name, stamps in fact["around"]])
         if alignment is None:
             return ProfiledLoop(replace(absent, reason="the trace's clock is not the host's"))
-        return _read(timeline, alignment, record.profiled_steps(), index)
+        loop = _read(timeline, alignment, record.profiled_steps(), index)
+        stopped_s = fact["stopped_ns"] * _NS
+        return replace(loop, measured=replace(loop.measured, stopped_s=stopped_s))
     except Exception as error:  # it must not cost what was timed
         reason = f"{type(error).__name__}: {error}"
         return ProfiledLoop(replace(absent, reason=reason.splitlines()[0]))

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from msgspec.structs import replace as replaced
-from torch.profiler import ProfilerActivity, profile, schedule
+from torch.profiler import ProfilerActivity, schedule
 
 from seqprof.analysis.timeline.alignment import Alignment, align
 from seqprof.analysis.timeline.profiled import CallWindow, profiled_pass
@@ -31,7 +31,7 @@ from seqprof.instruments.loops import TimestepLoop
 from seqprof.instruments.profiler import PhaseRanges
 from seqprof.instruments.range_names import CLOCK_NAMES, OWN
 from seqprof.instruments.timesteps import LoopMarks, TimestepProbe
-from seqprof.instruments.torch_bridge import KEEP_EVENTS, kernel_activity, letting_go
+from seqprof.instruments.torch_bridge import TraceProfiler, kernel_activity, letting_go
 from seqprof.measure.faults import device_is_lost, first_line
 from seqprof.measure.trial.collect import SIDES, by_micro_batch, spans
 from seqprof.recording import PHASES, DeviceSamples, Incident, ProfiledPass
@@ -134,7 +134,7 @@ class Profiler:
     @property
     def _file(self) -> Path:
         assert self._scratch is not None
-        return Path(self._scratch.name) / "trace.json.gz"
+        return Path(self._scratch.name) / "trace.json"
 
     def _record(
         self, step: TrainingStep, loops: Sequence[TimestepLoop], steps: int, file: Path
@@ -146,11 +146,10 @@ class Profiler:
         last = _BOUNDING + steps
         with (
             letting_go(self._device),
-            profile(
+            TraceProfiler(
                 activities=activities,
                 schedule=schedule(wait=0, warmup=1, active=last, repeat=1),
                 on_trace_ready=lambda made: made.export_chrome_trace(str(file)),
-                **KEEP_EVENTS,
             ) as profiler,
         ):
             for index in range(1 + last):

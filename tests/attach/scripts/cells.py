@@ -46,7 +46,8 @@ def main() -> None:
             e = time.perf_counter()
             optimizer.step()
             f = time.perf_counter()
-            rows.append({"forward": b - a, "backward": e - d, "optimizer": f - e, "loss": c - b})
+            row = {"forward": b - a, "backward": e - d, "optimizer": f - e, "loss": c - b}
+            rows.append({**row, "at": a})
             step += 1
             if step % 5 == 0:
                 model.eval()

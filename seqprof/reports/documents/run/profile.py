@@ -75,9 +75,11 @@ def profile_sections(profile: ProfileSummary | None) -> list[Section]:
 def _of_which_steps(profile: ProfileSummary) -> str:
     slowed = profile.slowdown
     factor = q.NOTHING if slowed.value is None else f"{slowed.value:.2f}"
+    stopped_s = profile.measured.stopped_s
+    then = f"; then the script stood still for {q.seconds(stopped_s)}" if stopped_s else ""
     return (
         f"Of {profile.measured.steps} steps under torch.profiler, {factor} times as long as "
-        f"{headline_kind(slowed)} ones."
+        f"{headline_kind(slowed)} ones{then}."
     )
 
 
