@@ -123,7 +123,7 @@ class Agent:
         finally:
             session.inside_backward = before
         session.recorder.fact("mark_cost", seconds=cost.mark_s)
-        calls = sum(loop.timesteps * loop.per_timestep for loop in loops)
+        calls = sum(loop.timesteps * loop.per_timestep * loop.passes for loop in loops)
         if any(loop.per_timestep > 1 for loop in loops):
             return lambda _step_s: 1  # a timestep's bounds are calls apart
         # Each timestep is to be marked at least once in a window.

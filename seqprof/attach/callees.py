@@ -39,7 +39,7 @@ class Callee:
         self.attentive = False
         self._timesteps: ReadSize | None = None
         self._batch: ReadSize | None = None
-        self._last = -1
+        self._last, self._t = -1, 0
 
     def read_sizes(self, timesteps: ReadSize | None, batch: ReadSize | None) -> None:
         """Say where T and the batch size of a call are found."""
@@ -59,7 +59,7 @@ class Callee:
             session.at_forward(grad)
             wanted = session.inference or (grad and module.training)
             if session.marking and session.marks is not None and wanted:
-                session.marks.attach()
+                session.marks.attach(self._t)
             if session.counting is not None and wanted:
                 session.counting.begin("forward")
         except Exception as error:
@@ -75,7 +75,7 @@ class Callee:
 
     def tell_sizes(self, args: Any, kwargs: Any, grad: bool) -> None:
         """Store the sizes of what trains when they are not those of the call before."""
-        session = self._session
+        session, self._t = self._session, 0
         if not grad and not session.inference:
             return
         try:
@@ -87,6 +87,8 @@ class Callee:
         except Exception as error:
             session.fail(error)
             return
+        else:
+            self._t = t
         if sizes != self._last:
             self._last = sizes
             session.leave(_SHAPE | sizes << _KEY)

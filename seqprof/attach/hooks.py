@@ -358,9 +358,9 @@ def _attentive_call(
     session: Session, original: Call, callee: Callee, module: Any, args: Any, kwargs: Any
 ) -> Any:
     grad = is_grad_enabled()
-    callee.begin(module, grad)
     if callee.attentive:
         callee.tell_sizes(args, kwargs, grad)
+    callee.begin(module, grad)
     try:
         result = original(module, *args, **kwargs)
     except BaseException:

@@ -28,58 +28,35 @@ from seqprof.instruments.gradient_nodes import first_tensor, last_nodes
 HEAD = struct.Struct("<6q")
 
 
-class ScriptLoopMarks:
-    """Marks the calls of one loop's module from the first forward of a group to its backward.
+class _Pass:
+    """The marks of one pass of a loop over a sequence, and its backward.
 
     Args:
         number: of the loop.
-        loop: what is marked.
+        last: index of the first call that may be the last; those after it may be, too.
+        stride, offset: every ``stride``-th call is marked, from ``offset`` on.
         clock: what is read at a mark, never 0.
     """
 
-    def __init__(
-        self, number: int, loop: DiscoveredLoop, clock: Callable[[], int] = perf_counter_ns
-    ) -> None:
-        self._number = number
-        self._clock = clock
-        self._living = weakref.ref(loop.module)  # it must not live longer for us
-        self._last = loop.timesteps * loop.per_timestep - 1
-        self._attached = False
-        self._clear(1, 0)
+    __slots__ = (
+        "_clock", "_end", "_entries", "_exit", "_final", "_first", "_gradients", "_last",
+        "_number", "_offset", "_outputs", "_stride",
+    )  # fmt: skip
 
-    def _clear(self, stride: int, offset: int) -> None:
-        self._stride, self._offset = stride, offset
+    def __init__(
+        self, number: int, last: int, stride: int, offset: int, clock: Callable[[], int]
+    ) -> None:
+        self._number, self._last = number, last
+        self._stride, self._offset, self._clock = stride, offset, clock
         self._entries: list[int] = []
-        self._outputs: list[tuple[int, Any]] = []
+        self._outputs: dict[int, Any] = {}
+        self._final: dict[int, Any] = {}
         self._gradients: list[int] = []
         self._exit = self._end = 0
         self._first: tuple[Any, int] | None = None
 
-    def begin(self, stride: int, offset: int) -> None:
-        """A group begins in which every ``stride``-th call is marked, from ``offset`` on."""
-        self._clear(stride, offset)
-
-    def attach(self) -> None:
-        """Mark the calls from here on; a call of a root begins."""
-        module = self._living()
-        if module is None:
-            return
-        self._previous = module.__dict__.get("forward")
-        object.__setattr__(module, "forward", self._marking(module.forward))
-        self._attached = True
-
-    def detach(self) -> None:
-        """Give the module its ``forward`` back; the root has returned."""
-        module = self._living()
-        if not self._attached or module is None:
-            return
-        self._attached = False
-        if self._previous is None:
-            module.__dict__.pop("forward", None)
-        else:
-            object.__setattr__(module, "forward", self._previous)
-
-    def _marking(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def marking(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``original``, marked."""
         entries, outputs = self._entries, self._outputs
         stride, offset, last, clock = self._stride, self._offset, self._last, self._clock
 
@@ -88,16 +65,17 @@ class ScriptLoopMarks:
             phase = (i - offset) % stride
             # Span i of the forward needs the entries i and i + 1, that of the backward the
             # gradients i and i - 1.
-            if i and i != last and 1 < phase < stride - 1:
+            if 0 < i < last and 1 < phase < stride - 1:
                 entries.append(0)
                 return original(*args, **kwargs)
             before = 0 if i else int(torch._C._autograd._get_sequence_nr())
             entries.append(clock() if phase < 2 or not i else 0)
             output = original(*args, **kwargs)
-            if i == last:
+            if i >= last:
                 self._exit = clock()
-            if phase == 0 or phase == stride - 1 or i == last or not i:
-                outputs.append((i, output))
+                self._final = {i: output}
+            if phase == 0 or phase == stride - 1 or not i:
+                outputs[i] = output
             if not i:
                 self._first = (output, before)
             return output
@@ -107,11 +85,15 @@ class ScriptLoopMarks:
     def register(self) -> None:
         """The backward begins: mark where the gradients of the marked calls are complete."""
         self._gradients = [0] * len(self._entries)
-        for i, output in self._outputs:
+        for i, output in (self._outputs | self._final).items():
             self._mark_gradient(i, output)
         if self._first is not None:
             self._mark_end(*self._first)
-        self._outputs, self._first = [], None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """What was marked is not to live longer for us."""
+        self._outputs, self._final, self._first = {}, {}, None
 
     def _mark_gradient(self, i: int, output: Any) -> None:
         tensor = first_tensor(output)
@@ -135,16 +117,79 @@ class ScriptLoopMarks:
         for node in last_nodes(tensor, before):
             node.register_hook(ran)
 
-    def block(self) -> bytes | None:
-        """What was marked, packed; None where the loop was not called."""
+    def block(self) -> bytes:
+        """What was marked, packed; nothing where the loop was not called."""
         if not self._entries:
-            return None
+            return b""
         head = HEAD.pack(
             self._number, len(self._entries), self._stride, self._offset, self._exit, self._end
         )
         gradients = self._gradients or [0] * len(self._entries)  # none in a forward alone
-        self._outputs, self._first = [], None
+        self._let_go()
         return head + array("q", self._entries).tobytes() + array("q", gradients).tobytes()
+
+
+class ScriptLoopMarks:
+    """Marks the calls of one loop's module from the first forward of a group to its backward.
+
+    Args:
+        number: of the loop.
+        loop: what is marked.
+        clock: what is read at a mark, never 0.
+    """
+
+    def __init__(
+        self, number: int, loop: DiscoveredLoop, clock: Callable[[], int] = perf_counter_ns
+    ) -> None:
+        self._number = number
+        self._clock = clock
+        self._living = weakref.ref(loop.module)  # it must not live longer for us
+        self._per_timestep, self._by_root = loop.per_timestep, loop.as_long_as_its_root
+        self._anew = loop.passes > 1
+        self._attached = False
+        self._stride, self._offset = 1, 0
+        self._passes: list[_Pass] = []
+
+    def begin(self, stride: int, offset: int) -> None:
+        """A group begins in which every ``stride``-th call is marked, from ``offset`` on."""
+        self._stride, self._offset = stride, offset
+        self._passes = []
+
+    def attach(self, timesteps: int) -> None:
+        """Mark the calls from here on; a call of a root begins, T of which is 0 if not known."""
+        module = self._living()
+        if module is None:
+            return
+        if self._anew or not self._passes:
+            last = self._first_last(timesteps)
+            self._passes.append(_Pass(self._number, last, self._stride, self._offset, self._clock))
+        self._previous = module.__dict__.get("forward")
+        object.__setattr__(module, "forward", self._passes[-1].marking(module.forward))
+        self._attached = True
+
+    def _first_last(self, timesteps: int) -> int:
+        """Index of the first call that may be the last: where T is not known, any."""
+        return timesteps * self._per_timestep - 1 if timesteps and self._by_root else 0
+
+    def detach(self) -> None:
+        """Give the module its ``forward`` back; the root has returned."""
+        module = self._living()
+        if not self._attached or module is None:
+            return
+        self._attached = False
+        if self._previous is None:
+            module.__dict__.pop("forward", None)
+        else:
+            object.__setattr__(module, "forward", self._previous)
+
+    def register(self) -> None:
+        """The backward begins: mark where the gradients of the marked calls are complete."""
+        for one in self._passes:
+            one.register()
+
+    def block(self) -> bytes:
+        """What was marked, packed: a block for each pass."""
+        return b"".join(one.block() for one in self._passes)
 
 
 class Marks:
@@ -173,12 +218,12 @@ class Marks:
         """Mark every ``stride``-th timestep from ``offset`` on, from the next group on."""
         self._stride, self._offset = stride, offset
 
-    def attach(self) -> None:
-        """A root is called with gradients."""
+    def attach(self, timesteps: int = 0) -> None:
+        """A root is called with gradients; 0 where its T is not known."""
         for loop in self._loops:
             if not self._open:
                 loop.begin(self._stride, self._offset)
-            loop.attach()
+            loop.attach(timesteps)
         self._open = True
 
     def detach(self) -> None:
@@ -196,7 +241,7 @@ class Marks:
         """The backward has ended: keep what was marked."""
         if self._open:
             self._open = False
-            blocks = [block for loop in self._loops if (block := loop.block())]
+            blocks = b"".join(loop.block() for loop in self._loops)
             if blocks:
-                self._write(b"".join(blocks))
+                self._write(blocks)
             self._ended()

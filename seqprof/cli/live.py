@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from seqprof.analysis.loop.iterations import Iteration
+from seqprof.analysis.loop.iteration import Iteration
 from seqprof.analysis.loop.marks import SIDES, Side, blocks
 from seqprof.analysis.loop.phases import PhaseTime
 from seqprof.attach.outside.progress import LoopProgress

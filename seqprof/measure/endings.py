@@ -309,7 +309,8 @@ class Parent:
         elif self.offered is None:
             how = f"the model had not ended after {now - self.began_at:.0f} s{self._where(' in ')}"
         else:  # the model trains: what is left is ours
-            how = f"the time for it, {now - self.began_at:.0f} s, was over at: {self.stage}"
+            how = f"after {now - self.began_at:.0f} s, at: {self.stage}"
+            return ("cut_short", f"{how}; what was measured by then is shown")
         return ("hung", f"{how}; it was ended")
 
     def _reap(self) -> int:
@@ -353,8 +354,8 @@ class Parent:
         if final is not None:
             if final[0] == "ended":
                 return "interrupted", signal.Signals(final[1]).name, 128 + final[1]
-            if final[0] == "hung":
-                return "hung", final[1], EXIT_CANNOT_MEASURE
+            if final[0] in ("hung", "cut_short"):
+                return final[0], final[1], EXIT_CANNOT_MEASURE
             return "step_failed", final[1], EXIT_CANNOT_MEASURE
         if status == -signal.SIGKILL:
             return (

@@ -8,82 +8,21 @@ between updates, and from update to update where they are not.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from seqprof.analysis.loop.evaluations import Evaluations
+from seqprof.analysis.loop.iteration import Iteration
 from seqprof.analysis.loop.kinds import ROUND, Flag, Kind
 from seqprof.analysis.loop.log import Instant, LoopEvent, LoopSpan, driving_thread, spans
-from seqprof.analysis.loop.updates import (
-    backwards,
-    is_quiet,
-    is_refused,
-    optimizer_of,
-    steps_in,
-    steps_inside,
-    taking_turns,
-    update_sort,
-)
+from seqprof.analysis.loop.roles import MOSTLY, Roles
+from seqprof.analysis.loop.updates import optimizer_of, taking_turns
 
 Boundary = Literal["fetch", "optimizer", "backward", "forward", "step"]
-#: Share of updates after which a batch must be fetched before the next forward, for a loop in
-#: which an iteration lasts from fetch to fetch.
-MOSTLY = 0.8
 #: Forwards without gradients of one root, in nearly every iteration and so many, are a rollout.
 FEWEST_ROLLOUT = 2
-
-
-@dataclass(slots=True)
-class Iteration:
-    """One step of the user's loop.
-
-    Attributes:
-        spans: outermost spans, in order; those of evaluation are not among them.
-        evaluations: intervals of evaluation, which are no part of the step.
-        finished: it has its update.
-        flags, number: of the agent's own iteration that it belongs to.
-        pair: the round that the iteration belongs to, among the measured ones.
-        sizes: (T, B) of each forward that trains, 0 where not known.
-    """
-
-    index: int
-    start: Instant
-    end: Instant
-    spans: list[LoopSpan]
-    evaluations: list[tuple[Instant, Instant]] = field(default_factory=list)
-    quiet: int = 0
-    rollout: bool = False
-    finished: bool = True
-    flags: int = 0
-    number: int = -1
-    pair: int = 0
-    stride: int | None = None
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def rounds(self) -> int:
-        """Backwards: micro-batches, calls of a closure, or one for each optimizer.
-
-        One inside a forward (forces of an energy, a compiler that traces) is a part of that.
-        """
-        return backwards(self.spans, in_forward=False) or backwards(self.spans, in_forward=True)
-
-    @property
-    def updates(self) -> int:
-        """Optimizer steps that took effect, over all optimizers."""
-        return sum(steps_in(span) for span in self.spans)
-
-    @property
-    def skipped(self) -> int:
-        """Optimizer steps that a GradScaler refused."""
-        return sum(is_refused(span) for span in self.spans)
-
-    def all_spans(self) -> Iterator[LoopSpan]:
-        """Every span at any depth."""
-        for span in self.spans:
-            yield from span.walk()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +61,7 @@ class _Reader:
     def __init__(self, outermost: list[LoopSpan], last: Instant) -> None:
         self._spans = outermost
         self._last = last
-        self._quiet = {id(span) for span in outermost if is_quiet(span)}
-        self._sort = update_sort(outermost)
-        if self._sort == "forward":
-            self._quiet.clear()
-        self._train_loaders = self._find_train_loaders()
+        self._roles = Roles(outermost)
         self._ends = self._update_ends()
 
     # --- passes --------------------------------------------------------------------------------
@@ -140,61 +75,23 @@ class _Reader:
         iterations = list(self._cut(starts))
         self._find_rollouts(iterations)
         evaluated = self._evaluations_outside(iterations)
-        for iteration in iterations:
-            evaluated += self._set_apart(iteration, by_fetch)
-        boundary: Boundary = "step" if said else "fetch" if by_fetch else self._sort
+        evaluations = Evaluations(self._roles, iterations, by_fetch=by_fetch)
+        evaluated += sum(map(evaluations.set_apart, iterations))
+        boundary: Boundary = "step" if said else "fetch" if by_fetch else self._roles.sort
         exhausted = sum(
             span.kind == Kind.FETCH_IN
             and bool(span.left & Flag.EXHAUSTED)
-            and span.key in self._train_loaders
+            and span.key in self._roles.train_loaders
             for span in self._spans
         )
         return LoopAnalysis(boundary, tuple(iterations), evaluated, exhausted)
 
-    def _find_train_loaders(self) -> set[int]:
-        """Loaders whose batches are trained on: fetched since the last forward or backward.
-
-        Where several are fetched for one step, they all are; one that is fetched before what trains
-        only now and then holds what evaluation left.
-        """
-        direct: set[int] = set()
-        together: Counter[int] = Counter()
-        fetched: list[int] = []
-        trained, waiting = 0, False
-        for span in self._spans:
-            if span.kind == Kind.FETCH_IN and not span.left & Flag.EXHAUSTED:
-                fetched = [*(() if waiting else fetched), span.key]
-                waiting = False
-            elif self._trains(span):
-                direct.update(fetched[-1:])
-                together.update(set(fetched))
-                trained += bool(fetched)
-                fetched = []
-            elif id(span) in self._quiet:
-                waiting = True  # a teacher's, or evaluation: the next fetch tells
-        return direct | {key for key, count in together.items() if count >= MOSTLY * trained}
-
-    def _trains(self, span: LoopSpan) -> bool:
-        if span.kind == Kind.FORWARD_IN:
-            return id(span) not in self._quiet
-        return span.kind == Kind.BACKWARD_IN or span.holds(Kind.BACKWARD_IN)
-
     def _update_ends(self) -> list[int]:
         """Indices of the spans with which updates end."""
-        ends = [i for i, span in enumerate(self._spans) if self._is_update(span)]
-        if self._sort != "optimizer":
+        ends = [i for i, span in enumerate(self._spans) if self._roles.is_update(span)]
+        if self._roles.sort != "optimizer":
             return ends
         return [self._with_scaler_update(i) for i in ends]
-
-    def _is_update(self, span: LoopSpan) -> bool:
-        if span.end is None or span.left & Flag.FAILED:
-            return False
-        if self._sort == "optimizer":
-            step = span.kind == Kind.SCALER_IN and not span.given & (Flag.UPDATE | Flag.UNSCALE)
-            return step or span.kind == Kind.OPTIMIZER_IN or steps_inside(span)
-        if self._sort == "backward":
-            return span.kind == Kind.BACKWARD_IN
-        return span.kind == Kind.FORWARD_IN
 
     def _with_scaler_update(self, i: int) -> int:
         """A scaler's ``update`` follows its ``step`` and belongs to it."""
@@ -214,24 +111,21 @@ class _Reader:
                 updates += 1
                 fetches += first.kind == Kind.FETCH_IN
         if not updates:  # a single update, or none
-            return bool(self._train_loaders)
+            return bool(self._roles.train_loaders)
         return fetches >= MOSTLY * updates
 
     def _first_after(self, end: int) -> LoopSpan | None:
         """The first training fetch, forward or backward after an update."""
         for span in self._spans[end + 1 :]:
-            if self._is_train_fetch(span) or self._trains(span):
+            if self._roles.is_train_fetch(span) or self._roles.trains(span):
                 return span
         return None
-
-    def _is_train_fetch(self, span: LoopSpan) -> bool:
-        return span.kind == Kind.FETCH_IN and span.key in self._train_loaders
 
     def _starts_at_fetch(self) -> list[Instant]:
         """An iteration starts with the first training fetch after an update."""
         starts, ends, waiting = [], set(self._ends), True
         for i, span in enumerate(self._spans):
-            if waiting and self._is_train_fetch(span):
+            if waiting and self._roles.is_train_fetch(span):
                 starts.append(span.start)
                 waiting = False
             if i in ends:
@@ -240,10 +134,10 @@ class _Reader:
 
     def _starts_at_update(self) -> list[Instant]:
         """An iteration starts where the last update, and the zero_grad after it, ended."""
-        if not any(self._trains(span) for span in self._spans):
+        if not any(self._roles.trains(span) for span in self._spans):
             return []
         # A rollout before the first training forward is the first iteration's.
-        first = next(s for s in self._spans if self._trains(s) or s.kind == Kind.FORWARD_IN)
+        first = next(s for s in self._spans if self._roles.trains(s) or s.kind == Kind.FORWARD_IN)
         starts = [first.start]
         ends = self._last_of_cycle()
         for end in ends:
@@ -269,7 +163,7 @@ class _Reader:
         for index, (start, end) in enumerate(pairwise([*starts, self._last])):
             low, high = bisect_left(at, start.at_ns), bisect_left(at, end.at_ns)
             inside = self._spans[low:high]
-            if not any(self._trains(span) for span in inside):
+            if not any(self._roles.trains(span) for span in inside):
                 continue
             finished = bisect_left(ends, low) < bisect_left(ends, high)
             if index == len(starts) - 1:
@@ -279,7 +173,7 @@ class _Reader:
     def _find_rollouts(self, iterations: Sequence[Iteration]) -> None:
         counts = [self._quiet_in(iteration) for iteration in iterations]
         fetches = any(
-            span.kind == Kind.FETCH_IN and span.key not in self._train_loaders
+            span.kind == Kind.FETCH_IN and span.key not in self._roles.train_loaders
             for iteration in iterations
             for span in iteration.spans
         )
@@ -289,66 +183,12 @@ class _Reader:
             iteration.quiet, iteration.rollout = count, rollout
 
     def _quiet_in(self, iteration: Iteration) -> int:
-        return sum(id(span) in self._quiet for span in iteration.spans)
+        return sum(id(span) in self._roles.quiet for span in iteration.spans)
 
     def _evaluations_outside(self, iterations: Sequence[Iteration]) -> int:
         """Forwards without gradients before the first step, after the last and between two."""
         inside = {id(span) for iteration in iterations for span in iteration.spans}
-        return len(self._quiet - inside)
-
-    # --- evaluation ----------------------------------------------------------------------------
-
-    def _set_apart(self, iteration: Iteration, by_fetch: bool) -> int:
-        """Take evaluation out of an iteration; returns its batches."""
-        if iteration.rollout:
-            return 0
-        blocks = list(self._blocks(iteration, by_fetch))
-        taken = {id(span) for block in blocks for span in block}
-        for block in blocks:
-            # What follows up to the next span is printing it, or data: it cannot be told apart.
-            iteration.evaluations.append((block[0].start, _next_start(iteration, block[-1])))
-        iteration.spans = [span for span in iteration.spans if id(span) not in taken]
-        evaluated = sum(id(span) in self._quiet for block in blocks for span in block)
-        iteration.quiet -= evaluated
-        return evaluated
-
-    def _blocks(self, iteration: Iteration, by_fetch: bool) -> Iterator[list[LoopSpan]]:
-        """Runs of spans that evaluate: outside of the part from the batch to the update."""
-        block: list[LoopSpan] = []
-        for part in self._outside(iteration, by_fetch):
-            for span in part:
-                if self._evaluates(span) or (block and span.kind == Kind.CRITERION_IN):
-                    block.append(span)
-                elif block:
-                    yield block
-                    block = []
-            if any(self._evaluates(span) for span in block):
-                yield block
-            block = []
-
-    def _evaluates(self, span: LoopSpan) -> bool:
-        other = span.kind == Kind.FETCH_IN and span.key not in self._train_loaders
-        return other or id(span) in self._quiet
-
-    def _outside(self, iteration: Iteration, by_fetch: bool) -> Iterator[list[LoopSpan]]:
-        """The spans before the first training span and those after the update."""
-        inside = iteration.spans
-        work = [i for i, span in enumerate(inside) if self._trains(span) or self._is_update(span)]
-        if not work:
-            return
-        first = self._first_batch(inside) if by_fetch else work[0]
-        yield inside[: min(first, work[0])]
-        yield inside[work[-1] + 1 :]
-
-    def _first_batch(self, inside: list[LoopSpan]) -> int:
-        """Where the batch is fetched: evaluation may come before it, when the loader had ended.
-
-        A forward without gradients after it (a teacher's) is part of the step.
-        """
-        for index, span in enumerate(inside):
-            if self._is_train_fetch(span) and not span.left & Flag.EXHAUSTED:
-                return index
-        return 0
+        return len(self._roles.quiet - inside)
 
 
 def _without_tail(inside: list[LoopSpan], last: Instant) -> tuple[list[LoopSpan], Instant]:
@@ -356,13 +196,6 @@ def _without_tail(inside: list[LoopSpan], last: Instant) -> tuple[list[LoopSpan]
     while inside and inside[-1].kind == Kind.FETCH_IN:
         inside = inside[:-1]
     return inside, (inside[-1].end or last) if inside else last
-
-
-def _next_start(iteration: Iteration, span: LoopSpan) -> Instant:
-    """Where the span after ``span`` begins, or the iteration ends."""
-    at = iteration.spans.index(span)
-    following = iteration.spans[at + 1 : at + 2]
-    return following[0].start if following else iteration.end
 
 
 def _assign_events(iterations: Sequence[Iteration], events: list[LoopEvent]) -> None:

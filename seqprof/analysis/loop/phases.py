@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from seqprof.analysis.loop.iterations import Iteration
+from seqprof.analysis.loop.iteration import Iteration
 from seqprof.analysis.loop.kinds import Flag, Kind
 from seqprof.analysis.loop.log import Instant, LoopSpan
 

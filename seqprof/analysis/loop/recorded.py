@@ -8,7 +8,8 @@ from statistics import median
 from typing import Any, Literal, NamedTuple
 
 from seqprof.analysis.loop.counted import accounts, depth, operations, timestep_operations
-from seqprof.analysis.loop.iterations import Iteration, LoopAnalysis, find_loop
+from seqprof.analysis.loop.iteration import Iteration
+from seqprof.analysis.loop.iterations import LoopAnalysis, find_loop
 from seqprof.analysis.loop.kinds import Flag, Kind
 from seqprof.analysis.loop.latencies import Latencies, of_iteration
 from seqprof.analysis.loop.marks import blocks

@@ -139,6 +139,8 @@ def _idle(
     if made is not None:
         method = "time in unprofiled steps - union of kernel intervals in profiled steps"
         return _less(time, made.busy_s, method, kernels.n), "busy_fraction"
+    if profile is not None and profile.whole is not None and dwell is None:
+        return missing("s", kernels.method, kernels.reason or "not measured"), "busy_fraction"
     method = "time - nvml_utilization x time of one repetition in the dwell"
     if nvml.value is None or dwell is None or dwell.per_repeat_s is None:
         return missing("s", method, nvml.reason or "not measured"), "nvml_utilization"

@@ -24,11 +24,12 @@ _WRAPPERS = ("module.", "_orig_mod.", "_forward_module.")
 
 @dataclass(slots=True)
 class SubmoduleCalls:
-    """The calls of one submodule in one group."""
+    """The calls of one submodule in one group; ``by_root``: how many in each call of a root."""
 
     path: str
     module: nn.Module
     entered: list[int] = field(default_factory=list)
+    by_root: list[int] = field(default_factory=list)
     inside: set[int] = field(default_factory=set)
     stateful: int = 0
     fresh: int = 0
@@ -37,6 +38,16 @@ class SubmoduleCalls:
     last_outputs: list[Tensor] = field(default_factory=list)
     last_inputs: set[int] = field(default_factory=set)
     before: int | None = None
+
+    @property
+    def passes(self) -> list[int]:
+        """Calls of each pass over a sequence.
+
+        One, or one for each call of a root that runs the loop anew: the twins of a siamese model.
+        """
+        own = [count for count in self.by_root if count]
+        anew = min(own, default=0) >= FEWEST and self.stateful <= len(self.entered) - len(own)
+        return own if anew else [len(self.entered)]
 
 
 @dataclass(slots=True)
@@ -61,6 +72,9 @@ class Group:
         """Take in that a submodule is called."""
         calls = self.calls.setdefault(id(module), SubmoduleCalls(path, module))
         calls.inside.update(stack)
+        calls.by_root += [0] * (len(self.roots) - len(calls.by_root))
+        if calls.by_root:
+            calls.by_root[-1] += 1
         return self._entered(calls, given)
 
     def enter_root(self, module: nn.Module, given: Any) -> SubmoduleCalls:
@@ -94,11 +108,11 @@ class Group:
 
     def _timesteps(self, calls: SubmoduleCalls) -> int | None:
         """T, if ``calls`` are once (or a few times) a timestep; None if they are no such loop."""
-        count = len(calls.entered)
+        count, *others = calls.passes
         if count < FEWEST:
             return None
         sizes = {size for _, shape in self.shapes for size in shape if len(shape) > 1}
-        if len(self.roots) >= FEWEST:
+        if len(self.roots) >= FEWEST and not others:
             sizes = {len(self.roots)}
         if sizes & {count, count + 1, count - 1}:
             return count
@@ -127,7 +141,7 @@ def _in_turns(calls: dict[int, SubmoduleCalls], accepted: dict[int, int]) -> lis
 def _carries(calls: SubmoduleCalls) -> bool:
     """Whether each call takes what an earlier one returned together with something new."""
     count = len(calls.entered)
-    stateful = calls.stateful >= count - 1 - count // 8
+    stateful = calls.stateful >= count - len(calls.passes) - count // 8
     return count >= FEWEST and stateful and calls.fresh >= count // 2
 
 
@@ -165,6 +179,8 @@ class DiscoveredLoop:
         path: the module at whose calls a timestep begins.
         modules: all that carry state from one timestep to the next, that one first.
         per_timestep: calls of ``path`` in a timestep.
+        passes: how often a group runs all of it.
+        as_long_as_its_root: its T was that of the root's input in every group.
         reverse: the loop runs from the last timestep to the first.
     """
 
@@ -173,8 +189,10 @@ class DiscoveredLoop:
     modules: tuple[str, ...]
     timesteps: int
     per_timestep: int
+    passes: int
     reverse: bool
     batch: int | None
+    as_long_as_its_root: bool = True
 
 
 def _discovered(turn: list[SubmoduleCalls], timesteps: int) -> DiscoveredLoop:
@@ -185,7 +203,8 @@ def _discovered(turn: list[SubmoduleCalls], timesteps: int) -> DiscoveredLoop:
         module=first.module,
         modules=tuple(calls.path for calls in turn),
         timesteps=timesteps,
-        per_timestep=len(first.entered) // timesteps,
+        per_timestep=first.passes[0] // timesteps,
+        passes=len(first.passes),
         reverse=len(first.offsets) > 2 and falling > 0.9 * (len(first.offsets) - 1),
         batch=first.batch,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from threading import get_ident
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -172,12 +173,25 @@ class Explorer:
     @property
     def loops(self) -> list[DiscoveredLoop]:
         """The loops of all groups, each as it was found last."""
-        last = {id(loop.module): loop for _, loops in self._seen for loop in loops}
-        return list(last.values())
+        seen: dict[int, list[tuple[DiscoveredLoop, int]]] = {}
+        for _, loops in self._seen:
+            for loop in loops:
+                seen.setdefault(id(loop.module), []).append((loop, loops[0].timesteps))
+        return [
+            replace(
+                each[-1][0],
+                as_long_as_its_root=all(loop.timesteps == longest for loop, longest in each),
+            )
+            for each in seen.values()
+        ]
 
     def sizes(self) -> list[tuple[int, int | None, int | None]]:
-        """When each group ended, its T and its batch size, as far as they are known."""
-        return [(group.closed_ns, *_sizes(group, loops)) for group, loops in self._seen]
+        """When each group ended, T and the batch size of each pass in it, as far as is known."""
+        return [
+            (group.closed_ns, *_sizes(group, loops))
+            for group, loops in self._seen
+            for _ in range(loops[0].passes if loops else 1)
+        ]
 
     @property
     def repeats_operations(self) -> bool:
@@ -190,14 +204,19 @@ class Explorer:
         A size stands where it stood in every group.
         """
         readers: dict[int, tuple[Any, Any, str]] = {}
-        groups = [(group, *_sizes(group, loops)) for group, loops in self._seen]
-        groups = [known for known in groups if known[0].roots]
+        seen = [(group, loops) for group, loops in self._seen if group.roots]
+        groups = [(group, *_sizes(group, loops)) for group, loops in seen]
+        # Of what several roots' calls do together, no argument of one tells T.
+        together = {
+            group.roots[0]
+            for group, loops in seen
+            if len(group.roots) > 1 and not (loops and loops[0].passes > 1)
+        }
         for root in {group.roots[0] for group, _, _ in groups}:
             own = [(g, t, b) for g, t, b in groups if g.roots[0] == root]
-            several = len(own[-1][0].roots) > 1
             batch = _place_of([(g, b) for g, _, b in own], avoid=[t for _, t, _ in own])
             timesteps = _place_of([(g, t) for g, t, _ in own], avoid=[b for _, _, b in own])
-            if several:
+            if root in together:
                 timesteps = None
             words = _words(timesteps) if timesteps else ""
             readers[int(root)] = (

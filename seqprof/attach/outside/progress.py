@@ -14,7 +14,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from seqprof.analysis.loop.iterations import Iteration, find_loop
+from seqprof.analysis.loop.iteration import Iteration
+from seqprof.analysis.loop.iterations import find_loop
 from seqprof.analysis.loop.kinds import WORDS, Flag, Kind
 from seqprof.analysis.loop.log import LoopEvent, read_events
 from seqprof.analysis.loop.phases import PhaseTime, phase_times

@@ -1,5 +1,6 @@
 """Golden event logs → iterations and phases."""
 
+import pytest
 from loop_logs import log
 
 from seqprof.analysis.loop.iterations import LoopAnalysis, find_loop
@@ -54,6 +55,35 @@ def test_evaluation_after_the_last_step_is_counted() -> None:
     loop = find_loop(log(f"{step} {step} {step} [quiet +9 ] [quiet +9 ]"))
     assert len(loop.iterations) == 3
     assert loop.evaluation_batches == 2
+
+
+@pytest.mark.parametrize(
+    ("amid", "evaluated"),
+    [
+        ("[fetch:9 +3 ] [quiet +9 ] +1 [fetch:9 +3 ] [quiet +9 ] [fetch:9 +3 ]exhausted +5", 2),
+        ("[quiet +9 ] [criterion +2 ] +5", 1),
+        ("[fetch:9 +3 ] [quiet:7 +9 ] +5", 1),  # averaged weights
+    ],
+)
+def test_evaluation_now_and_then_between_batch_and_training_is_no_part_of_the_step(
+    amid: str, evaluated: int
+) -> None:
+    work = STEP.removeprefix("[fetch +3 ] +1")
+    validated = f"[fetch +3 ] +1 {amid} {work}"
+    loop = find_loop(log(f"{validated} {STEP} {STEP} {validated} {STEP}"))
+    assert loop.boundary == "fetch"
+    assert len(loop.iterations) == 5
+    assert loop.evaluation_batches == 2 * evaluated
+    first, second, *_ = rows(loop)
+    assert first == {**second, "data": 3}  # what lies around it cannot be told from it
+    assert [bool(it.evaluations) for it in loop.iterations] == [True, False, False, True, False]
+
+
+def test_another_model_without_gradients_now_and_then_is_part_of_the_step() -> None:
+    work = STEP.removeprefix("[fetch +3 ] +1")
+    loop = find_loop(log(f"{STEP} {STEP} [fetch +3 ] +1 [quiet:7 +9 ] {work} {STEP}"))
+    assert loop.evaluation_batches == 0
+    assert rows(loop)[2]["forward"] == rows(loop)[1]["forward"] + 9
 
 
 def test_a_teacher_after_the_fetch_is_no_evaluation() -> None:

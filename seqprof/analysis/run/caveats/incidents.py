@@ -80,6 +80,11 @@ INCIDENTS: dict[str, tuple[Severity, str, str]] = {
         "It gave no answer and was ended",
         "see what it waits for: a lock, input, another process; or give it less to do",
     ),
+    "cut_short": (
+        "warning",
+        "The time for this part was over before all of it was measured",
+        "raise --budget",
+    ),
     "budget_spent": (
         "warning",
         "The budget was spent before all points were tried",

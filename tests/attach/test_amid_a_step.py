@@ -1,0 +1,167 @@
+"""Steps with more in them than one forward: validation at their top, a model that runs twice."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from watched_loops import Cells, counts, loader, watched
+
+pytestmark = pytest.mark.timing
+STEPS = 24
+
+
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), 0.1)
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor) -> None:
+    optimizer.zero_grad()
+    model(x).square().mean().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("own_loader", [True, False])
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_validation_at_the_top_of_the_loop_is_no_part_of_the_step(
+    own_loader: bool, mode: str
+) -> None:
+    """`for step, x in enumerate(loader): if step % 4 == 0: validate(); …`."""
+
+    def validate(model: nn.Module) -> None:
+        model.train(mode == "train")
+        with torch.no_grad():
+            for x in [x for (x,) in loader(3)] if not own_loader else _unpacked(3):
+                model(x.repeat(1, 30, 1))  # many times as long as a step of training
+        model.train()
+
+    def run() -> None:
+        model = Cells()
+        optimizer = sgd(model)
+        for step, (x,) in enumerate(loader(STEPS)):
+            if step % 4 == 0:
+                validate(model)
+            train(model, optimizer, x)
+
+    loop, trial = watched(run)
+    assert counts(loop) == (STEPS, STEPS, STEPS, 0)
+    assert loop.evaluation_batches == 3 * STEPS // 4
+    assert {iteration.timesteps for iteration in loop.iterations} == {(7,)}
+    for iteration in loop.iterations:
+        assert (iteration.evaluation_s > 0) is (iteration.index % 4 == 0)
+    assert all(set(x.samples) == {max(x.samples)} for x in trial.latencies)
+    # The forward of a step with validation in it is like the others': it is in no phase.
+    validated, plain = (
+        sorted(i.phases_s["forward"] for i in loop.iterations[4:] if (i.index % 4 == 0) is which)
+        for which in (True, False)
+    )
+    least = [i.evaluation_s for i in loop.iterations[4:] if i.index % 4 == 0]
+    assert validated[0] < min(least)
+    assert validated[0] < 3 * plain[0]
+
+
+def _unpacked(count: int) -> Iterator[torch.Tensor]:
+    for (x,) in loader(count):
+        yield x
+
+
+def test_labels_that_the_model_gives_itself_are_part_of_each_step() -> None:
+    def run() -> None:
+        model = Cells()
+        optimizer = sgd(model)
+        for (x,) in loader(STEPS):
+            with torch.no_grad():
+                labels = model(x)
+            optimizer.zero_grad()
+            loss: Any = F.mse_loss(model(x + 0.1), labels)
+            loss.backward()
+            optimizer.step()
+
+    loop, _ = watched(run)
+    assert counts(loop) == (STEPS, STEPS, STEPS, 0)
+    assert loop.evaluation_batches == 0
+    assert all(iteration.evaluation_s == 0 for iteration in loop.iterations)
+
+
+@pytest.mark.parametrize("other", [7, 11])
+def test_twins_run_the_loop_once_each(other: int) -> None:
+    """A siamese model: its timesteps are those of each twin, not pairs of neighbours in one."""
+
+    def run() -> None:
+        model = Cells()
+        optimizer = sgd(model)
+        for (x,) in loader(STEPS):
+            optimizer.zero_grad()
+            first, second = model(x), model(torch.randn(5, other, 4))
+            loss: Any = F.mse_loss(first.mean(1), second.mean(1))
+            loss.backward()
+            optimizer.step()
+
+    loop, trial = watched(run)
+    assert counts(loop) == (STEPS, STEPS, STEPS, 0)
+    assert loop.timestep_modules == ("cell",)
+    assert {i.timesteps for i in loop.iterations[2:]} == {(7, other)}
+    probed = [step for step in trial.steps if step.kind == "probed"]
+    for latency in trial.latencies:
+        assert latency.samples[0] == 2 * len(probed)
+        assert len(latency.samples) == max(7, other)
+        assert latency.samples[-1] == (2 if other == 7 else 1) * len(probed)
+
+
+def test_a_state_that_goes_from_call_to_call_makes_one_loop() -> None:
+    """Chunks of one sequence before one backward: T is all of them."""
+
+    class Chunk(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.GRUCell(4, 8)
+
+        def forward(self, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+            for part in x.unbind(1):
+                h = self.cell(part, h)
+            return h
+
+    def run() -> None:
+        model = Chunk()
+        optimizer = sgd(model)
+        for (x,) in loader(STEPS):
+            h = x.new_zeros(5, 8)
+            for part in x.repeat(1, 4, 1).split(7, dim=1):
+                h = model(part, h)
+            optimizer.zero_grad()
+            h.square().mean().backward()
+            optimizer.step()
+
+    loop, trial = watched(run)
+    assert counts(loop) == (STEPS, STEPS, STEPS, 0)
+    assert {len(latency.samples) for latency in trial.latencies} == {28}
+
+
+@pytest.mark.parametrize("lengths", [range(7, 14), range(13, 6, -1)], ids=["grows", "shrinks"])
+@pytest.mark.parametrize("apart", [False, True], ids=["input's", "one more"])
+def test_timesteps_where_t_is_another_in_each_step(lengths: range, apart: bool) -> None:
+    """The explored steps are shorter than the marked ones, or longer; T is the input's or not."""
+
+    class Longer(Cells):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(torch.cat((x, x[:, :1]), 1) if apart else x)
+
+    def run() -> None:
+        model = Longer()
+        optimizer = sgd(model)
+        for timesteps in lengths:
+            for _ in range(3):
+                train(model, optimizer, torch.randn(5, timesteps, 4))
+
+    loop, trial = watched(run)
+    assert counts(loop) == (21, 21, 21, 0)
+    probed = [step for step in trial.steps if step.kind == "probed"]
+    assert all(len(step.loops) == 2 for step in probed)
+    for step in probed:
+        for timing in step.loops:
+            assert 0 < timing.host_s < step.phases[timing.phase].host_s
+    for latency in trial.latencies:
+        assert all(value is not None and value > 0 for value in latency.p50_s)
+        assert latency.samples[0] == len(probed)
