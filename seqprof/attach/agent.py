@@ -175,7 +175,8 @@ class Agent:
 
     def _pause(self, sign: UpdateSign) -> None:
         """Wait for the next window, which is another agent's."""
-        options, done = self.session.options, self.session.iterations_before
+        # Of a loop that only infers, it was known after the first forward that it was one.
+        options, done = self.session.options, self.session.iteration + self.session.inference
         left = max(1 + sign.under_way, options.every - done)
         following = replace(
             options, window=options.window + 1, steps_before=options.steps_before + done + left

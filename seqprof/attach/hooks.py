@@ -124,6 +124,7 @@ def _fetching(session: Session) -> Wrapper:
                 if whole:
                     enter(code, now)
                 leave(_EXHAUSTED)
+                session.fetches.end()
                 raise
             except BaseException:
                 if whole:
@@ -358,9 +359,12 @@ def _attentive_call(
     session: Session, original: Call, callee: Callee, module: Any, args: Any, kwargs: Any
 ) -> Any:
     grad = is_grad_enabled()
-    if callee.attentive:
+    sized = callee.attentive
+    if sized:
         callee.tell_sizes(args, kwargs, grad)
     callee.begin(module, grad)
+    if callee.attentive and not sized:  # it is known from this call on where they are
+        callee.tell_sizes(args, kwargs, grad)
     try:
         result = original(module, *args, **kwargs)
     except BaseException:

@@ -25,6 +25,7 @@ from seqprof.attach.callees import Callee
 from seqprof.attach.device_clock import DeviceClock
 from seqprof.attach.exploring.discovery import DiscoveredLoop
 from seqprof.attach.exploring.explorer import Explorer
+from seqprof.attach.loaders import TrainedLoaders
 from seqprof.attach.made import MadeOptimizers
 from seqprof.attach.marks import Marks
 from seqprof.attach.operations import PhaseOperations
@@ -54,7 +55,7 @@ class Session(ScriptObjects):
     Attributes:
         on: whether anything is recorded.
         attentive: more than a stamp is to be done, and each event is stored; else whole spans are.
-        loaders: numbers of those whose batches are trained on.
+        fetches, loaders: what is fetched, and the numbers of those whose batches are trained on.
         updated: an update has happened, and nothing since.
         then_bounded: the next iteration is a bounded one, with nothing else to be done.
         plain_end: the optimizer whose step ends this one with nothing else to be done, or 0.
@@ -75,9 +76,9 @@ class Session(ScriptObjects):
 
     # Slots: the hooks read some of these in every step, from caches that the step has emptied.
     __slots__ = (
-        "_began_ns", "_driver", "_fetched", "_marks", "_metering", "_next_kind", "_optimizers",
-        "_unstepped", "at_complete", "at_end", "at_explored", "attentive", "choose_stride",
-        "compiled", "counting", "device", "device_clock", "enter", "explorer", "inference",
+        "_began_ns", "_driver", "_marks", "_metering", "_next_kind", "_optimizers", "_unstepped",
+        "at_complete", "at_end", "at_explored", "attentive", "choose_stride", "compiled",
+        "counting", "device", "device_clock", "enter", "explorer", "fetches", "inference",
         "inside_backward", "inside_root", "iteration", "leave", "loaders", "loops", "made",
         "marking", "marks", "on", "optimizer_classes", "options", "plain_end", "profiled", "span",
         "stepping", "stride", "then_bounded", "trained", "updated", "warmup",
@@ -105,17 +106,14 @@ class Session(ScriptObjects):
         self.stride = 1
         self.device: Callable[[], torch.device] = lambda: torch.device("cpu")
         self.choose_stride: Callable[[float], int] = lambda _step_s: 1
-        self._began_ns, self._next_kind = 0, WARMUP
-        self.then_bounded, self.plain_end = False, 0
-        self._metering = False
+        self._began_ns, self._next_kind, self.plain_end = 0, WARMUP, 0
+        self.then_bounded = self._metering = self.trained = self.inference = False
         self.at_end: Callable[[], None] = lambda: None
         self.at_complete: Callable[[UpdateSign], None] = lambda _sign: None
         self.at_explored: Callable[[], None] = lambda: None
-        self.trained = False
-        self.inference = False
         self._optimizers: list[int] = []
-        self.loaders: set[int] = set()
-        self._fetched: tuple[int, int] | None = None
+        self.fetches = TrainedLoaders()
+        self.loaders = self.fetches.known
         self._driver: int | None = None
         name = f"rank{os.environ.get('RANK', '0')}.{os.getpid()}{options.ending}"
         self.recorder = Recorder(options.folder, name, full=lambda: self.close("full"))
@@ -162,18 +160,19 @@ class Session(ScriptObjects):
             if self.updated and (key in self.loaders or not self.loaders):
                 self._begin_iteration()
             if key not in self.loaders:
-                self._fetched = key, thread
+                self.fetches.fetch(key, thread)
                 self.attentive = True
         except Exception as error:
             self.fail(error)
 
     def at_forward(self, grad: bool) -> None:
         """A root is called."""
-        if not grad and not self.inference:
-            return
-        if self._fetched is not None and grad and self._fetched[1] == get_ident():
-            self.loaders.add(self._fetched[0])
-        self._fetched = None
+        if grad:
+            self.fetches.train(get_ident(), self.iteration)
+        else:
+            self.fetches.look()
+            if not self.inference:
+                return
         if self.updated and not self.loaders:
             self._begin_iteration()
 
@@ -270,11 +269,6 @@ class Session(ScriptObjects):
             self.marks.detach()
 
     # --- iterations ----------------------------------------------------------------------------
-
-    @property
-    def iterations_before(self) -> int:
-        """How many have ended; of a first forward it is known later that it was one."""
-        return self.iteration + self.inference
 
     def _begin_iteration(self) -> None:
         self.updated = False

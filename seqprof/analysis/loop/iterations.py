@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 from typing import Literal
 
 from seqprof.analysis.loop.evaluations import Evaluations
@@ -133,21 +134,36 @@ class _Reader:
         return starts
 
     def _starts_at_update(self) -> list[Instant]:
-        """An iteration starts where the last update, and the zero_grad after it, ended."""
+        """An iteration starts where the last update ended, and a zero_grad that belongs to it."""
         if not any(self._roles.trains(span) for span in self._spans):
             return []
         # A rollout before the first training forward is the first iteration's.
         first = next(s for s in self._spans if self._roles.trains(s) or s.kind == Kind.FORWARD_IN)
         starts = [first.start]
         ends = self._last_of_cycle()
+        if not self._zeroed_at_the_top(ends):
+            ends = [self._with_zero_grads(end) for end in ends]
+        return starts + [closed for end in ends if (closed := self._spans[end].end) is not None]
+
+    def _with_zero_grads(self, end: int) -> int:
+        """Index of the last zero_grad that follows a span; of the span itself where none does."""
+        while end + 1 < len(self._spans) and self._spans[end + 1].kind == Kind.ZERO_GRAD_IN:
+            end += 1
+        return end
+
+    def _zeroed_at_the_top(self, ends: Sequence[int]) -> bool:
+        """Whether a step begins with zero_grad: it lies nearer to what follows than to the update.
+
+        The batch is made before it then, where none is fetched.
+        """
+        before, after = [], []
         for end in ends:
-            j = end
-            while j + 1 < len(self._spans) and self._spans[j + 1].kind == Kind.ZERO_GRAD_IN:
-                j += 1
-            closed = self._spans[j].end
-            if closed is not None:
-                starts.append(closed)
-        return starts
+            last = self._with_zero_grads(end)
+            closed, ready = self._spans[end].end, self._spans[last].end
+            if last > end and last + 1 < len(self._spans) and closed and ready:
+                before.append(self._spans[end + 1].start.at_ns - closed.at_ns)
+                after.append(self._spans[last + 1].start.at_ns - ready.at_ns)
+        return bool(before) and median(before) > median(after)
 
     def _last_of_cycle(self) -> list[int]:
         """With several optimizers a step ends with the one that came last when all were new."""

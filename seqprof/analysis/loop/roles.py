@@ -70,7 +70,8 @@ class Roles:
         Where several are fetched for one step, they all are; one that is fetched before what trains
         only now and then holds what evaluation left. After a forward without gradients it is not
         known whether that took the batch, or a teacher looked at it: then the loader counts if
-        none of those fetched for the step is known to be trained on.
+        none of those fetched for the step is known to be trained on, and if it is so in nearly
+        every step.
         """
         direct: set[int] = set()
         doubtful: list[tuple[int, set[int]]] = []
@@ -93,5 +94,8 @@ class Roles:
                 fetched, since_training, waiting = [], set(), False
             elif id(span) in self.quiet:
                 waiting = True  # a teacher's, or evaluation: the next fetch tells
-        direct |= {last for last, fetched_too in doubtful if not fetched_too & direct}
-        return direct | {key for key, count in together.items() if count >= MOSTLY * trained}
+        teachers = Counter(last for last, too in doubtful if not too & direct)
+        steps = sum(map(self.is_update, self._spans))
+        direct |= {key for key, count in teachers.items() if count >= MOSTLY * steps}
+        nearly_all = MOSTLY * max(trained, steps)
+        return direct | {key for key, count in together.items() if count >= nearly_all}

@@ -14,6 +14,11 @@ def what_is_unknown(log: ProcessLog, loop: LoopAnalysis) -> tuple[str, ...]:
     return tuple(_sentences(log, loop))
 
 
+def _fetches(loop: LoopAnalysis) -> bool:
+    """Whether a batch is fetched in steps, apart from evaluation's."""
+    return any(span.kind == Kind.FETCH_IN for step in loop.iterations for span in step.spans)
+
+
 def _sentences(log: ProcessLog, loop: LoopAnalysis) -> Iterator[str]:
     kinds = {event.kind for event in log.events}
     if Kind.FORWARD_IN not in kinds and (log.last_of("explored") or {}).get("compiled"):
@@ -23,7 +28,7 @@ def _sentences(log: ProcessLog, loop: LoopAnalysis) -> Iterator[str]:
             "forward, loss and data: the script calls no module with parameters; what they took "
             "is in `other`"
         )
-    elif Kind.FETCH_IN not in kinds:
+    elif loop.boundary != "fetch" and not _fetches(loop):
         yield (
             "data: nothing is fetched from a DataLoader; given is what passes between an update "
             "and the forward"

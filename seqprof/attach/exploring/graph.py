@@ -18,6 +18,11 @@ from seqprof.attach.exploring.tensors import tensors
 #: A graph with more nodes is not looked at: a script must not wait for it.
 _MOST_NODES = 200_000
 _LEAF, _JOINS = "AccumulateGrad", ("StackBackward", "CatBackward")
+#: What makes of a weight the same weight: a copy in another dtype (autocast), another view of it.
+_SAME = (
+    "ToCopyBackward", "TBackward", "TransposeBackward", "PermuteBackward", "ViewBackward",
+    "ReshapeAliasBackward", "UnsafeViewBackward", "CloneBackward",
+)  # fmt: skip
 
 
 def repeated_use(outputs: Any) -> int | None:
@@ -35,7 +40,7 @@ def repeated_use(outputs: Any) -> int | None:
 
 
 def _count(outputs: list[Tensor]) -> tuple[dict[Any, int], list[int]]:
-    """Consumers of each leaf, and of how many parts each stack or concatenation is made."""
+    """Consumers of each weight, and of how many parts each stack or concatenation is made."""
     consumers: dict[Any, int] = {}
     joined: list[int] = []
     front = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
@@ -46,9 +51,18 @@ def _count(outputs: list[Tensor]) -> tuple[dict[Any, int], list[int]]:
         if node.name().startswith(_JOINS) and len(parents) >= FEWEST:
             joined.append(len(parents))
         for parent in parents:
-            if parent.name().endswith(_LEAF):
+            if _is_weight(parent):
                 consumers[parent] = consumers.get(parent, 0) + 1
-            elif parent not in seen:
+            if parent not in seen:
                 seen.add(parent)
                 front.append(parent)
     return consumers, joined
+
+
+def _is_weight(node: Any) -> bool:
+    """Whether a node gives a leaf, or what is made of one alone."""
+    while node.name().startswith(_SAME) and len(node.next_functions) == 1:
+        node = node.next_functions[0][0]
+        if node is None:
+            return False
+    return bool(node.name().endswith(_LEAF))

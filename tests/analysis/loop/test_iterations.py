@@ -79,6 +79,31 @@ def test_evaluation_now_and_then_between_batch_and_training_is_no_part_of_the_st
     assert [bool(it.evaluations) for it in loop.iterations] == [True, False, False, True, False]
 
 
+def test_a_step_without_a_fetch_begins_before_the_batch_is_made() -> None:
+    """`x = make(); optimizer.zero_grad(); …` and `…; optimizer.zero_grad(); x = make()`."""
+    work = "[forward +10 ] +2 [backward +20 ] +1 [optimizer +5 ]"
+    top = find_loop(log(f"+50 [zero +3 ] +1 {work} " * 4))
+    end = find_loop(log(f"+50 {work} +1 [zero +3 ] " * 4))
+    assert top.boundary == end.boundary == "optimizer"
+    assert [row["data"] for row in rows(top)[1:]] == [51, 51, 51]
+    assert [row["data"] for row in rows(end)[1:]] == [50, 50, 50]
+    assert [row["other"] for row in rows(top)[1:]] == [4, 4, 4]
+
+
+def test_what_evaluates_once_is_not_trained_on() -> None:
+    """Evaluation fetches, training does not: its loader is not taken for the batches' own."""
+    evaluation = "[fetch:9 +3 ] [quiet +9 ] [fetch:9 +3 ] [quiet +9 ] [fetch:9 +3 ]exhausted +5"
+    work = "[forward +10 ] +2 [backward +20 ] +1 [optimizer +5 ] +7"
+    for at in (0, 2):
+        steps = [work] * 5
+        steps[at] = f"{evaluation} {work}"
+        loop = find_loop(log(" ".join(steps)))
+        assert loop.boundary == "optimizer"
+        assert loop.evaluation_batches == 2
+        assert all(row["forward"] == 10 for row in rows(loop))
+        assert all(row.get("data", 0) <= 7 for row in rows(loop))
+
+
 def test_another_model_without_gradients_now_and_then_is_part_of_the_step() -> None:
     work = STEP.removeprefix("[fetch +3 ] +1")
     loop = find_loop(log(f"{STEP} {STEP} [fetch +3 ] +1 [quiet:7 +9 ] {work} {STEP}"))
