@@ -165,3 +165,50 @@ def test_timesteps_where_t_is_another_in_each_step(lengths: range, apart: bool) 
     for latency in trial.latencies:
         assert all(value is not None and value > 0 for value in latency.p50_s)
         assert latency.samples[0] == len(probed)
+
+
+@pytest.mark.parametrize("batch", [5, 17])
+def test_a_cell_called_twice_a_timestep_whatever_the_batch_and_the_dtype(batch: int) -> None:
+    """Inputs that die with their call, whose addresses come again; a batch of about 2 T."""
+
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.GRUCell(4, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = x.new_zeros(x.size(0), 8)
+            for t in range(x.size(1)):
+                h = self.cell(x[:, t], h)
+                h = self.cell(x[:, t], h)
+            return h
+
+    def run() -> None:
+        model = Twice()
+        optimizer = sgd(model)
+        for _ in range(STEPS):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                train(model, optimizer, torch.randn(batch, 9, 4))
+
+    loop, trial = watched(run)
+    assert loop.timestep_modules == ("cell",)
+    assert {iteration.timesteps for iteration in loop.iterations} == {(9,)}
+    assert {len(latency.p50_s) for latency in trial.latencies} == {9}
+
+
+@pytest.mark.parametrize("lengths", [[13] * STEPS, [13, 9, 21, 16] * (STEPS // 4)])
+def test_t_of_a_loop_over_all_timesteps_but_one(lengths: list[int]) -> None:
+    class Next(Cells):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x[:, :-1])
+
+    def run() -> None:
+        model = Next()
+        optimizer = sgd(model)
+        for timesteps in lengths:
+            train(model, optimizer, torch.randn(5, timesteps, 4))
+
+    loop, _ = watched(run)
+    assert [iteration.timesteps for iteration in loop.iterations] == [(t - 1,) for t in lengths]
+    assert loop.timesteps_source is not None
+    assert loop.timesteps_source.endswith("of the model's call, less one")

@@ -36,7 +36,7 @@ class SubmoduleCalls:
     batch: int | None = None
     offsets: list[int] = field(default_factory=list)
     last_outputs: list[Tensor] = field(default_factory=list)
-    last_inputs: set[int] = field(default_factory=set)
+    last_inputs: list[Tensor] = field(default_factory=list)  # living: else an id comes again
     before: int | None = None
 
     @property
@@ -114,7 +114,7 @@ class Group:
         sizes = {size for _, shape in self.shapes for size in shape if len(shape) > 1}
         if len(self.roots) >= FEWEST and not others:
             sizes = {len(self.roots)}
-        if sizes & {count, count + 1, count - 1}:
+        if count in sizes or (sizes - {calls.batch}) & {count + 1, count - 1}:
             return count
         if not _carries(calls):
             return None
@@ -148,7 +148,7 @@ def _carries(calls: SubmoduleCalls) -> bool:
 def _judge_inputs(calls: SubmoduleCalls, given: list[Tensor]) -> None:
     if calls.last_outputs:
         state = [tensor for tensor in given if comes_from(tensor, calls.last_outputs)]
-        old = {id(tensor) for tensor in state} | calls.last_inputs
+        old = {id(tensor) for tensor in (*state, *calls.last_inputs)}
         new = [tensor for tensor in given if id(tensor) not in old]
         calls.stateful += bool(state)
         calls.fresh += bool(new)
@@ -156,7 +156,7 @@ def _judge_inputs(calls: SubmoduleCalls, given: list[Tensor]) -> None:
             calls.batch = int(state[0].shape[0])
         if new and not new[0].is_meta:
             calls.offsets.append(_offset(new[0]))
-    calls.last_inputs = {id(tensor) for tensor in given}
+    calls.last_inputs = given
 
 
 def _offset(tensor: Tensor) -> int:

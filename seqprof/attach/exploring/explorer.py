@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from threading import get_ident
@@ -13,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqprof.attach.exploring.discovery import DiscoveredLoop, Group, SubmoduleCalls, plain_path
 from seqprof.attach.exploring.graph import repeated_use
-from seqprof.attach.exploring.tensors import Place, is_compiled, reader, tensors
+from seqprof.attach.exploring.tensors import Where, is_compiled, reader, tensors
 
 if TYPE_CHECKING:
     from seqprof.attach.callees import Callee
@@ -142,7 +143,7 @@ class Explorer:
             return
         loops = group.loops()
         for calls in group.all_calls():
-            calls.last_outputs.clear()
+            calls.last_outputs, calls.last_inputs = [], []
         if not any(_sizes(group, loops)):
             group.repeated = _repeated(group, outputs)
         groups.append((group, loops))
@@ -215,23 +216,24 @@ class Explorer:
         for root in {group.roots[0] for group, _, _ in groups}:
             own = [(g, t, b) for g, t, b in groups if g.roots[0] == root]
             batch = _place_of([(g, b) for g, _, b in own], avoid=[t for _, t, _ in own])
-            timesteps = _place_of([(g, t) for g, t, _ in own], avoid=[b for _, _, b in own])
+            timesteps = _place_of([(g, t) for g, t, _ in own], avoid=[b for _, _, b in own], by=1)
             if root in together:
                 timesteps = None
             words = _words(timesteps) if timesteps else ""
             readers[int(root)] = (
-                reader(*timesteps) if timesteps else None,
-                reader(*batch) if batch else None,
+                reader(timesteps) if timesteps else None,
+                reader(batch) if batch else None,
                 words,
             )
         return readers
 
 
-def _words(where: tuple[Place, int]) -> str:
-    (side, *keys), dimension = where
+def _words(where: Where) -> str:
+    side, *keys = where.place
     name = f"argument {keys[0]}" if side == 0 else f"argument '{keys[0]}'"
     inner = "".join(f"[{key!r}]" for key in keys[1:])
-    return f"dimension {dimension} of {name}{inner} of the model's call"
+    more = {0: "", 1: ", and one more", -1: ", less one"}[where.more]
+    return f"dimension {where.dimension} of {name}{inner} of the model's call{more}"
 
 
 def _sizes(group: Group, loops: list[DiscoveredLoop]) -> tuple[int | None, int | None]:
@@ -262,22 +264,26 @@ def _size_of_embedding(group: Group) -> tuple[int | None, int | None]:
 
 
 def _place_of(
-    sizes: list[tuple[Group, int | None]], avoid: list[int | None]
-) -> tuple[Place, int] | None:
+    sizes: list[tuple[Group, int | None]], avoid: list[int | None], by: int = 0
+) -> Where | None:
     """Where in the roots' arguments the size stands in all groups.
 
     Args:
         avoid: the other size of each group, which the place should not have as well.
+        by: if it stands nowhere, a size that differs from it by so many will do: loops over all
+            timesteps but the first, or with a start token before them.
     """
-    common: dict[tuple[Place, int], int] = {}
-    for (group, size), other in zip(sizes, avoid, strict=True):
-        for place, shape in group.shapes:
-            for dimension, length in enumerate(shape):
-                if size is not None and length == size:
-                    key = (place, dimension)
-                    common[key] = common.get(key, 0) + (2 if length != other else 1)
-    places = [key for key, votes in common.items() if votes >= len(sizes)]
-    return max(places, key=lambda key: common[key], default=None)
+    for more in (0, -by, by)[: 1 + 2 * by]:
+        common: Counter[Where] = Counter()
+        for (group, size), other in zip(sizes, avoid, strict=True):
+            for place, shape in group.shapes:
+                for dimension, length in enumerate(shape):
+                    if size is not None and length == size - more:
+                        common[Where(place, dimension, more)] += 2 if length != other else not more
+        places = [where for where, votes in common.items() if votes >= len(sizes)]
+        if places:
+            return max(places, key=lambda where: common[where])
+    return None
 
 
 def _fused_size(module: nn.RNNBase, args: Any, kwargs: Any) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,18 +35,26 @@ def tensors(value: Any, place: Place = (), depth: int = 0) -> Iterator[tuple[Pla
             yield from tensors(value[key], (*place, key), depth + 1)
 
 
-def reader(place: Place, dimension: int) -> Callable[[Any, Any], int]:
-    """Return a function of a call's (args, kwargs) that gives the size of a dimension of one."""
-    side, *keys = place
+class Where(NamedTuple):
+    """A size of a call: that of a dimension of one of its arguments, and so many more."""
+
+    place: Place
+    dimension: int
+    more: int = 0
+
+
+def reader(where: Where) -> Callable[[Any, Any], int]:
+    """Return a function of a call's (args, kwargs) that gives a size."""
+    (side, *keys), dimension, more = where
     if side == 0 and len(keys) == 1:  # a positional tensor: what nearly every model takes
         index = keys[0]
-        return lambda args, kwargs: int(args[index].shape[dimension])
+        return lambda args, kwargs: int(args[index].shape[dimension]) + more
 
     def read(args: Any, kwargs: Any) -> int:
         value = args if side == 0 else kwargs
         for key in keys:
             value = value[key]
-        return int(value.shape[dimension])
+        return int(value.shape[dimension]) + more
 
     return read
 
