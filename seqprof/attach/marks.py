@@ -16,13 +16,14 @@ import struct
 import weakref
 from array import array
 from collections.abc import Callable, Sequence
+from itertools import islice
 from time import perf_counter_ns
 from typing import Any
 
 import torch
 
 from seqprof.attach.exploring.discovery import DiscoveredLoop
-from seqprof.instruments.gradient_nodes import first_tensor, last_nodes
+from seqprof.instruments.gradient_nodes import first_tensor, last_nodes, tensors_of
 
 #: Number of the loop, calls, stride, offset, exit mark, end of the first call's backward.
 HEAD = struct.Struct("<6q")
@@ -82,11 +83,15 @@ class _Pass:
 
         return forward
 
-    def register(self) -> None:
-        """The backward begins: mark where the gradients of the marked calls are complete."""
+    def register(self, which: int) -> None:
+        """The backward begins: mark where the gradients of the marked calls are complete.
+
+        Args:
+            which: of a call's outputs, the gradient of this one.
+        """
         self._gradients = [0] * len(self._entries)
         for i, output in (self._outputs | self._final).items():
-            self._mark_gradient(i, output)
+            self._mark_gradient(i, next(islice(tensors_of(output), which, None), None))
         if self._first is not None:
             self._mark_end(*self._first)
         self._let_go()
@@ -95,8 +100,12 @@ class _Pass:
         """What was marked is not to live longer for us."""
         self._outputs, self._final, self._first = {}, {}, None
 
-    def _mark_gradient(self, i: int, output: Any) -> None:
-        tensor = first_tensor(output)
+    @property
+    def without_gradients(self) -> bool:
+        """Whether no gradient of a marked call came, though its backward ran."""
+        return bool(self._end and self._gradients) and not any(self._gradients)
+
+    def _mark_gradient(self, i: int, tensor: torch.Tensor | None) -> None:
         if tensor is None or tensor.grad_fn is None:
             return
         gradients, clock = self._gradients, self._clock
@@ -147,7 +156,7 @@ class ScriptLoopMarks:
         self._per_timestep, self._by_root = loop.per_timestep, loop.as_long_as_its_root
         self._anew = loop.passes > 1
         self._attached = False
-        self._stride, self._offset = 1, 0
+        self._stride, self._offset, self._which = 1, 0, 0
         self._passes: list[_Pass] = []
 
     def begin(self, stride: int, offset: int) -> None:
@@ -185,10 +194,12 @@ class ScriptLoopMarks:
     def register(self) -> None:
         """The backward begins: mark where the gradients of the marked calls are complete."""
         for one in self._passes:
-            one.register()
+            one.register(self._which)
 
     def block(self) -> bytes:
         """What was marked, packed: a block for each pass."""
+        if any(one.without_gradients for one in self._passes):
+            self._which += 1  # (output, state) of an encoder, of which the state alone is used
         return b"".join(one.block() for one in self._passes)
 
 

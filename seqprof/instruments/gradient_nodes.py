@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,15 +12,20 @@ from torch.autograd.graph import Node
 
 def first_tensor(output: Any) -> Tensor | None:
     """The first tensor with a gradient in a module's output: h of an LSTM cell's ``(h, c)``."""
+    return next(tensors_of(output), None)
+
+
+def tensors_of(output: Any) -> Iterator[Tensor]:
+    """The tensors with a gradient in a module's output, in order."""
     if isinstance(output, Tensor):
-        return output if output.grad_fn is not None else None
-    if isinstance(output, (str, bytes)):  # a letter is a string of letters again
-        return None
-    if isinstance(output, dict):
-        output = output.values()
-    if isinstance(output, (tuple, list)) or hasattr(output, "__iter__"):
-        return next((tensor for item in output if (tensor := first_tensor(item)) is not None), None)
-    return None
+        if output.grad_fn is not None:
+            yield output
+    elif not isinstance(output, (str, bytes)):  # a letter is a string of letters again
+        if isinstance(output, dict):
+            output = output.values()
+        if isinstance(output, (tuple, list)) or hasattr(output, "__iter__"):
+            for item in output:
+                yield from tensors_of(item)
 
 
 def sequence_number() -> int:

@@ -212,3 +212,89 @@ def test_t_of_a_loop_over_all_timesteps_but_one(lengths: list[int]) -> None:
     assert [iteration.timesteps for iteration in loop.iterations] == [(t - 1,) for t in lengths]
     assert loop.timesteps_source is not None
     assert loop.timesteps_source.endswith("of the model's call, less one")
+
+
+def test_what_a_rollout_comes_before_is_the_step_that_it_is() -> None:
+    """Acting without gradients comes first in each step: probed steps have marks, no others do."""
+
+    def run() -> None:
+        model, target = Cells(), Cells()
+        optimizer = sgd(model)
+        for x in torch.randn(STEPS, 5, 7, 4):
+            with torch.no_grad():
+                for _ in range(3):
+                    model(x[:1])
+                wanted = target(x)
+            optimizer.zero_grad()
+            loss: Any = F.mse_loss(model(x), wanted)
+            loss.backward()
+            optimizer.step()
+
+    loop, trial = watched(run)
+    assert counts(loop) == (STEPS, STEPS, STEPS, 0)
+    assert loop.rollout_forwards == 4 * STEPS
+    kinds = [iteration.kind for iteration in loop.iterations]
+    assert kinds[:4] == ["warmup"] * 4
+    assert kinds[4:8] == ["bounded", "probed", "bounded", "metered"]
+    assert [bool(step.loops) for step in trial.steps] == [s.kind == "probed" for s in trial.steps]
+    assert [step.phases["forward"].cpu_s is not None for step in trial.steps] == [
+        step.kind == "metered" for step in trial.steps
+    ]
+
+
+def test_actor_and_critic_have_their_own_timesteps() -> None:
+    def run() -> None:
+        actor, critic = Cells(), Cells()
+        of_actor, of_critic = sgd(actor), sgd(critic)
+        for x in torch.randn(STEPS, 5, 7, 4):
+            train(critic, of_critic, x)
+            of_actor.zero_grad()
+            loss: Any = -(actor(x) * critic(x).detach()).mean()
+            loss.backward()
+            of_actor.step()
+
+    loop, _ = watched(run)
+    assert counts(loop) == (STEPS, 2 * STEPS, 2 * STEPS, 0)
+    assert {iteration.timesteps for iteration in loop.iterations[3:]} == {(7, 7, 7)}
+
+
+class Token(nn.Module):
+    """A layer for one token: what an encoder gives is its state alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.gru = nn.Embedding(20, 8), nn.GRU(8, 8)
+        self.out = nn.Linear(8, 20)
+
+    def forward(self, token: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        output, state = self.gru(self.embedding(token).view(1, 1, -1), state)
+        return self.out(output[0]), state
+
+
+def test_encoder_and_decoder_are_called_token_by_token() -> None:
+    def run() -> None:
+        encoder, decoder = Token(), Token()
+        encoder.out.requires_grad_(False)
+        optimizers = [sgd(encoder), sgd(decoder)]
+        for _ in range(STEPS):
+            source, target = torch.randint(0, 20, (9,)), torch.randint(0, 20, (6,))
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            state, losses = torch.zeros(1, 1, 8), []
+            for token in source:
+                _, state = encoder(token, state)
+            for token in target:
+                output, state = decoder(token, state)
+                losses.append(F.cross_entropy(output, token[None]))
+            loss: Any = torch.stack(losses).sum()
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+
+    loop, trial = watched(run)
+    assert counts(loop) == (STEPS, STEPS, 2 * STEPS, 0)
+    assert {iteration.timesteps for iteration in loop.iterations} == {(9,)}
+    lengths = sorted((latency.phase, len(latency.samples)) for latency in trial.latencies)
+    assert lengths == [("backward", 6), ("backward", 9), ("forward", 6), ("forward", 9)]
+    for latency in trial.latencies:
+        assert all(value is not None and value > 0 for value in latency.p50_s)

@@ -19,11 +19,12 @@ from seqprof.analysis.loop.iteration import Iteration
 from seqprof.analysis.loop.kinds import ROUND, Flag, Kind
 from seqprof.analysis.loop.log import Instant, LoopEvent, LoopSpan, driving_thread, spans
 from seqprof.analysis.loop.roles import MOSTLY, Roles
-from seqprof.analysis.loop.updates import optimizer_of, taking_turns
+from seqprof.analysis.loop.updates import is_quiet, optimizer_of, taking_turns
 
 Boundary = Literal["fetch", "optimizer", "backward", "forward", "step"]
 #: Forwards without gradients of one root, in nearly every iteration and so many, are a rollout.
 FEWEST_ROLLOUT = 2
+_TRAINING = (Kind.FORWARD_IN, Kind.BACKWARD_IN, Kind.OPTIMIZER_IN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +230,14 @@ def _assign_events(iterations: Sequence[Iteration], events: list[LoopEvent]) -> 
 
 
 def _commitment(iteration: Iteration) -> int:
-    """An instant at which the agent's own iteration is this one: the first training span's end."""
-    for span in iteration.spans:
-        if span.kind in (Kind.FORWARD_IN, Kind.BACKWARD_IN, Kind.OPTIMIZER_IN):
-            return (span.end or iteration.end).at_ns
+    """An instant at which the agent's own iteration is this one: the first training span's end.
+
+    The agent sees an iteration begin there at the latest: a rollout comes before it.
+    """
+    trains = [span for span in iteration.spans if span.kind in _TRAINING and not is_quiet(span)]
+    inferred = [span for span in iteration.spans if is_quiet(span)]
+    for span in trains or inferred:
+        return (span.end or iteration.end).at_ns
     return iteration.end.at_ns
 
 

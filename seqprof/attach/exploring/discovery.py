@@ -180,6 +180,7 @@ class DiscoveredLoop:
         modules: all that carry state from one timestep to the next, that one first.
         per_timestep: calls of ``path`` in a timestep.
         passes: how often a group runs all of it.
+        over_roots: it runs over several calls of roots, in none of which it is whole.
         as_long_as_its_root: its T was that of the root's input in every group.
         reverse: the loop runs from the last timestep to the first.
     """
@@ -190,6 +191,7 @@ class DiscoveredLoop:
     timesteps: int
     per_timestep: int
     passes: int
+    over_roots: bool
     reverse: bool
     batch: int | None
     as_long_as_its_root: bool = True
@@ -205,6 +207,7 @@ def _discovered(turn: list[SubmoduleCalls], timesteps: int) -> DiscoveredLoop:
         timesteps=timesteps,
         per_timestep=first.passes[0] // timesteps,
         passes=len(first.passes),
+        over_roots=len(first.passes) == 1 and sum(map(bool, first.by_root)) > 1,
         reverse=len(first.offsets) > 2 and falling > 0.9 * (len(first.offsets) - 1),
         batch=first.batch,
     )

@@ -167,7 +167,11 @@ class Explorer:
         for group, loops in self._seen:
             if loops and id(loops[0].module) in group.root_calls:
                 return id(loops[0].module)
-            if loops and len(group.roots) == loops[0].timesteps * loops[0].per_timestep:
+            if not loops or loops[0].passes > 1:
+                continue
+            calls = loops[0].timesteps * loops[0].per_timestep
+            of_first = group.root_calls[int(group.roots[0])] if group.roots else None
+            if of_first is not None and calls in (len(group.roots), len(of_first.entered)):
                 return int(group.roots[0])
         return None
 
@@ -211,7 +215,7 @@ class Explorer:
         together = {
             group.roots[0]
             for group, loops in seen
-            if len(group.roots) > 1 and not (loops and loops[0].passes > 1)
+            if len(group.roots) > 1 and (not loops or loops[0].over_roots)
         }
         for root in {group.roots[0] for group, _, _ in groups}:
             own = [(g, t, b) for g, t, b in groups if g.roots[0] == root]
