@@ -13,8 +13,8 @@ from simaccel_fixtures import SimEnvironment
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 #: They train nothing: they read files, count operations, draw noise, or are about the processor's
 #: own clock or scripts that choose their device themselves.
-WITHOUT = {"attach_peers", "attach_truth", "cpu_clock", "depth", "html_report", "intervals",
-           "trace_memory", "traces", "parts_model", "device_clock", "ratios", "soak"}  # fmt: skip
+WITHOUT = {"attach_loops", "attach_peers", "attach_truth", "cpu_clock", "depth", "html_report",
+           "intervals", "trace_memory", "traces", "parts_model", "device_clock", "ratios", "soak"}  # fmt: skip
 TRAINING = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in WITHOUT)
 #: A few seconds of each that trains in its own process.
 SHORT = {
@@ -59,3 +59,13 @@ def test_it_runs_on_an_accelerator(name: str, sim_env: SimEnvironment) -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(r"\d", done.stdout)
     assert "nan" not in done.stdout
+
+
+@pytest.mark.timing
+def test_random_loops_are_seen_as_they_are() -> None:
+    done = run("attach_loops", "--seeds", "4")
+    assert done.returncode == 0, done.stderr
+    assert "timesteps: 4 of 4 loops as they are" in done.stdout
+    assert re.search(r"phases: [234] of 4 loops", done.stdout), (
+        done.stdout
+    )  # clocks of a busy machine
