@@ -14,7 +14,8 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 #: They train nothing: they read files, count operations, draw noise, or are about the processor's
 #: own clock or scripts that choose their device themselves.
 WITHOUT = {"attach_loops", "attach_peers", "attach_truth", "cpu_clock", "depth", "html_report",
-           "intervals", "trace_memory", "traces", "parts_model", "device_clock", "ratios", "soak"}  # fmt: skip
+           "intervals", "trace_memory", "traces", "parts_model", "device_clock", "ratios",
+           "soak"}  # fmt: skip
 TRAINING = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in WITHOUT)
 #: A few seconds of each that trains in its own process.
 SHORT = {
