@@ -298,3 +298,31 @@ def test_encoder_and_decoder_are_called_token_by_token() -> None:
     assert lengths == [("backward", 6), ("backward", 9), ("forward", 6), ("forward", 9)]
     for latency in trial.latencies:
         assert all(value is not None and value > 0 for value in latency.p50_s)
+
+
+def test_t_that_the_model_decides_itself_is_not_read_from_its_input() -> None:
+    """Adaptive computation: one of the explored steps happened to use all of its input."""
+
+    class Halting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.GRUCell(4, 8)
+            self.used = iter([10, 16, *range(6, 16)] * STEPS)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = x.new_zeros(x.size(0), 8)
+            for part in x.unbind(1)[: next(self.used)]:
+                h = self.cell(part, h)
+            return h
+
+    def run() -> None:
+        model = Halting()
+        optimizer = sgd(model)
+        for _ in range(STEPS):
+            train(model, optimizer, torch.randn(5, 16, 4))
+
+    loop, trial = watched(run)
+    said = [iteration.timesteps for iteration in loop.iterations]
+    assert said[:2] == [(10,), (16,)]
+    assert set(said[3:]) <= {()}
+    assert {latency.loop for latency in trial.latencies} == {"cell"}

@@ -278,15 +278,22 @@ def _place_of(
             timesteps but the first, or with a start token before them.
     """
     for more in (0, -by, by)[: 1 + 2 * by]:
-        common: Counter[Where] = Counter()
+        seen: Counter[Where] = Counter()
+        apart: Counter[Where] = Counter()
         for (group, size), other in zip(sizes, avoid, strict=True):
             for place, shape in group.shapes:
                 for dimension, length in enumerate(shape):
                     if size is not None and length == size - more:
-                        common[Where(place, dimension, more)] += 2 if length != other else not more
-        places = [where for where, votes in common.items() if votes >= len(sizes)]
+                        where = Where(place, dimension, more)
+                        seen[where] += 1
+                        apart[where] += length != other
+        places = [
+            where
+            for where, count in seen.items()
+            if count == len(sizes) and (apart[where] or not more)
+        ]
         if places:
-            return max(places, key=lambda where: common[where])
+            return max(places, key=lambda where: apart[where])
     return None
 
 
