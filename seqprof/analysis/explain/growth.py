@@ -64,10 +64,11 @@ def _above_fixed_cost(
 ) -> Claim:
     """Answer where a step grows by less than T: a fixed cost of each step may be what hides it."""
     growing = _power_of_prices(*_prices(upper))
+    longer = f"at longer T it may show: --set data.seq_len={4 * evidence.facts.base[0]}"
     if growing is None and upper.exponent.high is not None and upper.exponent.high < HARDLY:
-        return question.answered(False, f"{because}: it hardly grows")
+        return question.answered(False, f"{because}: it hardly grows; {longer}")
     if growing is None:
-        text = f"{because}; noise hides whether that is a fixed cost of each step"
+        text = f"{longer}; {because}; noise hides whether that is a fixed cost of each step"
         return question.answered(None, beside_others(most, text))
     power, low, high = growing
     brief = f"T to the {power:.2f} [{low:.2f}, {high:.2f}]"

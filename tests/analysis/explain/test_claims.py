@@ -133,6 +133,7 @@ def test_a_step_that_does_not_grow_is_not_linear() -> None:
     made = scaled_by(lambda _: 0.02)
     found = claim(explain(facts(planted("lstm"), scaling=made.recording)), 4)
     assert found.verdict == "not_seen"
+    assert "at longer T it may show: --set data.seq_len=256" in found.because
 
 
 @pytest.mark.parametrize(
