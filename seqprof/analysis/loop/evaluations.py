@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from seqprof.analysis.loop.iteration import Iteration
@@ -15,8 +16,8 @@ class Evaluations:
 
     Such a run evaluates where it lies before a step's batch or after its update. Between the batch
     and the first forward that trains it may be a part of the step: a teacher's forward, or labels
-    that the model gives itself. There it evaluates if it fetches from a loader of its own, or if
-    the trained model runs so in some of the steps only.
+    that the model gives itself. There a forward evaluates if its batch is from a loader of its own,
+    or if its root runs so in some of the steps only.
 
     Args:
         iterations: all of the loop, for what is done in nearly every one.
@@ -26,11 +27,12 @@ class Evaluations:
     def __init__(self, roles: Roles, iterations: Sequence[Iteration], *, by_fetch: bool) -> None:
         self._roles = roles
         self._by_fetch = by_fetch
-        own = sum(
-            any(self._is_own(span) for span in self._before_training(iteration.spans))
-            for iteration in iterations
-        )
-        self._now_and_then = own < MOSTLY * len(iterations)
+        steps_of: Counter[int] = Counter()
+        for iteration in iterations:
+            amid = self._before_training(iteration.spans)
+            steps_of.update({span.key for span in amid if id(span) in roles.quiet})
+        usual = MOSTLY * len(iterations)
+        self._now_and_then = {key for key, steps in steps_of.items() if steps < usual}
 
     def set_apart(self, iteration: Iteration) -> int:
         """Take evaluation out of an iteration; returns its batches."""
@@ -55,37 +57,26 @@ class Evaluations:
         work = self._work(inside)
         if not work:
             return
-        yield from self._runs(inside[: self._first_batch(inside, work[0])])
-        yield from filter(self._is_apart, self._runs(self._before_training(inside)))
-        yield from self._runs(inside[work[-1] + 1 :])
+        before, amid = inside[: self._first_batch(inside, work[0])], self._before_training(inside)
+        for part in (before, inside[work[-1] + 1 :]):
+            yield from _runs(part, {id(span) for span in part if self._roles.evaluates(span)})
+        yield from _runs(amid, set(self._evaluating_amid(amid)))
 
     def _is_amid(self, inside: Sequence[LoopSpan], index: int) -> bool:
         """Whether a span lies between a step's batch and its training."""
         work = self._work(inside)
         return self._first_batch(inside, work[0]) <= index < work[0]
 
-    def _runs(self, part: Sequence[LoopSpan]) -> Iterator[list[LoopSpan]]:
-        """Runs of spans that evaluate, with their criteria."""
-        run: list[LoopSpan] = []
+    def _evaluating_amid(self, part: Sequence[LoopSpan]) -> Iterator[int]:
+        """Identities of the spans between batch and training that are no part of the step."""
+        batch_of_its_own = False
         for span in part:
-            if self._roles.evaluates(span) or (run and span.kind == Kind.CRITERION_IN):
-                run.append(span)
-            elif run:
-                yield run
-                run = []
-        if run:
-            yield run
-
-    def _is_apart(self, run: Sequence[LoopSpan]) -> bool:
-        """Whether a run between batch and training is no part of the step."""
-        if any(self._roles.is_other_fetch(span) for span in run):
-            return True
-        forwards = [span for span in run if id(span) in self._roles.quiet]
-        return self._now_and_then and all(map(self._is_own, forwards))
-
-    def _is_own(self, span: LoopSpan) -> bool:
-        """Whether the trained model itself runs without gradients."""
-        return id(span) in self._roles.quiet and span.key in self._roles.train_roots
+            other = self._roles.is_other_fetch(span)
+            if other:
+                batch_of_its_own = not span.left & Flag.EXHAUSTED
+            apart = batch_of_its_own or span.key in self._now_and_then
+            if other or (apart and id(span) in self._roles.quiet):
+                yield id(span)
 
     # --- parts of a step -----------------------------------------------------------------------
 
@@ -109,3 +100,16 @@ class Evaluations:
             if self._roles.is_train_fetch(span) and not span.left & Flag.EXHAUSTED:
                 return index
         return 0
+
+
+def _runs(part: Sequence[LoopSpan], evaluating: set[int]) -> Iterator[list[LoopSpan]]:
+    """Runs of the spans that evaluate, with their criteria."""
+    run: list[LoopSpan] = []
+    for span in part:
+        if id(span) in evaluating or (run and span.kind == Kind.CRITERION_IN):
+            run.append(span)
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run

@@ -31,9 +31,6 @@ class Roles:
         if self.sort == "forward":
             self.quiet.clear()
         self.train_loaders = self._find_train_loaders()
-        self.train_roots = {
-            span.key for span in outermost if span.kind == Kind.FORWARD_IN and self.trains(span)
-        }
 
     def trains(self, span: LoopSpan) -> bool:
         """Whether a span is a forward with gradients, or has a backward."""

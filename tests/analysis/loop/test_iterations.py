@@ -63,6 +63,7 @@ def test_evaluation_after_the_last_step_is_counted() -> None:
         ("[fetch:9 +3 ] [quiet +9 ] +1 [fetch:9 +3 ] [quiet +9 ] [fetch:9 +3 ]exhausted +5", 2),
         ("[quiet +9 ] [criterion +2 ] +5", 1),
         ("[fetch:9 +3 ] [quiet:7 +9 ] +5", 1),  # averaged weights
+        ("[quiet:7 +9 ] +5", 1),
     ],
 )
 def test_evaluation_now_and_then_between_batch_and_training_is_no_part_of_the_step(
@@ -104,11 +105,18 @@ def test_what_evaluates_once_is_not_trained_on() -> None:
         assert all(row.get("data", 0) <= 7 for row in rows(loop))
 
 
-def test_another_model_without_gradients_now_and_then_is_part_of_the_step() -> None:
+def test_evaluation_between_a_batch_and_its_teacher_is_no_part_of_the_step() -> None:
+    """The teacher looks at each batch; now and then, the trained model is evaluated before it."""
     work = STEP.removeprefix("[fetch +3 ] +1")
-    loop = find_loop(log(f"{STEP} {STEP} [fetch +3 ] +1 [quiet:7 +9 ] {work} {STEP}"))
-    assert loop.evaluation_batches == 0
-    assert rows(loop)[2]["forward"] == rows(loop)[1]["forward"] + 9
+    taught = f"[fetch +3 ] +1 [quiet:7 +9 ] {work}"
+    by_loader = "[fetch:9 +3 ] [quiet +20 ] [fetch:9 +3 ]exhausted"
+    for evaluation in ("[quiet +20 ]", by_loader):
+        validated = f"[fetch +3 ] {evaluation} +1 [quiet:7 +9 ] {work}"
+        loop = find_loop(log(f"{taught} {validated} {taught} {taught}"))
+        assert loop.evaluation_batches == 1
+        plain, first, *_ = rows(loop)
+        assert first["forward"] == plain["forward"] == 19
+        assert loop.iterations[1].evaluations
 
 
 def test_a_teacher_after_the_fetch_is_no_evaluation() -> None:
