@@ -84,7 +84,7 @@ def _device_part(made: ProfiledPass | None, phase: str) -> tuple[ProfiledPhase |
         return None, (made.reason if made else None) or NOT_TAKEN
     part = profiled_phase(made, phase)
     if part is None or part.window_s <= 0.0:
-        return None, f"nothing was launched in `{phase}` of the profiled steps"
+        return None, "nothing was launched in this phase of the profiled steps"
     return part, None
 
 

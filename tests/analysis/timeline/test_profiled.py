@@ -264,7 +264,7 @@ def test_busy_seconds_are_held_against_unprofiled_times(on_device: ProfiledPass)
     assert idle["forward"].idle_source == "busy_fraction"
     assert idle["forward"].nvml_utilization.value == pytest.approx(0.22)  # and is not replaced
     assert idle["data"].busy_fraction.value is None
-    assert "did nothing" in (idle["data"].busy_fraction.reason or "")
+    assert "nothing was launched" in (idle["data"].busy_fraction.reason or "")
 
 
 def test_the_slowdown_is_told(on_device: ProfiledPass) -> None:
