@@ -6,7 +6,7 @@ from collections import Counter
 
 from seqprof.analysis.loop.kinds import Flag, Kind
 from seqprof.analysis.loop.log import LoopSpan
-from seqprof.analysis.loop.updates import is_quiet, steps_inside, update_sort
+from seqprof.analysis.loop.updates import is_quiet, optimizer_of, steps_inside, update_sort
 
 #: "Nearly always": this share of a loop's updates or iterations.
 MOSTLY = 0.8
@@ -92,7 +92,12 @@ class Roles:
             elif id(span) in self.quiet:
                 waiting = True  # a teacher's, or evaluation: the next fetch tells
         teachers = Counter(last for last, too in doubtful if not too & direct)
-        steps = sum(map(self.is_update, self._spans))
+        steps = self._steps()
         direct |= {key for key, count in teachers.items() if count >= MOSTLY * steps}
         nearly_all = MOSTLY * max(trained, steps)
         return direct | {key for key, count in together.items() if count >= nearly_all}
+
+    def _steps(self) -> int:
+        """About how many steps there are: the updates of the optimizer that has most."""
+        updates = Counter(optimizer_of(span) for span in self._spans if self.is_update(span))
+        return max(updates.values(), default=0)

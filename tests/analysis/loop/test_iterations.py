@@ -119,6 +119,14 @@ def test_evaluation_between_a_batch_and_its_teacher_is_no_part_of_the_step() -> 
         assert loop.iterations[1].evaluations
 
 
+def test_a_target_network_in_a_step_of_two_updates_is_no_evaluation() -> None:
+    work = "[forward:{0} +9 ] [backward +9 ] [optimizer:{0} +5 ]"
+    step = f"[fetch +3 ] [quiet:7 +9 ] {work.format(1)} {work.format(2)}"
+    loop = find_loop(log(f"{step} {step} {step} {step} {step}"))
+    assert (loop.boundary, loop.evaluation_batches) == ("fetch", 0)
+    assert rows(loop)[1] == {"data": 3, "forward": 27, "backward": 18, "optimizer": 10}
+
+
 def test_a_teacher_after_the_fetch_is_no_evaluation() -> None:
     step = "[fetch +3 ] [quiet +9 ] [forward +9 ] [backward +9 ] [optimizer +5 ]"
     loop = find_loop(log(f"{step} [fetch +7 ]exhausted {step} {step}"))
