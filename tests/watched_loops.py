@@ -34,6 +34,24 @@ def loader(count: int = 12, **options: Any) -> "DataLoader[Any]":
     return DataLoader(TensorDataset(torch.randn(5 * count, 7, 4)), batch_size=5, **options)
 
 
+def sgd(*models: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD([p for model in models for p in model.parameters()], 0.1)
+
+
+def train_step(model: Any, optimizer: torch.optim.Optimizer, x: torch.Tensor) -> None:
+    """One step of training on the square of what the model gives."""
+    optimizer.zero_grad()
+    model(x).square().mean().backward()
+    optimizer.step()
+
+
+def update(optimizer: torch.optim.Optimizer, loss: Any) -> None:
+    """The rest of a step whose forward has been."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
 def watched(run: Callable[[], object], **options: Any) -> tuple[ForeignLoop, Trial]:
     """What is recorded of a loop that is built and run inside the block."""
     torch.manual_seed(0)

@@ -39,7 +39,7 @@ class Callee:
         self.attentive = False
         self._timesteps: ReadSize | None = None
         self._batch: ReadSize | None = None
-        self._last, self._t = -1, 0
+        self._last = -1
 
     def read_sizes(self, timesteps: ReadSize | None, batch: ReadSize | None) -> None:
         """Say where T and the batch size of a call are found."""
@@ -50,16 +50,17 @@ class Callee:
         """Read them where ``other`` does."""
         self.read_sizes(other._timesteps, other._batch)
 
-    def begin(self, module: nn.Module, grad: bool) -> None:
+    def begin(self, module: nn.Module, args: Any, kwargs: Any, grad: bool) -> None:
         """What is to be done at a call besides the stamp."""
         session = self._session
         if not self.root or not session.attentive:
             return
         try:
-            session.at_forward(grad)
+            session.at_forward(grad)  # it may find out where sizes are
+            timesteps = self.tell_sizes(args, kwargs, grad) if self.attentive else 0
             wanted = session.inference or (grad and module.training)
             if session.marking and session.marks is not None and wanted:
-                session.marks.attach(self._t)
+                session.marks.attach(timesteps)
             if session.counting is not None and wanted:
                 session.counting.begin("forward")
         except Exception as error:
@@ -73,25 +74,27 @@ class Callee:
                 session.marks.detach()
             session.after_forward()
 
-    def tell_sizes(self, args: Any, kwargs: Any, grad: bool) -> None:
-        """Store the sizes of what trains when they are not those of the call before."""
-        session, self._t = self._session, 0
+    def tell_sizes(self, args: Any, kwargs: Any, grad: bool) -> int:
+        """Store the sizes of what trains when they are not those of the call before.
+
+        Returns T, 0 where it is not known.
+        """
+        session = self._session
         if not grad and not session.inference:
-            return
+            return 0
         try:
             t = self._timesteps(args, kwargs) if self._timesteps else 0
             b = self._batch(args, kwargs) if self._batch else 0
             sizes = min(t, _MOST) | min(b, _MOST) << _BATCH
         except (LookupError, AttributeError, TypeError):  # this call's arguments are others
-            sizes = 0
+            sizes = t = 0
         except Exception as error:
             session.fail(error)
-            return
-        else:
-            self._t = t
+            return 0
         if sizes != self._last:
             self._last = sizes
             session.leave(_SHAPE | sizes << _KEY)
+        return t
 
 
 def describe_callee(module: nn.Module) -> dict[str, Any]:

@@ -359,12 +359,7 @@ def _attentive_call(
     session: Session, original: Call, callee: Callee, module: Any, args: Any, kwargs: Any
 ) -> Any:
     grad = is_grad_enabled()
-    sized = callee.attentive
-    if sized:
-        callee.tell_sizes(args, kwargs, grad)
-    callee.begin(module, grad)
-    if callee.attentive and not sized:  # it is known from this call on where they are
-        callee.tell_sizes(args, kwargs, grad)
+    callee.begin(module, args, kwargs, grad)
     try:
         result = original(module, *args, **kwargs)
     except BaseException:

@@ -7,20 +7,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from watched_loops import Cells, counts, loader, watched
+from watched_loops import Cells, counts, loader, sgd, train_step, update, watched
 
 pytestmark = pytest.mark.timing
 STEPS = 24
-
-
-def sgd(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD(model.parameters(), 0.1)
-
-
-def train(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor) -> None:
-    optimizer.zero_grad()
-    model(x).square().mean().backward()
-    optimizer.step()
 
 
 @pytest.mark.parametrize("own_loader", [True, False])
@@ -43,7 +33,7 @@ def test_validation_at_the_top_of_the_loop_is_no_part_of_the_step(
         for step, (x,) in enumerate(loader(STEPS)):
             if step % 4 == 0:
                 validate(model)
-            train(model, optimizer, x)
+            train_step(model, optimizer, x)
 
     loop, trial = watched(run)
     assert counts(loop) == (STEPS, STEPS, STEPS, 0)
@@ -74,10 +64,7 @@ def test_labels_that_the_model_gives_itself_are_part_of_each_step() -> None:
         for (x,) in loader(STEPS):
             with torch.no_grad():
                 labels = model(x)
-            optimizer.zero_grad()
-            loss: Any = F.mse_loss(model(x + 0.1), labels)
-            loss.backward()
-            optimizer.step()
+            update(optimizer, F.mse_loss(model(x + 0.1), labels))
 
     loop, _ = watched(run)
     assert counts(loop) == (STEPS, STEPS, STEPS, 0)
@@ -93,11 +80,8 @@ def test_twins_run_the_loop_once_each(other: int) -> None:
         model = Cells()
         optimizer = sgd(model)
         for (x,) in loader(STEPS):
-            optimizer.zero_grad()
             first, second = model(x), model(torch.randn(5, other, 4))
-            loss: Any = F.mse_loss(first.mean(1), second.mean(1))
-            loss.backward()
-            optimizer.step()
+            update(optimizer, F.mse_loss(first.mean(1), second.mean(1)))
 
     loop, trial = watched(run)
     assert counts(loop) == (STEPS, STEPS, STEPS, 0)
@@ -153,7 +137,7 @@ def test_timesteps_where_t_is_another_in_each_step(lengths: range, apart: bool) 
         optimizer = sgd(model)
         for timesteps in lengths:
             for _ in range(3):
-                train(model, optimizer, torch.randn(5, timesteps, 4))
+                train_step(model, optimizer, torch.randn(5, timesteps, 4))
 
     loop, trial = watched(run)
     assert counts(loop) == (21, 21, 21, 0)
@@ -188,7 +172,7 @@ def test_a_cell_called_twice_a_timestep_whatever_the_batch_and_the_dtype(batch: 
         optimizer = sgd(model)
         for _ in range(STEPS):
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                train(model, optimizer, torch.randn(batch, 9, 4))
+                train_step(model, optimizer, torch.randn(batch, 9, 4))
 
     loop, trial = watched(run)
     assert loop.timestep_modules == ("cell",)
@@ -206,7 +190,7 @@ def test_t_of_a_loop_over_all_timesteps_but_one(lengths: list[int]) -> None:
         model = Next()
         optimizer = sgd(model)
         for timesteps in lengths:
-            train(model, optimizer, torch.randn(5, timesteps, 4))
+            train_step(model, optimizer, torch.randn(5, timesteps, 4))
 
     loop, _ = watched(run)
     assert [iteration.timesteps for iteration in loop.iterations] == [(t - 1,) for t in lengths]
@@ -225,10 +209,7 @@ def test_what_a_rollout_comes_before_is_the_step_that_it_is() -> None:
                 for _ in range(3):
                     model(x[:1])
                 wanted = target(x)
-            optimizer.zero_grad()
-            loss: Any = F.mse_loss(model(x), wanted)
-            loss.backward()
-            optimizer.step()
+            update(optimizer, F.mse_loss(model(x), wanted))
 
     loop, trial = watched(run)
     assert counts(loop) == (STEPS, STEPS, STEPS, 0)
@@ -247,11 +228,8 @@ def test_actor_and_critic_have_their_own_timesteps() -> None:
         actor, critic = Cells(), Cells()
         of_actor, of_critic = sgd(actor), sgd(critic)
         for x in torch.randn(STEPS, 5, 7, 4):
-            train(critic, of_critic, x)
-            of_actor.zero_grad()
-            loss: Any = -(actor(x) * critic(x).detach()).mean()
-            loss.backward()
-            of_actor.step()
+            train_step(critic, of_critic, x)
+            update(of_actor, -(actor(x) * critic(x).detach()).mean())
 
     loop, _ = watched(run)
     assert counts(loop) == (STEPS, 2 * STEPS, 2 * STEPS, 0)
@@ -319,7 +297,7 @@ def test_t_that_the_model_decides_itself_is_not_read_from_its_input() -> None:
         model = Halting()
         optimizer = sgd(model)
         for _ in range(STEPS):
-            train(model, optimizer, torch.randn(5, 16, 4))
+            train_step(model, optimizer, torch.randn(5, 16, 4))
 
     loop, trial = watched(run)
     said = [iteration.timesteps for iteration in loop.iterations]

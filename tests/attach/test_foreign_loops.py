@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from watched_loops import Cells, batches, counts, loader, watched
+from watched_loops import Cells, batches, counts, loader, update, watched
 
 pytestmark = pytest.mark.timing
 
@@ -114,10 +114,7 @@ def test_a_teacher_inside_a_step_is_no_evaluation() -> None:
         for (x,) in loader():
             with torch.no_grad():
                 wanted = teacher(x)
-            optimizer.zero_grad()
-            loss: Any = F.mse_loss(student(x), wanted)
-            loss.backward()
-            optimizer.step()
+            update(optimizer, F.mse_loss(student(x), wanted))
 
     loop, _ = watched(run)
     assert counts(loop) == (12, 12, 12, 0)
@@ -184,10 +181,7 @@ def test_a_root_that_is_called_each_timestep() -> None:
             for part in x.unbind(1):
                 output, h = policy(part, h)
                 outputs.append(output)
-            optimizer.zero_grad()
-            loss: Any = torch.stack(outputs).square().mean()
-            loss.backward()
-            optimizer.step()
+            update(optimizer, torch.stack(outputs).square().mean())
 
     loop, _ = watched(run)
     assert counts(loop) == (12, 12, 12, 0)

@@ -15,19 +15,9 @@ from torch.func import functional_call, grad_and_value
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
-from watched_loops import Cells, batches, counts, loader, watched
+from watched_loops import Cells, batches, counts, loader, sgd, train_step, watched
 
 pytestmark = pytest.mark.timing
-
-
-def sgd(*models: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.SGD([p for model in models for p in model.parameters()], 0.1)
-
-
-def step(model: Any, optimizer: Any, x: torch.Tensor) -> None:
-    optimizer.zero_grad()
-    model(x).square().mean().backward()
-    optimizer.step()
 
 
 def test_a_closure_that_an_optimizer_calls_once() -> None:
@@ -64,7 +54,7 @@ def test_batches_from_a_generator(sliced: bool) -> None:
         for index, x in enumerate(islice(endless(), 12) if sliced else endless()):
             if index == 12:
                 break
-            step(model, optimizer, x)
+            train_step(model, optimizer, x)
 
     loop, _ = watched(run)
     assert (loop.boundary, counts(loop)) == ("fetch", (12, 12, 12, 0))
@@ -79,7 +69,7 @@ def test_an_iterable_dataset_and_a_last_batch_that_is_smaller() -> None:
         model = Cells()
         optimizer = sgd(model)
         for x in DataLoader(Stream(), batch_size=5):
-            step(model, optimizer, x)
+            train_step(model, optimizer, x)
 
     loop, _ = watched(run)
     assert counts(loop) == (12, 12, 12, 0)
@@ -93,7 +83,7 @@ def test_two_loaders_side_by_side() -> None:
         optimizer = sgd(model)
         held = loader(2)
         for index, ((a,), (b,)) in enumerate(zip(loader(), loader(), strict=True)):
-            step(model, optimizer, torch.cat([a, b]))
+            train_step(model, optimizer, torch.cat([a, b]))
             if index % 4 == 3:
                 with torch.no_grad():
                     for (x,) in held:
@@ -168,7 +158,7 @@ def test_the_model_runs_again_in_the_backward() -> None:
         model = Checkpointed()
         optimizer = sgd(model)
         for (x,) in loader():
-            step(model, optimizer, x)
+            train_step(model, optimizer, x)
 
     loop, _ = watched(run)
     assert counts(loop) == (12, 12, 12, 0)
@@ -277,7 +267,7 @@ def test_an_optimizer_that_is_the_scripts_own() -> None:
         model = Cells()
         optimizer = Plain(model.parameters())
         for (x,) in loader():
-            step(model, optimizer, x)
+            train_step(model, optimizer, x)
 
     loop, _ = watched(run)
     assert counts(loop) == (12, 12, 12, 0)
@@ -355,7 +345,7 @@ def test_chunks_of_one_batch_are_updated_one_by_one() -> None:
         optimizer = sgd(model)
         for (x,) in DataLoader(TensorDataset(torch.randn(20, 21, 4)), batch_size=5):
             for part in x.split(7, dim=1):
-                step(model, optimizer, part)
+                train_step(model, optimizer, part)
 
     loop, _ = watched(run)
     assert counts(loop) == (12, 12, 12, 0)
@@ -429,7 +419,7 @@ def test_folds_are_trained_one_after_the_other() -> None:
             model = Cells()
             optimizer = sgd(model)
             for x in batches(6):
-                step(model, optimizer, x)
+                train_step(model, optimizer, x)
 
     loop, _ = watched(run)
     assert counts(loop) == (18, 18, 18, 0)
@@ -457,7 +447,7 @@ def test_a_thread_fetches_ahead() -> None:
         optimizer = sgd(model)
         for _ in range(2):
             for (x,) in ahead(loader()):
-                step(model, optimizer, x)
+                train_step(model, optimizer, x)
 
     loop, trial = watched(run)
     assert counts(loop) == (24, 24, 24, 0)
@@ -473,7 +463,7 @@ def test_averaged_weights_are_evaluated() -> None:
         copied = deepcopy(model)
         optimizer = sgd(model)
         for index, (x,) in enumerate(loader()):
-            step(model, optimizer, x)
+            train_step(model, optimizer, x)
             averaged.update_parameters(model)
             if index % 4 == 3:
                 with torch.no_grad():
@@ -516,7 +506,7 @@ def test_nothing_is_counted_where_no_warm_up_step_is_left() -> None:
         model = Cells()
         optimizer = sgd(model)
         for (x,) in loader():
-            step(model, optimizer, x)
+            train_step(model, optimizer, x)
 
     _, trial = watched(run, warmup=3)
     assert not trial.accounts
@@ -529,7 +519,7 @@ def test_an_exception_in_the_counted_step_leaves_nothing_behind() -> None:
         optimizer = sgd(model)
         for index, (x,) in enumerate(loader()):
             try:
-                step(model, optimizer, x[..., :2] if index == 2 else x)
+                train_step(model, optimizer, x[..., :2] if index == 2 else x)
             except RuntimeError:
                 continue
 

@@ -29,7 +29,7 @@ class Evaluations:
         self._by_fetch = by_fetch
         steps_of: Counter[int] = Counter()
         for iteration in iterations:
-            amid = self._before_training(iteration.spans)
+            _, amid, _ = self._parts(iteration.spans)
             steps_of.update({span.key for span in amid if id(span) in roles.quiet})
         usual = MOSTLY * len(iterations)
         self._now_and_then = {key for key, steps in steps_of.items() if steps < usual}
@@ -39,33 +39,25 @@ class Evaluations:
         if iteration.rollout:
             return 0
         inside = iteration.spans
-        runs = list(self._runs_of(inside))
-        taken = {id(span) for run in runs for span in run}
-        for run in runs:
-            first, last = inside.index(run[0]), inside.index(run[-1])
+        before, amid, after = self._parts(inside)
+        runs = [
+            (run, False)
+            for part in (before, after)
+            for run in _runs(part, {id(span) for span in part if self._roles.evaluates(span)})
+        ]
+        runs += [(run, True) for run in _runs(amid, set(self._evaluating_amid(amid)))]
+        for run, in_step in runs:
             # What follows up to the next span is printing it, or data: it cannot be told apart. In
             # a step, what comes before it is its loader's start.
-            before = inside[first - 1].end if first and self._is_amid(inside, first) else None
-            after = inside[last + 1].start if last + 1 < len(inside) else iteration.end
-            iteration.evaluations.append((before or run[0].start, after))
+            first, last = inside.index(run[0]), inside.index(run[-1])
+            previous = inside[first - 1].end if in_step and first else None
+            following = inside[last + 1].start if last + 1 < len(inside) else iteration.end
+            iteration.evaluations.append((previous or run[0].start, following))
+        taken = {id(span) for run, _ in runs for span in run}
         iteration.spans = [span for span in inside if id(span) not in taken]
-        evaluated = sum(id(span) in self._roles.quiet for run in runs for span in run)
+        evaluated = len(taken & self._roles.quiet)
         iteration.quiet -= evaluated
         return evaluated
-
-    def _runs_of(self, inside: Sequence[LoopSpan]) -> Iterator[list[LoopSpan]]:
-        work = self._work(inside)
-        if not work:
-            return
-        before, amid = inside[: self._first_batch(inside, work[0])], self._before_training(inside)
-        for part in (before, inside[work[-1] + 1 :]):
-            yield from _runs(part, {id(span) for span in part if self._roles.evaluates(span)})
-        yield from _runs(amid, set(self._evaluating_amid(amid)))
-
-    def _is_amid(self, inside: Sequence[LoopSpan], index: int) -> bool:
-        """Whether a span lies between a step's batch and its training."""
-        work = self._work(inside)
-        return self._first_batch(inside, work[0]) <= index < work[0]
 
     def _evaluating_amid(self, part: Sequence[LoopSpan]) -> Iterator[int]:
         """Identities of the spans between batch and training that are no part of the step."""
@@ -78,16 +70,16 @@ class Evaluations:
             if other or (apart and id(span) in self._roles.quiet):
                 yield id(span)
 
-    # --- parts of a step -----------------------------------------------------------------------
-
-    def _work(self, inside: Sequence[LoopSpan]) -> list[int]:
+    def _parts(
+        self, inside: list[LoopSpan]
+    ) -> tuple[list[LoopSpan], list[LoopSpan], list[LoopSpan]]:
+        """What lies before a step's batch, between that and its training, and after its update."""
         roles = self._roles
-        return [i for i, span in enumerate(inside) if roles.trains(span) or roles.is_update(span)]
-
-    def _before_training(self, inside: Sequence[LoopSpan]) -> Sequence[LoopSpan]:
-        """What lies between the batch and the first span that trains."""
-        work = self._work(inside)
-        return inside[self._first_batch(inside, work[0]) : work[0]] if work else ()
+        work = [i for i, span in enumerate(inside) if roles.trains(span) or roles.is_update(span)]
+        if not work:
+            return [], [], []
+        batch = self._first_batch(inside, work[0])
+        return inside[:batch], inside[batch : work[0]], inside[work[-1] + 1 :]
 
     def _first_batch(self, inside: Sequence[LoopSpan], first: int) -> int:
         """Where the batch is fetched, ``first`` at the latest.

@@ -81,9 +81,7 @@ class _Reader:
         evaluated += sum(map(evaluations.set_apart, iterations))
         boundary: Boundary = "step" if said else "fetch" if by_fetch else self._roles.sort
         exhausted = sum(
-            span.kind == Kind.FETCH_IN
-            and bool(span.left & Flag.EXHAUSTED)
-            and span.key in self._roles.train_loaders
+            self._roles.is_train_fetch(span) and bool(span.left & Flag.EXHAUSTED)
             for span in self._spans
         )
         return LoopAnalysis(boundary, tuple(iterations), evaluated, exhausted)
@@ -190,9 +188,7 @@ class _Reader:
     def _find_rollouts(self, iterations: Sequence[Iteration]) -> None:
         counts = [self._quiet_in(iteration) for iteration in iterations]
         fetches = any(
-            span.kind == Kind.FETCH_IN and span.key not in self._roles.train_loaders
-            for iteration in iterations
-            for span in iteration.spans
+            self._roles.is_other_fetch(span) for iteration in iterations for span in iteration.spans
         )
         often = sum(count >= FEWEST_ROLLOUT for count in counts[1:])
         rollout = len(counts) > 2 and not fetches and often >= MOSTLY * (len(counts) - 1)
@@ -234,11 +230,9 @@ def _commitment(iteration: Iteration) -> int:
 
     The agent sees an iteration begin there at the latest: a rollout comes before it.
     """
-    trains = [span for span in iteration.spans if span.kind in _TRAINING and not is_quiet(span)]
-    inferred = [span for span in iteration.spans if is_quiet(span)]
-    for span in trains or inferred:
-        return (span.end or iteration.end).at_ns
-    return iteration.end.at_ns
+    work = (span for span in iteration.spans if span.kind in _TRAINING)
+    first = min(work, key=is_quiet, default=None)  # a forward without gradients where all are
+    return ((first.end if first else None) or iteration.end).at_ns
 
 
 def _assign_sizes(iterations: Sequence[Iteration], shapes: list[LoopEvent]) -> None:

@@ -220,7 +220,9 @@ class Explorer:
         for root in {group.roots[0] for group, _, _ in groups}:
             own = [(g, t, b) for g, t, b in groups if g.roots[0] == root]
             batch = _place_of([(g, b) for g, _, b in own], avoid=[t for _, t, _ in own])
-            timesteps = _place_of([(g, t) for g, t, _ in own], avoid=[b for _, _, b in own], by=1)
+            timesteps = _place_of(
+                [(g, t) for g, t, _ in own], avoid=[b for _, _, b in own], more=(0, -1, 1)
+            )
             if root in together:
                 timesteps = None
             words = _words(timesteps) if timesteps else ""
@@ -268,29 +270,29 @@ def _size_of_embedding(group: Group) -> tuple[int | None, int | None]:
 
 
 def _place_of(
-    sizes: list[tuple[Group, int | None]], avoid: list[int | None], by: int = 0
+    sizes: list[tuple[Group, int | None]], avoid: list[int | None], more: tuple[int, ...] = (0,)
 ) -> Where | None:
     """Where in the roots' arguments the size stands in all groups.
 
     Args:
         avoid: the other size of each group, which the place should not have as well.
-        by: if it stands nowhere, a size that differs from it by so many will do: loops over all
-            timesteps but the first, or with a start token before them.
+        more: so much more than what stands there it may be, the first before the others: loops over
+            all timesteps but the first, or with a start token before them.
     """
-    for more in (0, -by, by)[: 1 + 2 * by]:
+    for offset in more:
         seen: Counter[Where] = Counter()
         apart: Counter[Where] = Counter()
         for (group, size), other in zip(sizes, avoid, strict=True):
             for place, shape in group.shapes:
                 for dimension, length in enumerate(shape):
-                    if size is not None and length == size - more:
-                        where = Where(place, dimension, more)
+                    if size is not None and length == size - offset:
+                        where = Where(place, dimension, offset)
                         seen[where] += 1
                         apart[where] += length != other
         places = [
             where
             for where, count in seen.items()
-            if count == len(sizes) and (apart[where] or not more)
+            if count == len(sizes) and (apart[where] or not offset)
         ]
         if places:
             return max(places, key=lambda where: apart[where])
