@@ -93,7 +93,8 @@ def _trial(trial: Trial) -> Iterator[tuple[str, str]]:
     if trial.depth is not None and trial.depth.counted is not None:
         yield from ((".depth.counted", what) for what in _counted(trial.depth.counted))
     work = trial.workload
-    if min(work.timesteps, work.batch_size, work.micro_batches) < 1:
+    sizes = (work.timesteps, work.batch_size, work.micro_batches)
+    if any(size is not None and size < 1 for size in sizes):
         yield ".workload", "A size below 1"
 
 

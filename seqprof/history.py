@@ -54,8 +54,8 @@ class HistoryLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     kind: str
     created: Annotated[str, Meta(description="ISO 8601, UTC")]
     model: str
-    timesteps: int
-    batch_size: int
+    timesteps: int | None
+    batch_size: int | None
     spec: Annotated[str, Meta(description="digest of the whole spec: equal specs, equal digests")]
     device: str
     cpu: str

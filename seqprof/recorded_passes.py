@@ -27,7 +27,7 @@ class CountedDepth:
 class DepthLaw:
     """Sequential depth of one step: forward, loss, backward. From shapes alone it is *derived*."""
 
-    timesteps: int
+    timesteps: int | None
     depth_ops: Annotated[
         int | None,
         Meta(description="operations on the longest chain, each consuming the previous one's"),

@@ -154,8 +154,16 @@ class Workload:
     execution: Annotated[str | None, Meta(description="cell or fused; null where it has no sense")]
     parameters: Annotated[int | None, Meta(description="null where it could not be built")]
     data: Annotated[str, Meta(description="where the batches come from, in words")]
-    batch_size: int
-    timesteps: Annotated[int, Meta(description="T, length of the longest sequence of a batch")]
+    batch_size: Annotated[
+        int | None, Meta(description="sequences; null in a script's loop where nothing tells it")
+    ]
+    timesteps: Annotated[
+        int | None,
+        Meta(
+            description="T, length of the longest sequence of a batch; null in a script's loop "
+            "where nothing tells it"
+        ),
+    ]
     precision: str
     optimizer: str
     micro_batches: Annotated[int, Meta(description="gradient accumulation: batches in a step")] = 1
@@ -179,6 +187,11 @@ class Workload:
     ] = None
     call: Annotated[str | None, Meta(description="how a user's model is called")] = None
     loss: Annotated[str | None, Meta(description="where the loss of a user's model is from")] = None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """T and the batch size, 0 where one is not known: never of what seqprof itself builds."""
+        return self.timesteps or 0, self.batch_size or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,21 @@ _EXACT = 7
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
+def sizes_in_words(timesteps: int | None, batch_size: int | None) -> str:
+    """Write T and the batch size of a workload: "T = 64, batch 16"."""
+    return f"{length_in_words(timesteps)}, {batch_in_words(batch_size)}"
+
+
+def length_in_words(timesteps: int | None) -> str:
+    """Write one T."""
+    return "T unknown" if timesteps is None else f"T = {timesteps:,}"
+
+
+def batch_in_words(batch_size: int | None) -> str:
+    """Write a batch size."""
+    return "batch size unknown" if batch_size is None else f"batch {batch_size:,}"
+
+
 def decimals(value: float, digits: int) -> int:
     """Return how many decimals show ``digits`` significant digits of ``value``."""
     if value == 0.0:

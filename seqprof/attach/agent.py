@@ -19,6 +19,7 @@ from seqprof.attach.exploring.discovery import DiscoveredLoop
 from seqprof.attach.exploring.explorer import Explorer
 from seqprof.attach.exploring.joins import Joins
 from seqprof.attach.facts import process_facts
+from seqprof.attach.later_roots import LaterRoots
 from seqprof.attach.made import living_optimizers
 from seqprof.attach.marks import Marks, ScriptLoopMarks
 from seqprof.attach.options import AttachOptions, from_environment
@@ -39,6 +40,7 @@ class Agent:
         self._compiled_before = _compiled_functions()
         self.session.at_end = self.detach
         self.session.at_explored = self._explored
+        self.session.at_new_optimizer = LaterRoots(self.session, self._patches).look
         self.session.device = self._device
         if options.every:
             self.session.at_complete = self._pause
@@ -69,6 +71,7 @@ class Agent:
             if ident in readers:
                 timesteps, batch, _ = readers[ident]
                 callee.read_sizes(timesteps, batch)
+        session.heed_sizes()
         watched = [m for m in session.called_modules() if self._is_needed(m, explorer)]
         for module_class in dict.fromkeys(type(module) for module in watched):
             self._patches.put(module_class, "__call__", hooks.calling_root(session))
@@ -154,11 +157,20 @@ class Agent:
         recorder.fact(
             "explored",
             sizes=explorer.sizes(),
+            roots=[self.session.keys[root] for root in explorer.roots if root in self.session.keys],
+            parts=self._parts(),
             source=_source(explorer, readers),
             fused=explorer.fused_paths(),
             compiled=self.session.compiled,
             timestep_root=self.session.keys.get(explorer.timestep_root or 0),
         )
+
+    def _parts(self) -> list[int]:
+        """Keys of the modules called alone by the script that lie in another which it calls."""
+        session = self.session
+        called = session.called_modules()
+        inside = {id(m) for root in called for m in root.modules() if m is not root}
+        return [session.callees[id(m)].key for m in called if id(m) in inside]
 
     def _device(self) -> torch.device:
         for module in self.session.called_modules():

@@ -24,6 +24,7 @@ class Callee:
     """What is recorded of each call of one root or criterion.
 
     Attributes:
+        key: the module's number.
         codes: of the event of a call's beginning, by 2 · gradients + training mode.
         out: code of its end.
         attentive: sizes are read at each call.
@@ -31,7 +32,7 @@ class Callee:
 
     def __init__(self, session: Session, key: int, *, root: bool) -> None:
         self._session = session
-        self.root = root
+        self.key, self.root = key, root
         kind = Kind.FORWARD_IN if root else Kind.CRITERION_IN
         flags = (0, Flag.TRAINING, Flag.GRAD, Flag.GRAD | Flag.TRAINING)
         self.codes = tuple(pack(kind, flag, key=key) for flag in flags)
@@ -39,7 +40,6 @@ class Callee:
         self.attentive = False
         self._timesteps: ReadSize | None = None
         self._batch: ReadSize | None = None
-        self._last = -1
 
     def read_sizes(self, timesteps: ReadSize | None, batch: ReadSize | None) -> None:
         """Say where T and the batch size of a call are found."""
@@ -57,6 +57,8 @@ class Callee:
             return
         try:
             session.at_forward(grad)  # it may find out where sizes are
+            if session.explorer is not None:
+                session.explorer.entered()
             timesteps = self.tell_sizes(args, kwargs, grad) if self.attentive else 0
             wanted = session.inference or (grad and module.training)
             if session.marking and session.marks is not None and wanted:
@@ -91,8 +93,8 @@ class Callee:
         except Exception as error:
             session.fail(error)
             return 0
-        if sizes != self._last:
-            self._last = sizes
+        if sizes != session.sizes:
+            session.sizes = sizes
             session.leave(_SHAPE | sizes << _KEY)
         return t
 

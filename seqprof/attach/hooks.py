@@ -196,6 +196,7 @@ def _constructing(session: Session, patches: Patches) -> Wrapper:
                 raise
             if session.on:
                 session.made.add(optimizer)
+                session.at_new_optimizer()
                 watch_optimizer(session, patches, optimizer)
 
         return __init__

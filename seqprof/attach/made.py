@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from torch import nn
@@ -39,6 +39,20 @@ class MadeOptimizers:
         if self._answer is None or self._answer[0] != state:
             self._answer = state, self._look(modules)
         return self._answer[1]
+
+    def awaits(self, modules: Sequence[nn.Module], stepped: Container[int]) -> bool:
+        """Whether a living optimizer of ``modules`` is none of ``stepped``, by ``id``, yet.
+
+        A generator may be trained after several updates of its critic.
+        """
+        called = {id(parameter) for module in modules for parameter in module.parameters()}
+        return any(
+            id(parameter) in called
+            for optimizer in self.living()
+            if id(optimizer) not in stepped
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        )
 
     def _look(self, modules: Sequence[nn.Module]) -> bool:
         living = self.living()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from seqprof.attach.callees import Callee, describe_callee
@@ -16,14 +17,24 @@ class ScriptObjects:
 
     Attributes:
         callees: roots and criteria by ``id``.
+        first_of_class: the first callee of each class, which tells where another's sizes stand.
         keys: numbers of the script's objects by ``id``.
+        at_new_optimizer: called when an optimizer is made, and when it is stepped first.
+        sizes: those stored last, of whichever root.
     """
 
-    __slots__ = ("_keys_given", "_known", "callees", "keys", "recorder")
+    __slots__ = (
+        "_keys_given", "_known", "at_new_optimizer", "callees", "first_of_class", "keys",
+        "recorder", "sizes",
+    )  # fmt: skip
     recorder: Recorder
+    fail: Callable[[BaseException], None]
 
     def __init__(self) -> None:
         self.callees: dict[int, Callee] = {}
+        self.first_of_class: dict[type, Callee] = {}
+        self.at_new_optimizer: Callable[[], None] = lambda: None
+        self.sizes = -1
         self.keys: dict[int, int] = {}
         self._known: dict[int, weakref.ref[Any]] = {}
         self._keys_given = 0
@@ -60,6 +71,7 @@ class ScriptObjects:
 
     def new_optimizer(self, optimizer: Any) -> int:
         """Number of an optimizer."""
+        self.at_new_optimizer()
         groups = optimizer.param_groups
         size = sum(p.numel() for group in groups for p in group["params"])
         return self._key_of(optimizer, "optimizer", name=type(optimizer).__name__, parameters=size)
@@ -79,7 +91,33 @@ class ScriptObjects:
             key = self._key_of(module, "module", **facts)
             callee = Callee(cast(Any, self), key, root=facts["parameters"] > 0)
             self.callees[id(module)] = callee
+            self.first_of_class.setdefault(type(module), callee)
         return callee
+
+    def adopt(self, module: Any) -> Callee | None:
+        """Take in what the script calls for the first time after the exploring.
+
+        A copy (averaged weights), or the model of the next fold: its sizes stand where they stand
+        in a call of another of its class.
+        """
+        try:
+            callee = self.callee_of(module)
+            callee.read_sizes_as(self.first_of_class[type(module)])
+            self.heed_sizes()
+        except Exception as error:
+            self.fail(error)
+            return None
+        return callee
+
+    def heed_sizes(self) -> None:
+        """Where one callee's sizes are read, those of every call are said, if only as unknown.
+
+        Else a call would seem to have the sizes of the one before, which may be another's.
+        """
+        callees = self.callees.values()
+        if any(callee.attentive for callee in callees):
+            for callee in callees:
+                callee.attentive = True
 
     def living(self, ident: int) -> weakref.ref[Any] | None:
         """The object of an ``id``, as long as it lives."""

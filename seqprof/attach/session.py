@@ -21,7 +21,6 @@ from typing import Any
 import torch
 
 from seqprof.analysis.loop.kinds import ROUND, Flag, Kind, pack
-from seqprof.attach.callees import Callee
 from seqprof.attach.device_clock import DeviceClock
 from seqprof.attach.exploring.discovery import DiscoveredLoop
 from seqprof.attach.exploring.explorer import Explorer
@@ -37,8 +36,8 @@ from seqprof.attach.rounds import METERED, PROBED, WARMUP, kind_of
 from seqprof.attach.script_objects import ScriptObjects
 from seqprof.attach.tracebacks import hide_own_frames
 
-#: Iterations in which every module call is watched.
-EXPLORED = 2
+#: Iterations in which every module call is watched; so many until each optimizer has been stepped.
+EXPLORED, _MOST_EXPLORED = 2, 8
 #: Backwards without an optimizer's step, after which none is awaited.
 _PATIENCE = 32
 _COUNTED = {
@@ -63,6 +62,7 @@ class Session(ScriptObjects):
         stepping: optimizers, by ``id``, that are being stepped.
         inference: the loop runs forwards only.
         inside_root, inside_backward: a root is being called, a backward runs.
+        explored: iterations in which every module call is watched.
         warmup: iterations before those that are measured.
         explorer: watches module calls in the first iterations, then None.
         loops: over timesteps, as they were discovered, until they are marked.
@@ -78,15 +78,16 @@ class Session(ScriptObjects):
     __slots__ = (
         "_began_ns", "_driver", "_marks", "_metering", "_next_kind", "_optimizers", "_unstepped",
         "at_complete", "at_end", "at_explored", "attentive", "choose_stride", "compiled",
-        "counting", "device", "device_clock", "enter", "explorer", "fetches", "inference",
-        "inside_backward", "inside_root", "iteration", "leave", "loaders", "loops", "made",
-        "marking", "marks", "on", "optimizer_classes", "options", "plain_end", "profiled", "span",
-        "stepping", "stride", "then_bounded", "trained", "updated", "warmup",
+        "counting", "device", "device_clock", "enter", "explored", "explorer", "fetches",
+        "inference", "inside_backward", "inside_root", "iteration", "leave", "loaders", "loops",
+        "made", "marking", "marks", "on", "optimizer_classes", "options", "plain_end", "profiled",
+        "span", "stepping", "stride", "then_bounded", "trained", "updated", "warmup",
     )  # fmt: skip
 
     def __init__(self, options: AttachOptions) -> None:
         super().__init__()
         self.options = options
+        self.explored = EXPLORED
         self.warmup = max(options.warmup, EXPLORED + 1)
         self.on = self.attentive = True
         self.updated = self.inside_root = self.inside_backward = self.marking = False
@@ -119,22 +120,6 @@ class Session(ScriptObjects):
         self.recorder = Recorder(options.folder, name, full=lambda: self.close("full"))
         recorder = self.recorder
         self.span, self.enter, self.leave = recorder.span, recorder.enter, recorder.leave
-
-    def adopt(self, module: Any) -> Callee | None:
-        """Take in what the script calls for the first time after the exploring.
-
-        A copy (averaged weights), or the model of the next fold: its sizes stand where they stand
-        in a call of another of its class.
-        """
-        try:
-            others = [m for m in self.called_modules() if type(m) is type(module)]
-            callee = self.callee_of(module)
-            if others:
-                callee.read_sizes_as(self.callees[id(others[0])])
-        except Exception as error:
-            self.fail(error)
-            return None
-        return callee
 
     # --- what comes once in a step -------------------------------------------------------------
 
@@ -312,7 +297,7 @@ class Session(ScriptObjects):
             self.recorder.fact("operations", **self.counting.facts())
             self.counting = None
             self.marks, self._marks = self._marks, None
-        elif number == EXPLORED and number + 1 < self.warmup and self._may_count:
+        elif number == self.explored and number + 1 < self.warmup and self._may_count:
             besides = ("optimizer",) if self.stepping else ()
             self.counting = PhaseOperations(self.device(), self.loops, besides)
             self._marks, self.marks = self.marks, self.counting.marks
@@ -333,8 +318,11 @@ class Session(ScriptObjects):
 
     def _in_warmup(self, number: int, measured: int) -> None:
         """What is found out before anything is measured."""
-        if number == EXPLORED and self.explorer is not None:
-            self.at_explored()
+        if number == self.explored and self.explorer is not None:
+            if number < _MOST_EXPLORED and self.made.awaits(self.called_modules(), self.keys):
+                self.explored, self.warmup = self.explored + 1, self.warmup + 1
+            else:
+                self.at_explored()
         self._count_operations(number)
         now = perf_counter_ns()
         if measured == 0 and self.marks is not None:
@@ -396,4 +384,5 @@ class Session(ScriptObjects):
         self.marking = False
         self.at_end()
         self.callees.clear()
+        self.first_of_class.clear()
         self._known.clear()

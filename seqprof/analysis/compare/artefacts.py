@@ -33,7 +33,7 @@ class _Case:
 
     @property
     def length(self) -> int:
-        return self.trial.workload.timesteps
+        return self.trial.workload.sizes[0]
 
 
 def find_artefacts(recording: Recording) -> tuple[Caveat, ...]:
@@ -63,7 +63,7 @@ def _sliced_sequence(cases: Sequence[_Case]) -> Iterator[Caveat]:
     for label, own in _by_label(cases).items():
         counted = [case.trial for case in own if case.trial.operations]
         if counted:
-            largest = max(counted, key=lambda trial: trial.workload.timesteps)
+            largest = max(counted, key=lambda trial: trial.workload.sizes)
             yield from sliced_sequence(largest, label, _growth(own))
 
 

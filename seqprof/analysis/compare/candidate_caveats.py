@@ -8,6 +8,7 @@ from seqprof.analysis.host_load import join_loads
 from seqprof.analysis.run.caveats.caveat import Caveat
 from seqprof.analysis.run.caveats.every import host_caveats
 from seqprof.analysis.run.caveats.incidents import incident_in_words
+from seqprof.analysis.wording import sizes_in_words
 from seqprof.recording import Incident, Recording, Workload
 
 _SHORTER = {
@@ -61,9 +62,8 @@ def _incidents(recording: Recording) -> Iterator[Caveat]:
 
 def _evidence(same: list[tuple[Workload, Incident]]) -> str:
     workload, incident = same[0]
-    others = {(w.timesteps, w.batch_size) for w, _ in same[1:]}
-    others.discard((workload.timesteps, workload.batch_size))
-    where = f"T = {workload.timesteps}, batch {workload.batch_size}"
+    others = {w.sizes for w, _ in same[1:]} - {workload.sizes}
+    where = sizes_in_words(workload.timesteps, workload.batch_size)
     sizes = "1 other size" if len(others) == 1 else f"{len(others)} other sizes"
     more = f" (and at {sizes})" if others else ""
     return f"{where}: {incident.detail}{more}"

@@ -139,10 +139,10 @@ def _lengths(recording: Recording) -> list[list[int]]:
 def _length(recording: Recording, indices: list[int]) -> LengthSummary:
     cases = [(recording.candidates[index], recording.trials[index]) for index in indices]
     baseline = next((t for c, t in cases if c.label == recording.baseline), cases[0][1])
-    first = baseline.workload
+    timesteps, batch_size = baseline.workload.sizes
     return LengthSummary(
-        timesteps=first.timesteps,
-        batch_size=first.batch_size,
+        timesteps=timesteps,
+        batch_size=batch_size,
         candidates=tuple(
             _candidate(recording, candidate, trial, baseline) for candidate, trial in cases
         ),
@@ -161,7 +161,7 @@ def _candidate(
     no_marginal = missing("s", "derived", trial.sweep_reason or "no sweep was taken")
     busy, source = busy_of(recording, candidate, trial, findings)
     workload = trial.workload
-    kernels = kind_of_kernels(trial.operations, workload.timesteps, trial.depth)
+    kernels = kind_of_kernels(trial.operations, workload.sizes[0], trial.depth)
     return CandidateSummary(
         label=candidate.label,
         workload=workload,
@@ -266,7 +266,7 @@ def _matched_within(recording: Recording, lengths: tuple[LengthSummary, ...]) ->
 
 def _different_sizes(lengths: tuple[LengthSummary, ...]) -> list[Caveat]:
     """Files may ask for other lengths and batches than the rest have."""
-    sizes = {c.label: (c.workload.timesteps, c.workload.batch_size) for c in lengths[0].candidates}
+    sizes = {c.label: c.workload.sizes for c in lengths[0].candidates}
     if len(set(sizes.values())) == 1:
         return []
     return [

@@ -31,6 +31,7 @@ from seqprof.analysis.diff.timesteps_changed import LoopChange, compare_timestep
 from seqprof.analysis.diff.values_changed import compare_values
 from seqprof.analysis.run.findings import find
 from seqprof.analysis.run.quantities.run import Measured
+from seqprof.analysis.wording import sizes_in_words
 from seqprof.errors import SeqprofError
 from seqprof.recording import Recording, Trial
 
@@ -43,8 +44,8 @@ class CaseChange:
     """One workload of both recordings: that of a run, or one candidate at one length."""
 
     label: Annotated[str | None, Meta(description="candidate; null in a run")]
-    timesteps: int
-    batch_size: int
+    timesteps: int | None
+    batch_size: int | None
     metrics: tuple[MetricChange, ...]
     loops: tuple[LoopChange, ...]
     loops_absent: Annotated[tuple[str, ...], Meta(description="loops not compared, and why")]
@@ -63,7 +64,7 @@ class CaseChange:
     def name(self) -> str:
         """What it is called beside others."""
         label = f"{self.label}, " if self.label else ""
-        return f"{label}T = {self.timesteps}, batch {self.batch_size}"
+        return f"{label}{sizes_in_words(self.timesteps, self.batch_size)}"
 
     def find(self, key: str) -> MetricChange:
         """Return one metric by its key; raises StopIteration where there is none."""
@@ -143,8 +144,7 @@ def _cases(recording: Recording) -> dict[_Key, tuple[Recording, Trial]]:
         return dict.fromkeys([_RUN], (recording, recording.trials[0]))
     cases: dict[_Key, tuple[Recording, Trial]] = {}
     for candidate, trial in zip(recording.candidates, recording.trials, strict=True):
-        work = trial.workload
-        key = (candidate.label, work.timesteps, work.batch_size)
+        key = (candidate.label, *trial.workload.sizes)
         cases[key] = (replace(recording, spec=candidate.spec), trial)
     return cases
 

@@ -151,11 +151,11 @@ def _from_base(evidence: Evidence, label: str) -> Growth | None:
     if scaling is None:
         return None
     times = [
-        (trial.workload.timesteps, seconds)
+        (trial.workload.sizes[0], seconds)
         for candidate, trial in zip(scaling.candidates, scaling.trials, strict=True)
         if candidate.label == label and trial.workload.batch_size == batch
         for seconds in rounds_of(undisturbed(trial)).step
-        if trial.workload.timesteps >= base
+        if trial.workload.sizes[0] >= base
     ]
     return fit_growth([size for size, _ in times], [seconds for _, seconds in times])
 

@@ -29,7 +29,7 @@ def waited(evidence: Evidence, label: str, timesteps: int, batch_size: int) -> f
         _share(trial.host, cores)
         for candidate, trial in zip(scaling.candidates, scaling.trials, strict=True)
         if candidate.label == label
-        and (trial.workload.timesteps, trial.workload.batch_size) == (timesteps, batch_size)
+        and trial.workload.sizes == (timesteps, batch_size)
         and trial.host is not None
     ]
     return max(shares, default=0.0)

@@ -65,8 +65,8 @@ class RunSeries:
     model: str
     label: str | None
     kind: str
-    timesteps: int
-    batch_size: int
+    timesteps: int | None
+    batch_size: int | None
     spec: str
     device: str
     cpu: str

@@ -7,7 +7,14 @@ from typing import Literal
 
 from seqprof.analysis.loop.marks import SIDES, MarkedPass, blocks
 from seqprof.analysis.loop.process import Fact, ProcessLog
-from seqprof.recording import PHASES, DepthLaw, OperationCount, PhaseAccount, TimestepOperations
+from seqprof.recording import (
+    PHASES,
+    DepthLaw,
+    OperationCount,
+    PhaseAccount,
+    TimestepOperations,
+    Workload,
+)
 
 _NO_MEMORY = "what was held could not be read"
 _METHODS: dict[str, Literal["allocator_after_operations", "resident_set_after_operations"]] = {
@@ -44,17 +51,18 @@ def operations(log: ProcessLog) -> tuple[OperationCount, ...]:
     return tuple(sorted(counts, key=lambda count: (count.phase != "forward", -count.calls)))
 
 
-def depth(log: ProcessLog, timesteps: int, batch_size: int) -> DepthLaw | None:
+def depth(log: ProcessLog, workload: Workload) -> DepthLaw | None:
     """The chain of dependent operations of that step; None where no step was counted."""
     fact = (log.last_of("operations") or {}).get("depth")
     if fact is None:
         return None
+    timesteps = workload.timesteps
     return DepthLaw(
         timesteps=timesteps,
         depth_ops=fact.get("depth"),
         work_ops=fact.get("work"),
-        lengths=(timesteps,) if fact["reason"] is None else (),
-        batch_size=batch_size,
+        lengths=(timesteps,) if timesteps is not None and fact["reason"] is None else (),
+        batch_size=workload.batch_size,
         reason=fact["reason"] or _ONE_LENGTH,
         source="step",
     )

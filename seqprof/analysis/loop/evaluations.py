@@ -9,6 +9,7 @@ from seqprof.analysis.loop.iteration import Iteration
 from seqprof.analysis.loop.kinds import Flag, Kind
 from seqprof.analysis.loop.log import LoopSpan
 from seqprof.analysis.loop.roles import MOSTLY, Roles
+from seqprof.analysis.loop.updates import passes
 
 
 class Evaluations:
@@ -55,9 +56,9 @@ class Evaluations:
             iteration.evaluations.append((previous or run[0].start, following))
         taken = {id(span) for run, _ in runs for span in run}
         iteration.spans = [span for span in inside if id(span) not in taken]
-        evaluated = len(taken & self._roles.quiet)
-        iteration.quiet -= evaluated
-        return evaluated
+        evaluated = [span for span in inside if id(span) in taken & self._roles.quiet]
+        iteration.quiet -= len(evaluated)
+        return passes([span.key for span in evaluated])
 
     def _evaluating_amid(self, part: Sequence[LoopSpan]) -> Iterator[int]:
         """Identities of the spans between batch and training that are no part of the step."""

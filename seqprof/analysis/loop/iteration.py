@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from seqprof.analysis.loop.kinds import Flag, Kind
 from seqprof.analysis.loop.log import Instant, LoopSpan
 from seqprof.analysis.loop.updates import backwards, is_refused, steps_in
 
@@ -53,6 +54,13 @@ class Iteration:
     def skipped(self) -> int:
         """Optimizer steps that a GradScaler refused."""
         return sum(is_refused(span) for span in self.spans)
+
+    def training_forwards(self) -> Iterator[LoopSpan]:
+        """Forwards with gradients, at any depth; all forwards of a step of inference."""
+        alone = not self.rounds
+        for span in self.all_spans():
+            if span.kind == Kind.FORWARD_IN and (alone or span.given & Flag.GRAD):
+                yield span
 
     def all_spans(self) -> Iterator[LoopSpan]:
         """Every span at any depth."""

@@ -19,7 +19,7 @@ from seqprof.analysis.loop.iteration import Iteration
 from seqprof.analysis.loop.kinds import ROUND, Flag, Kind
 from seqprof.analysis.loop.log import Instant, LoopEvent, LoopSpan, driving_thread, spans
 from seqprof.analysis.loop.roles import MOSTLY, Roles
-from seqprof.analysis.loop.updates import is_quiet, optimizer_of, taking_turns
+from seqprof.analysis.loop.updates import is_quiet, optimizer_of, passes, taking_turns
 
 Boundary = Literal["fetch", "optimizer", "backward", "forward", "step"]
 #: Forwards without gradients of one root, in nearly every iteration and so many, are a rollout.
@@ -32,7 +32,7 @@ class LoopAnalysis:
     """A foreign loop.
 
     Attributes:
-        evaluation_batches: forwards without gradients outside of steps.
+        evaluation_batches: passes without gradients outside of steps, whose gradients nobody takes.
         exhausted: how often a training loader ended.
     """
 
@@ -201,7 +201,8 @@ class _Reader:
     def _evaluations_outside(self, iterations: Sequence[Iteration]) -> int:
         """Forwards without gradients before the first step, after the last and between two."""
         inside = {id(span) for iteration in iterations for span in iteration.spans}
-        return len(self._roles.quiet - inside)
+        outside = self._roles.quiet - inside
+        return passes([span.key for span in self._spans if id(span) in outside])
 
 
 def _without_tail(inside: list[LoopSpan], last: Instant) -> tuple[list[LoopSpan], Instant]:
@@ -238,10 +239,8 @@ def _commitment(iteration: Iteration) -> int:
 def _assign_sizes(iterations: Sequence[Iteration], shapes: list[LoopEvent]) -> None:
     at = [event.at_ns for event in shapes]
     for iteration in iterations:
-        alone = not iteration.rounds  # inference: no forward has gradients
-        for span in iteration.all_spans():
-            if span.kind == Kind.FORWARD_IN and (alone or span.given & Flag.GRAD):
-                index = bisect_left(at, (span.end or iteration.end).at_ns) - 1
-                if index >= 0 and shapes[index].key:
-                    key = shapes[index].key
-                    iteration.sizes.append((key & 0xFFFFF, key >> 20))
+        for span in iteration.training_forwards():
+            index = bisect_left(at, (span.end or iteration.end).at_ns) - 1
+            if index >= 0 and shapes[index].key:
+                key = shapes[index].key
+                iteration.sizes.append((key & 0xFFFFF, key >> 20))

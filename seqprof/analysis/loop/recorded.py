@@ -147,7 +147,7 @@ class LoopRecord:
             timesteps_reason=self._timesteps_reason(),
             accounts=accounts(self.log),
             operations=operations(self.log),
-            depth=depth(self.log, workload.timesteps, workload.batch_size),
+            depth=depth(self.log, workload),
             timestep_operations=timestep_operations(self.log),
             mark_cost_s=(self.log.last_of("mark_cost") or {}).get("seconds"),
             sweep_reason="a foreign loop is not repeated: no shorter sequences were tried",
@@ -180,7 +180,7 @@ class LoopRecord:
         explored = self.log.last_of("explored") or {}
         root = explored.get("timestep_root")
         if root is not None:
-            calls = _training_forwards(iteration, root)
+            calls = sum(span.key == root for span in iteration.training_forwards())
             rounds = max(1, iteration.rounds)
             batch = next((b for _, b in iteration.sizes if b), 0)
             return [(calls // rounds, batch)] * rounds
@@ -197,9 +197,22 @@ class LoopRecord:
         if own:
             return own
         known = {sizes for _, sizes in seen}
-        if len(known) != 1 or not all(t for t, _ in known):
+        if len(known) != 1 or not all(t for t, _ in known) or self._has_other_roots(iteration):
             return []
         return [*known] * max(1, iteration.rounds)
+
+    def _has_other_roots(self, iteration: Iteration) -> bool:
+        """Whether a root is called that came after the loop was explored, or that is not known."""
+        explored = self.log.last_of("explored") or {}
+        forwards = {span.key for span in iteration.training_forwards()}
+        known = set(explored.get("roots", ()))
+        return bool(known) and not (explored["compiled"] or forwards & known == forwards != set())
+
+    def _roots(self) -> list[Fact]:
+        """What the script calls as a whole, not the parts of it that it also calls alone."""
+        parts = (self.log.last_of("explored") or {}).get("parts", ())
+        modules = self.log.by_key("module").items()
+        return [fact for key, fact in modules if fact["parameters"] and key not in parts]
 
     # --- the loop ------------------------------------------------------------------------------
 
@@ -208,11 +221,11 @@ class LoopRecord:
         explored = log.last_of("explored") or {}
         failed, closed = log.last_of("failed"), log.last_of("closed")
         why = f"failed: {failed['error']}" if failed else (closed or {}).get("why", ended)
-        modules, process = log.by_key("module"), log.last_of("process") or {}
+        process = log.last_of("process") or {}
         return ForeignLoop(
             boundary=loop.boundary,
             iterations=tuple(self._iteration(timed) for timed in self._timed),
-            roots=_names(fact for fact in modules.values() if fact["parameters"]),
+            roots=_names(self._roots()),
             optimizers=_names(log.all_of("optimizer")),
             loaders=tuple(dict.fromkeys(str(f["dataset"]) for f in log.all_of("loader"))),
             timestep_modules=tuple(
@@ -251,8 +264,7 @@ class LoopRecord:
 
     def _workload(self) -> Workload:
         log = self.log
-        modules = list(log.by_key("module").values())
-        roots = [fact for fact in modules if fact["parameters"]]
+        roots = self._roots()
         optimizers = _names(log.all_of("optimizer"))
         sizes = [size for it in self.loop.iterations for size in self._sizes(it)]
         parameters = sum(fact["parameters"] for fact in roots) or sum(
@@ -265,8 +277,8 @@ class LoopRecord:
             execution=None,
             parameters=parameters,
             data=_data_in_words(log.all_of("loader")),
-            batch_size=int(median(b for _, b in sizes if b)) if any(b for _, b in sizes) else 1,
-            timesteps=max((t for t, _ in sizes), default=0) or 1,
+            batch_size=int(median(b for _, b in sizes if b)) if any(b for _, b in sizes) else None,
+            timesteps=max((t for t, _ in sizes), default=0) or None,
             precision=_precision(roots),
             optimizer=" + ".join(optimizers) or "none",
             micro_batches=self._micro_batches(),
@@ -333,14 +345,6 @@ def _added(one: LoopTiming, other: LoopTiming) -> LoopTiming:
         one,
         host_s=one.host_s + other.host_s,
         device_s=(one.device_s or 0.0) + (other.device_s or 0.0) if known else None,
-    )
-
-
-def _training_forwards(iteration: Iteration, root: int) -> int:
-    """Calls of one root with gradients."""
-    return sum(
-        span.kind == Kind.FORWARD_IN and span.key == root and bool(span.given & Flag.GRAD)
-        for span in iteration.all_spans()
     )
 
 

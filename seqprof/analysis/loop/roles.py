@@ -6,7 +6,13 @@ from collections import Counter
 
 from seqprof.analysis.loop.kinds import Flag, Kind
 from seqprof.analysis.loop.log import LoopSpan
-from seqprof.analysis.loop.updates import is_quiet, optimizer_of, steps_inside, update_sort
+from seqprof.analysis.loop.updates import (
+    is_quiet,
+    leads_to_no_backward,
+    optimizer_of,
+    steps_inside,
+    update_sort,
+)
 
 #: "Nearly always": this share of a loop's updates or iterations.
 MOSTLY = 0.8
@@ -20,7 +26,7 @@ class Roles:
 
     Attributes:
         sort: what an update is: an optimizer's step, a backward or a forward.
-        quiet: identities of the forwards without gradients.
+        quiet: identities of the forwards without gradients, or whose gradients nobody takes.
         train_loaders: keys of the loaders whose batches are trained on.
     """
 
@@ -28,6 +34,7 @@ class Roles:
         self._spans = outermost
         self.sort = update_sort(outermost)
         self.quiet = {id(span) for span in outermost if is_quiet(span)}
+        self.quiet |= {id(span) for span in leads_to_no_backward(outermost)}
         if self.sort == "forward":
             self.quiet.clear()
         self.train_loaders = self._find_train_loaders()

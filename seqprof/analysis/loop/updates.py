@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from seqprof.analysis.loop.kinds import Flag, Kind
@@ -25,6 +26,32 @@ def is_refused(span: LoopSpan) -> bool:
 def is_quiet(span: LoopSpan) -> bool:
     """Whether a span is a forward without gradients."""
     return span.kind == Kind.FORWARD_IN and not span.given & Flag.GRAD
+
+
+def leads_to_no_backward(outermost: Sequence[LoopSpan]) -> Iterator[LoopSpan]:
+    """Forwards in evaluation mode whose gradients nobody takes: validation without ``no_grad``.
+
+    No backward comes before the same root is called in training mode again, or at all.
+    """
+    waiting: list[LoopSpan] = []
+    trained: set[int] = set()
+    for span in outermost:
+        if span.kind == Kind.FORWARD_IN and span.given & Flag.GRAD:
+            if not span.given & Flag.TRAINING:
+                waiting.append(span)
+                continue
+            trained.add(span.key)
+            yield from (one for one in waiting if one.key == span.key)
+            waiting = [one for one in waiting if one.key != span.key]
+        elif span.kind == Kind.BACKWARD_IN or span.holds(Kind.BACKWARD_IN):
+            waiting = []
+    yield from (one for one in waiting if one.key in trained)
+
+
+def passes(keys: Sequence[int]) -> int:
+    """How often several roots were called that take turns: encoder, decoder, encoder, …: twice."""
+    counts = Counter(keys)
+    return sum(max(counts[key] for key in group) for group in taking_turns(keys))
 
 
 def steps_inside(span: LoopSpan) -> bool:

@@ -194,14 +194,14 @@ def _next(recording: Recording, findings: Findings, caveats: tuple[Caveat, ...])
         return again(recording, "model.execution=parallel"), "see the same model as a scan"
     own_data = setting(recording.spec, "data.target") is not None
     if workload.family in ("attention", "encoder") and not own_data:
-        longer = setting(recording.spec, "data.seq_len") or workload.timesteps
+        longer = setting(recording.spec, "data.seq_len") or workload.sizes[0]
         return again(recording, f"data.seq_len={2 * longer}"), "see how the step grows with T"
     if NO_NVML & kinds:
         return "seqprof doctor", "find out why NVML cannot be used"
     if own_data:  # its batches are as large as they come
         command = again(recording, command="depth")
         return command, "see how many operations wait for each other, and how that grows with T"
-    larger = again(recording, f"data.batch_size={2 * workload.batch_size}")
+    larger = again(recording, f"data.batch_size={2 * workload.sizes[1]}")
     return larger, "see whether a larger batch is nearly free"
 
 

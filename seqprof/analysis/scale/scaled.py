@@ -103,10 +103,11 @@ def _point(recording: Recording, candidate: Candidate, trial: Trial) -> Point:
     absent = failed or "no round was measured"
     findings = find(replace(recording, spec=candidate.spec), trial)
     busy, source = busy_of(recording, candidate, trial, findings)
+    timesteps, batch_size = trial.workload.sizes
     return Point(
         label=candidate.label,
-        timesteps=trial.workload.timesteps,
-        batch_size=trial.workload.batch_size,
+        timesteps=timesteps,
+        batch_size=batch_size,
         failed=failed,
         step=estimate_rounds(series.step, absent),
         forward=estimate_rounds(series.forward, absent),

@@ -55,11 +55,11 @@ class Group:
     """The calls of roots that lead to one backward.
 
     Attributes:
-        closed_ns: when that backward began.
+        at_ns: when its last root was called; of none, when that backward began.
         repeated: timesteps of a recurrence in plain operations, where no module tells them.
     """
 
-    closed_ns: int = 0
+    at_ns: int = 0
     repeated: int | None = None
     roots: list[str] = field(default_factory=list)
     shapes: list[tuple[Place, tuple[int, ...]]] = field(default_factory=list)
@@ -133,7 +133,11 @@ def _in_turns(calls: dict[int, SubmoduleCalls], accepted: dict[int, int]) -> lis
         if first.entered[0] > last_call:
             turn = [c for c in outer if _take_turns(c, first)]
             stateful = [c for c in turn if c.stateful] or [first]
-            loops.append(_discovered(stateful, accepted[id(stateful[0].module)]))
+            timesteps = {c.path: accepted[id(c.module)] for c in stateful}
+            outer_t = min(timesteps.values())  # that of the outer loop, where one lies in another
+            whole = all(t % outer_t == 0 for t in timesteps.values())
+            outermost = [c for c in stateful if timesteps[c.path] == outer_t or not whole]
+            loops.append(_discovered(outermost, timesteps[outermost[0].path]))
             last_call = max(c.entered[-1] for c in turn)
     return loops
 

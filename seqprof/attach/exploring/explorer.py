@@ -13,7 +13,7 @@ from torch import is_grad_enabled, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from seqprof.attach.exploring.discovery import DiscoveredLoop, Group, SubmoduleCalls, plain_path
-from seqprof.attach.exploring.graph import repeated_use
+from seqprof.attach.exploring.graph import operations_so_far, repeated_use
 from seqprof.attach.exploring.tensors import Where, is_compiled, reader, tensors
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Explorer:
         self._session = session
         self._stack: list[int] = []
         self._names: dict[int, str] = {}
-        self._group = Group()
+        self._group, self._since = Group(), operations_so_far()
         self._groups: list[tuple[Group, list[DiscoveredLoop]]] = []
         self._forwards: list[tuple[Group, list[DiscoveredLoop]]] = []
         self._watching = self._gradients = False
@@ -102,7 +102,11 @@ class Explorer:
         if isinstance(module, nn.RNNBase):
             self._group.fused.append((type(module).__name__, *_fused_size(module, args, kwargs)))
         for path, submodule in module.named_modules():
-            self._names.setdefault(id(submodule), plain_path(path))
+            self._names[id(submodule)] = plain_path(path)
+
+    def entered(self) -> None:
+        """The root's call has begun, and is recorded as begun."""
+        self._group.at_ns = perf_counter_ns()
 
     def _inner(self, original: Call, module: nn.Module, args: Any, kwargs: Any) -> Any:
         path = self._names.get(id(module))
@@ -137,7 +141,8 @@ class Explorer:
                 an evaluation before training.
         """
         group, self._group = self._group, Group()
-        group.closed_ns = perf_counter_ns()
+        since, self._since = self._since, operations_so_far()
+        group.at_ns = group.at_ns or perf_counter_ns()
         groups = self._forwards if without_gradients else self._groups
         if len(groups) >= _MOST_GROUPS or (without_gradients and not group.roots):
             return
@@ -145,12 +150,18 @@ class Explorer:
         for calls in group.all_calls():
             calls.last_outputs, calls.last_inputs = [], []
         if not any(_sizes(group, loops)):
-            group.repeated = _repeated(group, outputs)
-        groups.append((group, loops))
+            group.repeated = _repeated(group, outputs, since)
+        if group.roots or group.repeated:
+            groups.append((group, loops))
 
     @property
     def _seen(self) -> list[tuple[Group, list[DiscoveredLoop]]]:
         return self._groups or self._forwards
+
+    @property
+    def roots(self) -> set[int]:
+        """Roots (each its ``id``) whose calls were explored."""
+        return {int(root) for group, _ in self._seen for root in group.roots}
 
     def fused_paths(self) -> list[str]:
         """Recurrent layers that take a whole sequence in one call."""
@@ -191,9 +202,9 @@ class Explorer:
         ]
 
     def sizes(self) -> list[tuple[int, int | None, int | None]]:
-        """When each group ended, T and the batch size of each pass in it, as far as is known."""
+        """When each group was called, T and the batch size of each pass in it, where known."""
         return [
-            (group.closed_ns, *_sizes(group, loops))
+            (group.at_ns, *_sizes(group, loops))
             for group, loops in self._seen
             for _ in range(loops[0].passes if loops else 1)
         ]
@@ -253,9 +264,9 @@ def _sizes(group: Group, loops: list[DiscoveredLoop]) -> tuple[int | None, int |
     return _size_of_embedding(group)
 
 
-def _repeated(group: Group, outputs: Any) -> int | None:
+def _repeated(group: Group, outputs: Any, since: int) -> int | None:
     """T by operations that repeat; where a module was given the sequence, T is a size of it."""
-    repeated = repeated_use(outputs)
+    repeated = repeated_use(outputs, since)
     sizes = {size for _, shape in group.shapes for size in shape}
     return repeated if not group.roots or repeated in sizes else None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from seqprof.attach.exploring.discovery import FEWEST
@@ -25,13 +26,20 @@ _SAME = (
 )  # fmt: skip
 
 
-def repeated_use(outputs: Any) -> int | None:
+def operations_so_far() -> int:
+    """Number of the next operation that autograd records on this thread."""
+    return int(torch._C._autograd._get_sequence_nr())
+
+
+def repeated_use(outputs: Any, since: int = 0) -> int | None:
     """How often the operations behind ``outputs`` use the same weights; None if they do not.
 
     Args:
         outputs: what a backward starts from: a tensor, or several.
+        since: what was recorded before this number belongs to an earlier backward: a graph that is
+            retained grows with each loss.
     """
-    consumers, joined = _count([tensor for _, tensor in tensors(outputs)])
+    consumers, joined = _count([tensor for _, tensor in tensors(outputs)], since)
     used = Counter(count for count in consumers.values() if count >= FEWEST)
     if not used:
         return None
@@ -39,11 +47,12 @@ def repeated_use(outputs: Any) -> int | None:
     return max(divisors) if divisors else max(used, key=lambda count: (used[count], -count))
 
 
-def _count(outputs: list[Tensor]) -> tuple[dict[Any, int], list[int]]:
+def _count(outputs: list[Tensor], since: int) -> tuple[dict[Any, int], list[int]]:
     """Consumers of each weight, and of how many parts each stack or concatenation is made."""
     consumers: dict[Any, int] = {}
     joined: list[int] = []
-    front = [tensor.grad_fn for tensor in outputs if tensor.grad_fn is not None]
+    nodes = [tensor.grad_fn for tensor in outputs]
+    front = [node for node in nodes if node is not None and _number(node) >= since]
     seen = set(front)
     while front and len(seen) < _MOST_NODES:
         node = front.pop()
@@ -53,10 +62,14 @@ def _count(outputs: list[Tensor]) -> tuple[dict[Any, int], list[int]]:
         for parent in parents:
             if _is_weight(parent):
                 consumers[parent] = consumers.get(parent, 0) + 1
-            if parent not in seen:
+            if parent not in seen and _number(parent) >= since:
                 seen.add(parent)
                 front.append(parent)
     return consumers, joined
+
+
+def _number(node: Any) -> int:
+    return int(node._sequence_nr())
 
 
 def _is_weight(node: Any) -> bool:

@@ -341,7 +341,8 @@ def _take_depths(entries: Sequence[Entry], pending: Pending[tuple[DepthLaw, ...]
         answer = Failure("step_failed", str(error))
     for index, entry in enumerate(entries):
         if isinstance(answer, Failure):
-            timesteps = entry.draft.workload.timesteps if entry.draft.workload else entry.key[0]
+            work = entry.draft.workload
+            timesteps = work.sizes[0] if work else entry.key[0]
             entry.draft.depth = DepthLaw(timesteps=timesteps, reason=answer.detail)
         else:
             entry.draft.depth = answer[index]

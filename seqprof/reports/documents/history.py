@@ -5,6 +5,7 @@ from __future__ import annotations
 from seqprof.analysis.history.change_points import FEWEST, METHOD
 from seqprof.analysis.history.trend import HistorySummary, RunSeries, Trend
 from seqprof.analysis.statistics import Estimate
+from seqprof.analysis.wording import sizes_in_words
 from seqprof.reports import quantities as q
 from seqprof.reports.document import (
     DETAIL,
@@ -60,7 +61,7 @@ def _steady(summary: HistorySummary) -> str:
 
 def _name(series: RunSeries) -> str:
     label = series.label or series.model
-    return f"{one_line(label)}, T = {series.timesteps}, batch {series.batch_size}"
+    return f"{one_line(label)}, {sizes_in_words(series.timesteps, series.batch_size)}"
 
 
 def _series(series: RunSeries) -> Section:

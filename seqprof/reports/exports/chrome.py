@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from seqprof.analysis.wording import sizes_in_words
 from seqprof.recording import PHASES, Step, TimestepLatency, Trial
 from seqprof.reports.escaping import one_line
 from seqprof.reports.formats import Format, Result
@@ -58,7 +59,7 @@ def _result(result: Result, processes: Iterator[int]) -> Iterator[Event]:
     for index, trial in enumerate(trials):
         label = candidates[index].label if candidates else trial.workload.model
         workload = trial.workload
-        name = f"{label}, T = {workload.timesteps}, batch {workload.batch_size} ({result.name})"
+        name = f"{label}, {sizes_in_words(workload.timesteps, workload.batch_size)} ({result.name})"
         # Trials of one command ran in processes of their own, on the host's one monotonic clock.
         offset_s = (origins[index] - min(origins)) * 1e-9 if all(origins) else 0.0
         yield from _recorded(trial, next(processes), name, offset_s)

@@ -98,8 +98,10 @@ def _whole(result: Result) -> Iterator[_Sample]:
         created = datetime.fromisoformat(header.created).timestamp()
         yield "seqprof_created_timestamp_seconds", "When it was measured", (), created
     if workload is not None:
-        yield "seqprof_timesteps", "T, timesteps of a sequence", (), workload.timesteps
-        yield "seqprof_batch_size", "Sequences in a batch", (), workload.batch_size
+        if workload.timesteps is not None:
+            yield "seqprof_timesteps", "T, timesteps of a sequence", (), workload.timesteps
+        if workload.batch_size is not None:
+            yield "seqprof_batch_size", "Sequences in a batch", (), workload.batch_size
         if workload.parameters is not None:
             yield "seqprof_parameters", "Parameters of the model", (), workload.parameters
     for severity in SEVERITIES:

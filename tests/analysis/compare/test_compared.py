@@ -173,7 +173,7 @@ def shrinking(recording: Recording, tokens: int) -> Recording:
     return replace(
         recording,
         trials=tuple(
-            replace(t, workload=replace(t.workload, batch_size=tokens // t.workload.timesteps))
+            replace(t, workload=replace(t.workload, batch_size=tokens // t.workload.sizes[0]))
             for t in recording.trials
         ),
     )

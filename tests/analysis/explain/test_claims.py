@@ -118,7 +118,7 @@ def test_a_fixed_cost_of_each_step_hides_no_growth(
 def test_rounds_in_which_others_had_the_processor_move_no_power() -> None:
     made = scaled_by(lambda t: 0.008 * t / 64).recording
     assert made is not None
-    index, longest = max(enumerate(made.trials), key=lambda pair: pair[1].workload.timesteps)
+    index, longest = max(enumerate(made.trials), key=lambda pair: pair[1].workload.sizes)
     disturbed = beside_a_spell(longest, 30, 9.0)
     trials = (*made.trials[:index], disturbed, *made.trials[index + 1 :])
     calm, beside = (
@@ -165,7 +165,7 @@ def test_a_batch_that_costs_little_runs_in_parallel_and_one_that_saturates_at_on
         replace(
             trial,
             steps=tuple(
-                replace(step, wall_s=0.01 * trial.workload.batch_size) for step in trial.steps
+                replace(step, wall_s=0.01 * trial.workload.sizes[1]) for step in trial.steps
             ),
         )
         for trial in made.trials

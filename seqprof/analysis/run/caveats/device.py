@@ -127,7 +127,7 @@ def perturbation(case: Case) -> Iterator[Caveat]:
 def _cheaper_marks(case: Case) -> str:
     """What lets marks weigh less; a sequence of T timesteps has no stride above T."""
     stride = 2 * max(case.findings.perturbation.strides, default=1)
-    if stride <= case.trial.workload.timesteps:
+    if stride <= case.trial.workload.sizes[0]:
         return f"mark fewer timesteps at once: --set measure.timesteps.stride={stride}"
     return "a mark costs a few µs: they weigh less in longer steps, with a larger batch or model"
 

@@ -32,11 +32,11 @@ def kernel_path(case: Case) -> Iterator[Caveat]:
 
 def _path(trial: Trial) -> tuple[str, str] | None:
     """Return what the recurrence runs as, and what shows it; None where there is none to see."""
-    timesteps = trial.workload.timesteps
+    timesteps, _ = trial.workload.sizes
     primitive = fused_primitive(trial.operations)
     if primitive is not None:
         return f"one fused primitive ({primitive})", f"it called {primitive}"
-    if kind_of_kernels(trial.operations, timesteps, trial.depth) != "unrolled":
+    if not timesteps or kind_of_kernels(trial.operations, timesteps, trial.depth) != "unrolled":
         return None
     per = operations_per_timestep(trial.operations, timesteps)
     return "a loop over timesteps inside torch", f"it launched {per:.1f} operations per timestep"
@@ -118,11 +118,11 @@ def sliced_sequence(trial: Trial, label: str = "", growth: str = "") -> Iterator
         label: of the candidate; empty where there is but one.
         growth: what the times say of it, where several lengths were measured.
     """
-    timesteps = trial.workload.timesteps
+    timesteps, _ = trial.workload.sizes
     backward = [count for count in trial.operations if count.phase == "backward"]
     worst = max(backward, key=lambda count: count.sliced, default=None)
     # The last timestep alone may well be indexed; a loop takes all of them.
-    if worst is None or not worst.sliced or worst.sliced < timesteps / 2:
+    if worst is None or not timesteps or worst.sliced < timesteps / 2:
         return
     yield Caveat(
         kind="sliced_sequence",

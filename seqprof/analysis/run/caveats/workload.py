@@ -104,7 +104,8 @@ def packed(case: Case) -> Iterator[Caveat]:
     if not steps:
         return
     computed = median([float(step.positions) for step in steps])
-    whole = workload.batch_size * workload.timesteps
+    timesteps, sequences = workload.sizes
+    whole = sequences * timesteps
     yield Caveat(
         kind="packed",
         severity="note",

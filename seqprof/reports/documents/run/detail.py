@@ -7,7 +7,7 @@ import msgspec
 from seqprof.analysis.depth.graph import STEP_PHASES
 from seqprof.analysis.run.findings import Header
 from seqprof.analysis.run.summary import Summary
-from seqprof.analysis.wording import parameters_in_words
+from seqprof.analysis.wording import parameters_in_words, sizes_in_words
 from seqprof.recording import DepthLaw, Recording
 from seqprof.reports import quantities as q
 from seqprof.reports.document import DETAIL, Facts, Folded, Only, Section, Verbatim
@@ -73,6 +73,8 @@ def _how(header: Header) -> list[tuple[str, str]]:
 def _batch(summary: Summary) -> str:
     workload = summary.header.workload
     padding = f" · {q.percent(summary.padding)} padding" if summary.padding.value else ""
+    if workload.batch_size is None or workload.timesteps is None:
+        return f"{sizes_in_words(workload.timesteps, workload.batch_size)}{padding}"
     lengths = summary.header.lengths
     if lengths is None or lengths.shortest == lengths.longest:
         timesteps = f"× {workload.timesteps} timesteps"

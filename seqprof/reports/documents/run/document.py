@@ -5,6 +5,7 @@ from __future__ import annotations
 from seqprof.analysis.run.findings import Header
 from seqprof.analysis.run.summary import Summary
 from seqprof.analysis.run.trust import doubt
+from seqprof.analysis.wording import batch_in_words
 from seqprof.recording import Recording
 from seqprof.reports import cells
 from seqprof.reports import quantities as q
@@ -66,7 +67,7 @@ def _detail(name: str, summary: Summary, recording: Recording) -> list[Section]:
 def _title(header: Header) -> str:
     workload = header.workload
     where = timesteps_in_words(header)
-    return f"{model_in_words(header)}: {where}, batch {workload.batch_size:,}"
+    return f"{model_in_words(header)}: {where}, {batch_in_words(workload.batch_size)}"
 
 
 def _subtitle(summary: Summary) -> str:

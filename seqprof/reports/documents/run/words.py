@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seqprof.analysis.run.findings import Header
 from seqprof.analysis.statistics import Estimate
+from seqprof.analysis.wording import length_in_words
 from seqprof.reports import quantities as q
 
 
@@ -22,7 +23,7 @@ def timesteps_in_words(header: Header) -> str:
     """Say T: one number, or where it lay in the steps as they came."""
     lengths = header.lengths
     if lengths is None or lengths.shortest == lengths.longest:
-        return f"T = {header.workload.timesteps:,}"
+        return length_in_words(header.workload.timesteps)
     return f"T {lengths.shortest:,}–{lengths.longest:,}, median {lengths.median:,.0f}"
 
 
