@@ -13,9 +13,9 @@ quarters of the steps. Where no DataLoader is used, nothing bounds the making of
 and other are not held against the clocks.
 
 *timesteps*: cells in loops over all timesteps or all but one, stacks, directions, encoder and
-decoder, a cell called twice, fused layers; T the same in each step, growing, shrinking or any.
-T of each step, the modules found and the number of latencies must be exact, times positive, and a
-loop shorter than its phase.
+decoder, a cell called twice, fused layers, a convolution that halves the sequence; T the same in
+each step, growing, shrinking or any. T of each step, the modules found and the number of latencies
+must be exact, times positive, and a loop shorter than its phase.
 """
 
 from __future__ import annotations
@@ -282,6 +282,7 @@ class Loop:
 _MODULES = {
     "plain": ("a",), "all but one": ("a",), "stack": ("a", "b"), "one after another": ("a", "b"),
     "directions": ("a", "c"), "encoder and decoder": ("a", "d"), "twice": ("a",), "fused": (),
+    "behind a convolution": ("a",), "fused behind a convolution": (),
 }  # fmt: skip
 #: Sorts whose modules are loops of their own, not parts of one.
 _SEVERAL = ("one after another", "directions", "encoder and decoder")
@@ -295,10 +296,13 @@ class Cells(nn.Module):
         self.sort = sort
         self.a, self.b, self.c, self.d = (nn.GRUCell(n, 8) for n in (4, 8, 4, 4))
         self.fused, self.out = nn.GRU(4, 8, batch_first=True), nn.Linear(8, 4)
+        self.halves = nn.Conv1d(4, 4, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         sort, h = self.sort, x.new_zeros(x.size(0), 8)
-        if sort == "fused":
+        if "convolution" in sort:
+            x = self.halves(x.transpose(1, 2)).transpose(1, 2)
+        if "fused" in sort:
             return self.out(self.fused(x)[0])  # type: ignore[no-any-return]
         states, g = [], h
         for t in range(x.size(1) - (sort == "all but one")):
@@ -351,7 +355,7 @@ def timestep_faults(seed: int) -> Iterator[str]:
     assert trial.loop is not None
     about = f"{sort}, T {course}, batch {batch}: "
     seen = [iteration.timesteps for iteration in trial.loop.iterations if iteration.finished]
-    right = [(length - (sort == "all but one"),) for length in lengths]
+    right = [(_timesteps(sort, length),) for length in lengths]
     if seen != right:
         wrong = sum(a != b for a, b in zip(seen, right, strict=False))
         yield f"{about}T is wrong in {wrong} of {len(right)} steps: {seen[:6]} for {right[:6]}"
@@ -366,6 +370,12 @@ def timestep_faults(seed: int) -> Iterator[str]:
             inside = [timing.host_s for timing in step.loops if timing.phase == phase]
             if len(inside) != loops or not sum(inside) < step.phases[phase].host_s:
                 yield f"{about}loops of the {phase} take {inside} of {step.phases[phase].host_s}"
+
+
+def _timesteps(sort: str, length: int) -> int:
+    if "convolution" in sort:
+        return (length + 1) // 2
+    return length - (sort == "all but one")
 
 
 def _choices(loop: Loop) -> dict[str, object]:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,6 +17,7 @@ from seqprof.attach.device_clock import DeviceClock, HostMarks
 from seqprof.attach.exploring.discovery import DiscoveredLoop
 from seqprof.attach.exploring.explorer import Explorer
 from seqprof.attach.exploring.joins import Joins
+from seqprof.attach.exploring.sizes import SizeReader
 from seqprof.attach.facts import process_facts
 from seqprof.attach.later_roots import LaterRoots
 from seqprof.attach.made import living_optimizers
@@ -69,8 +69,7 @@ class Agent:
         readers = explorer.size_readers()
         for ident, callee in session.callees.items():
             if ident in readers:
-                timesteps, batch, _ = readers[ident]
-                callee.read_sizes(timesteps, batch)
+                callee.read_sizes(readers[ident], inside=not session.compiled)
         session.heed_sizes()
         watched = [m for m in session.called_modules() if self._is_needed(m, explorer)]
         for module_class in dict.fromkeys(type(module) for module in watched):
@@ -139,7 +138,7 @@ class Agent:
         """A criterion is only needed where it tells the loss between two forwards."""
         return self.session.callees[id(module)].root or explorer.several_roots
 
-    def _tell(self, explorer: Explorer, readers: dict[int, tuple[Any, Any, str]]) -> None:
+    def _tell(self, explorer: Explorer, readers: dict[int, SizeReader]) -> None:
         recorder = self.session.recorder
         options = self.session.options
         place = {"window": options.window, "steps_before": options.steps_before}
@@ -228,10 +227,10 @@ def _elsewhere(measure: Callable[[], MarkCost]) -> MarkCost:
         return pool.submit(measure).result()
 
 
-def _source(explorer: Explorer, readers: dict[int, tuple[Any, Any, str]]) -> str | None:
+def _source(explorer: Explorer, readers: dict[int, SizeReader]) -> str | None:
     """Where T is read, in words; None where calls of modules tell it."""
     repeats = "counted from operations that repeat" if explorer.repeats_operations else None
-    return next((words for _, _, words in readers.values() if words), repeats)
+    return next((one.words for one in readers.values() if one.words), repeats)
 
 
 def attach_from_environment() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from seqprof.analysis.loop.kinds import Flag, Kind, pack
+from seqprof.attach.exploring.sizes import SizeReader
+from seqprof.attach.exploring.tensors import ReadSize
+from seqprof.attach.inner_sizes import InnerSize
 
 if TYPE_CHECKING:
     from seqprof.attach.session import Session
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 _SHAPE, _KEY, _BATCH = int(Kind.SHAPE), 24, 20
 _MOST = (1 << 20) - 1
 _WRAPPERS = ("DistributedDataParallel", "DataParallel", "OptimizedModule", "_FabricModule")
-
-ReadSize = Callable[[Any, Any], int]
 
 
 class Callee:
@@ -40,15 +40,18 @@ class Callee:
         self.attentive = False
         self._timesteps: ReadSize | None = None
         self._batch: ReadSize | None = None
+        self._inner: InnerSize | None = None
 
-    def read_sizes(self, timesteps: ReadSize | None, batch: ReadSize | None) -> None:
-        """Say where T and the batch size of a call are found."""
-        self._timesteps, self._batch = timesteps, batch
-        self.attentive = bool(timesteps or batch)
+    def read_sizes(self, reader: SizeReader, *, inside: bool) -> None:
+        """Say where T and the batch size of a call are found; ``inside``: within the root, too."""
+        self._timesteps, self._batch = reader.timesteps, reader.batch
+        self._inner = InnerSize(reader.inside) if inside and reader.inside else None
+        self.attentive = bool(self._timesteps or self._batch or self._inner)
 
     def read_sizes_as(self, other: Callee) -> None:
-        """Read them where ``other`` does."""
-        self.read_sizes(other._timesteps, other._batch)
+        """Read them where ``other`` does, in its arguments."""
+        self._timesteps, self._batch = other._timesteps, other._batch
+        self.attentive = bool(self._timesteps or self._batch)
 
     def begin(self, module: nn.Module, args: Any, kwargs: Any, grad: bool) -> None:
         """What is to be done at a call besides the stamp."""
@@ -87,16 +90,28 @@ class Callee:
         try:
             t = self._timesteps(args, kwargs) if self._timesteps else 0
             b = self._batch(args, kwargs) if self._batch else 0
-            sizes = min(t, _MOST) | min(b, _MOST) << _BATCH
+            if self._inner is not None:
+                self._inner.wait(lambda inner_t: self._store(inner_t, b))
+                return 0
         except (LookupError, AttributeError, TypeError):  # this call's arguments are others
-            sizes = t = 0
+            t = b = 0
         except Exception as error:
             session.fail(error)
             return 0
+        self._store(t, b)
+        return t
+
+    def _store(self, t: int, b: int) -> None:
+        session = self._session
+        sizes = min(t, _MOST) | min(b, _MOST) << _BATCH
         if sizes != session.sizes:
             session.sizes = sizes
             session.leave(_SHAPE | sizes << _KEY)
-        return t
+
+    def let_go(self) -> None:
+        """Leave nothing in the module."""
+        if self._inner is not None:
+            self._inner.leave()
 
 
 def describe_callee(module: nn.Module) -> dict[str, Any]:

@@ -383,6 +383,8 @@ class Session(ScriptObjects):
         self.explorer = None
         self.marking = False
         self.at_end()
+        for callee in self.callees.values():
+            callee.let_go()
         self.callees.clear()
         self.first_of_class.clear()
         self._known.clear()

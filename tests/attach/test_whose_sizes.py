@@ -244,3 +244,66 @@ def test_a_generator_is_trained_after_three_updates_of_its_critic() -> None:
     assert counts(loop) == (12, 48, 48, 0)
     assert set(loop.timestep_modules) == {"reader", "0.cell"}
     assert {latency.loop for latency in trial.latencies} == {"reader", "0.cell"}
+
+
+class Subsampled(nn.Module):
+    """A strided convolution halves what the recurrence is given, by cells or fused."""
+
+    def __init__(self, fused: bool) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(4, 6, 3, stride=2, padding=1)
+        self.cell, self.layer = nn.GRUCell(6, 8), nn.GRU(6, 8, batch_first=True)
+        self.fused = fused
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = torch.relu(self.convolution(x.transpose(1, 2))).transpose(1, 2)
+        if self.fused:
+            return self.layer(z)[0]  # type: ignore[no-any-return]
+        h, states = z.new_zeros(z.size(0), 8), []
+        for part in z.unbind(1):
+            h = self.cell(part, h)
+            states.append(h)
+        return torch.stack(states, 1)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_t_inside_of_a_model_that_is_given_another_length(fused: bool) -> None:
+    given = [13 + 2 * (index % 5) for index in range(14)]
+    models = []
+
+    def run() -> None:
+        model = Subsampled(fused)
+        models.append(model)
+        optimizer = sgd(model)
+        for length in given:
+            train_step(model, optimizer, torch.randn(3, length, 4))
+
+    loop, _ = watched(run)
+    assert lengths(loop) == [((length + 1) // 2,) for length in given]
+    assert loop.timesteps_source is not None
+    assert ("'layer'" if fused else "'convolution'") in loop.timesteps_source
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in models[0].modules())
+
+
+def test_t_of_packed_sequences_that_the_model_packs_itself() -> None:
+    """It is given more padding than the longest has timesteps."""
+
+    class Packs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.GRU(4, 8, batch_first=True)
+
+        def forward(self, x: torch.Tensor, sizes: list[int]) -> torch.Tensor:
+            packed = nn.utils.rnn.pack_padded_sequence(x, sizes, True, enforce_sorted=False)
+            return self.layer(packed)[1]  # type: ignore[no-any-return]
+
+    longest = [5 + index % 3 for index in range(14)]
+
+    def run() -> None:
+        model = Packs()
+        optimizer = sgd(model)
+        for length in longest:
+            update(optimizer, model(torch.randn(3, 20, 4), [2, length, 3]).square().mean())
+
+    loop, _ = watched(run)
+    assert lengths(loop) == [(length,) for length in longest]

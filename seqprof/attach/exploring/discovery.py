@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from seqprof.attach.exploring.tensors import Place, comes_from, tensors
+from seqprof.attach.exploring.tensors import Shapes, comes_from, tensors
 
 #: Below this number of calls a repetition is no loop over timesteps.
 FEWEST = 4
@@ -24,13 +24,20 @@ _WRAPPERS = ("module.", "_orig_mod.", "_forward_module.")
 
 @dataclass(slots=True)
 class SubmoduleCalls:
-    """The calls of one submodule in one group; ``by_root``: how many in each call of a root."""
+    """The calls of one submodule in one group.
+
+    Attributes:
+        by_root: how many in each call of a root.
+        given, returned: shapes of the tensors that the first was given and that it returned.
+    """
 
     path: str
     module: nn.Module
     entered: list[int] = field(default_factory=list)
     by_root: list[int] = field(default_factory=list)
     inside: set[int] = field(default_factory=set)
+    given: Shapes = field(default_factory=list)
+    returned: Shapes = field(default_factory=list)
     stateful: int = 0
     fresh: int = 0
     batch: int | None = None
@@ -38,6 +45,13 @@ class SubmoduleCalls:
     last_outputs: list[Tensor] = field(default_factory=list)
     last_inputs: list[Tensor] = field(default_factory=list)  # living: else an id comes again
     before: int | None = None
+
+    def returns(self, result: Any) -> None:
+        """Take in what a call returned."""
+        placed = list(tensors(((result,), {})))
+        self.last_outputs = [tensor for _, tensor in placed]
+        if len(self.entered) == 1:
+            self.returned = [(place, tuple(tensor.shape)) for place, tensor in placed]
 
     @property
     def passes(self) -> list[int]:
@@ -62,7 +76,7 @@ class Group:
     at_ns: int = 0
     repeated: int | None = None
     roots: list[str] = field(default_factory=list)
-    shapes: list[tuple[Place, tuple[int, ...]]] = field(default_factory=list)
+    shapes: Shapes = field(default_factory=list)
     calls: dict[int, SubmoduleCalls] = field(default_factory=dict)
     root_calls: dict[int, SubmoduleCalls] = field(default_factory=dict)
     fused: list[tuple[str, int, int]] = field(default_factory=list)
@@ -85,9 +99,12 @@ class Group:
         )
 
     def _entered(self, calls: SubmoduleCalls, given: Any) -> SubmoduleCalls:
+        placed = list(tensors(given))
+        if not calls.entered:
+            calls.given = [(place, tuple(tensor.shape)) for place, tensor in placed]
         calls.entered.append(self.order)
         self.order += 1
-        _judge_inputs(calls, [tensor for _, tensor in tensors(given)])
+        _judge_inputs(calls, [tensor for _, tensor in placed])
         return calls
 
     def loops(self) -> list[DiscoveredLoop]:
@@ -118,6 +135,8 @@ class Group:
             return count
         if not _carries(calls):
             return None
+        if len(set(calls.offsets)) >= len(calls.entered) - len(calls.passes):
+            return count  # each call takes what lies elsewhere: another timestep
         for several in range(2, MOST_PER_TIMESTEP + 1):
             if count % several == 0 and count // several in sizes - {calls.batch}:
                 return count // several

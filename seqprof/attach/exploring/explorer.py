@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from threading import get_ident
@@ -14,7 +13,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqprof.attach.exploring.discovery import DiscoveredLoop, Group, SubmoduleCalls, plain_path
 from seqprof.attach.exploring.graph import operations_so_far, repeated_use
-from seqprof.attach.exploring.tensors import Where, is_compiled, reader, tensors
+from seqprof.attach.exploring.sizes import SizeReader, size_readers, sizes_of
+from seqprof.attach.exploring.tensors import is_compiled, tensors
 
 if TYPE_CHECKING:
     from seqprof.attach.callees import Callee
@@ -83,7 +83,7 @@ class Explorer:
 
     def _end(self, result: Any) -> None:
         if self._root is not None:
-            self._root.last_outputs = [tensor for _, tensor in tensors(result)]
+            self._root.returns(result)
             self._root = None
         if self._watching and not self._gradients:
             try:
@@ -119,7 +119,7 @@ class Explorer:
         finally:
             self._stack.pop()
         if calls is not None:
-            calls.last_outputs = [tensor for _, tensor in tensors(result)]
+            calls.returns(result)
         return result
 
     def _enter(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> SubmoduleCalls | None:
@@ -149,7 +149,7 @@ class Explorer:
         loops = group.loops()
         for calls in group.all_calls():
             calls.last_outputs, calls.last_inputs = [], []
-        if not any(_sizes(group, loops)):
+        if not any(sizes_of(group, loops)):
             group.repeated = _repeated(group, outputs, since)
         if group.roots or group.repeated:
             groups.append((group, loops))
@@ -204,7 +204,7 @@ class Explorer:
     def sizes(self) -> list[tuple[int, int | None, int | None]]:
         """When each group was called, T and the batch size of each pass in it, where known."""
         return [
-            (group.at_ns, *_sizes(group, loops))
+            (group.at_ns, *sizes_of(group, loops))
             for group, loops in self._seen
             for _ in range(loops[0].passes if loops else 1)
         ]
@@ -214,54 +214,9 @@ class Explorer:
         """Whether T is that of operations that repeat."""
         return any(group.repeated for group, _ in self._seen)
 
-    def size_readers(self) -> dict[int, tuple[Any, Any, str]]:
-        """Per root (its ``id``): functions that read T and the batch size, and T's source in words.
-
-        A size stands where it stood in every group.
-        """
-        readers: dict[int, tuple[Any, Any, str]] = {}
-        seen = [(group, loops) for group, loops in self._seen if group.roots]
-        groups = [(group, *_sizes(group, loops)) for group, loops in seen]
-        # Of what several roots' calls do together, no argument of one tells T.
-        together = {
-            group.roots[0]
-            for group, loops in seen
-            if len(group.roots) > 1 and (not loops or loops[0].over_roots)
-        }
-        for root in {group.roots[0] for group, _, _ in groups}:
-            own = [(g, t, b) for g, t, b in groups if g.roots[0] == root]
-            batch = _place_of([(g, b) for g, _, b in own], avoid=[t for _, t, _ in own])
-            timesteps = _place_of(
-                [(g, t) for g, t, _ in own], avoid=[b for _, _, b in own], more=(0, -1, 1)
-            )
-            if root in together:
-                timesteps = None
-            words = _words(timesteps) if timesteps else ""
-            readers[int(root)] = (
-                reader(timesteps) if timesteps else None,
-                reader(batch) if batch else None,
-                words,
-            )
-        return readers
-
-
-def _words(where: Where) -> str:
-    side, *keys = where.place
-    name = f"argument {keys[0]}" if side == 0 else f"argument '{keys[0]}'"
-    inner = "".join(f"[{key!r}]" for key in keys[1:])
-    more = {0: "", 1: ", and one more", -1: ", less one"}[where.more]
-    return f"dimension {where.dimension} of {name}{inner} of the model's call{more}"
-
-
-def _sizes(group: Group, loops: list[DiscoveredLoop]) -> tuple[int | None, int | None]:
-    if loops:
-        return loops[0].timesteps, loops[0].batch
-    if group.fused:
-        _, timesteps, batch = group.fused[0]
-        return timesteps, batch
-    if group.repeated:
-        return group.repeated, None
-    return _size_of_embedding(group)
+    def size_readers(self) -> dict[int, SizeReader]:
+        """Per root (its ``id``): how T and the batch size of its calls are read."""
+        return size_readers(self._seen)
 
 
 def _repeated(group: Group, outputs: Any, since: int) -> int | None:
@@ -269,45 +224,6 @@ def _repeated(group: Group, outputs: Any, since: int) -> int | None:
     repeated = repeated_use(outputs, since)
     sizes = {size for _, shape in group.shapes for size in shape}
     return repeated if not group.roots or repeated in sizes else None
-
-
-def _size_of_embedding(group: Group) -> tuple[int | None, int | None]:
-    """[B, T] of the first integer argument: what token models take."""
-    tokens = any(isinstance(calls.module, nn.Embedding) for calls in group.calls.values())
-    for _, shape in group.shapes:
-        if len(shape) == 2 and tokens:
-            return shape[1], shape[0]
-    return None, None
-
-
-def _place_of(
-    sizes: list[tuple[Group, int | None]], avoid: list[int | None], more: tuple[int, ...] = (0,)
-) -> Where | None:
-    """Where in the roots' arguments the size stands in all groups.
-
-    Args:
-        avoid: the other size of each group, which the place should not have as well.
-        more: so much more than what stands there it may be, the first before the others: loops over
-            all timesteps but the first, or with a start token before them.
-    """
-    for offset in more:
-        seen: Counter[Where] = Counter()
-        apart: Counter[Where] = Counter()
-        for (group, size), other in zip(sizes, avoid, strict=True):
-            for place, shape in group.shapes:
-                for dimension, length in enumerate(shape):
-                    if size is not None and length == size - offset:
-                        where = Where(place, dimension, offset)
-                        seen[where] += 1
-                        apart[where] += length != other
-        places = [
-            where
-            for where, count in seen.items()
-            if count == len(sizes) and (apart[where] or not offset)
-        ]
-        if places:
-            return max(places, key=lambda where: apart[where])
-    return None
 
 
 def _fused_size(module: nn.RNNBase, args: Any, kwargs: Any) -> tuple[int, int]:

@@ -11,6 +11,10 @@ from torch.nn.utils.rnn import PackedSequence
 
 #: Where a tensor stands in a call: keys into (args, kwargs).
 Place = tuple[Any, ...]
+#: Shapes of the tensors of a call, with their places.
+Shapes = list[tuple[Place, tuple[int, ...]]]
+#: Reads a size of a call's (args, kwargs).
+ReadSize = Callable[[Any, Any], int]
 #: How deep nested arguments are looked into, and how many tensors at most.
 _DEEPEST, _MOST = 4, 24
 #: Of a packed sequence: its data, batch sizes (T of them) and the order of its B sequences.
@@ -43,7 +47,7 @@ class Where(NamedTuple):
     more: int = 0
 
 
-def reader(where: Where) -> Callable[[Any, Any], int]:
+def reader(where: Where) -> ReadSize:
     """Return a function of a call's (args, kwargs) that gives a size."""
     (side, *keys), dimension, more = where
     if side == 0 and len(keys) == 1:  # a positional tensor: what nearly every model takes
