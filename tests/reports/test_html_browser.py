@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ pytestmark = [
 #: Where nothing is slow a page of 16,384 timesteps takes 0.3 s; a test on a loaded machine only
 #: says that it is not minutes.
 SANE_MS = 60_000
+SVG = "{http://www.w3.org/2000/svg}"
 KINDS = ["run", "compare", "scale", "depth", "explain", "trace"]
 
 
@@ -312,6 +314,29 @@ def test_the_map_is_read_by_pointer_and_by_keys(browser: Browser, tmp_path: Path
     for key in ["ArrowDown"] * 3 + ["ArrowRight"] * 5:
         holder.press(key)
     assert readout.inner_text() == "probed step 4, timestep 5: not marked"
+
+
+@pytest.mark.parametrize("kind", ["cpu_cell", "accelerator", "long"])
+def test_every_plot_is_saved_as_it_is_shown(browser: Browser, tmp_path: Path, kind: str) -> None:
+    file = tmp_path / f"{kind}.html"
+    file.write_bytes(HTML.render([result_of(ALL[kind](), f"{kind}.json")]))
+    opened = Opened(browser, file, color_scheme="light")
+    opened.draw_all()
+    figures = opened.page.locator("figure.chart").all()[:4]  # Chromium stops a flood of files
+    assert figures
+    for figure in figures:
+        with opened.page.expect_download() as saved:
+            figure.get_by_role("button", name="Save the picture as SVG").click()
+        drawn = ElementTree.fromstring(saved.value.path().read_bytes())
+        names = {element.text for element in drawn.iter(f"{SVG}text")}
+        shown = figure.locator(".legend:not(.behind) button").all_inner_texts()
+        assert {name.strip() for name in shown} <= names
+        assert [e for e in drawn.iter() if e.tag in (f"{SVG}path", f"{SVG}circle", f"{SVG}rect")]
+        assert "NaN" not in ElementTree.tostring(drawn, "unicode")
+        with opened.page.expect_download() as saved:
+            figure.get_by_role("button", name="Save the picture as PNG").click()
+        assert saved.value.path().read_bytes().startswith(b"\x89PNG")
+    assert opened.faults == []
 
 
 def test_hostile_names_do_nothing(browser: Browser, tmp_path: Path) -> None:

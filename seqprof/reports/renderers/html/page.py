@@ -29,6 +29,7 @@ _SCRIPTS = (
     "numbers.js",
     "elements.js",
     "backdrop.js",
+    "drawings.js",
     "lines.js",
     "map.js",
     "pictures.js",

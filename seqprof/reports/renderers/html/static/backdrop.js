@@ -29,10 +29,13 @@ class Backdrop {
       const box = this.band(u, span.from, span.to, span.colour, 0.16);
       if (box) this.label(u, box, span.label);
     }
-    // Narrower steps would only tint the plot.
-    const perPixel = (u.scales.x.max - u.scales.x.min) / u.bbox.width;
-    if (this.typical < 4 * perPixel) return;
+    if (!this.showsSteps(u)) return;
     for (const {name, from, to} of this.bands) this.band(u, from, to, name, 0.25);
+  }
+
+  // Narrower steps would only tint the plot.
+  showsSteps(u) {
+    return this.typical >= 4 * (u.scales.x.max - u.scales.x.min) / u.bbox.width;
   }
 
   band(u, from, to, tint, alpha) {

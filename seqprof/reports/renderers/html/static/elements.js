@@ -16,20 +16,34 @@ function button(text, label, act) {
   return made;
 }
 
-// Saves what a canvas shows as a picture, on the page's own ground. The file's name is of letters
-// and digits only, whatever the plot is called.
-function saver(canvas, name) {
-  return button("PNG", "Save the plot as a picture", () => {
-    const shown = canvas();
-    const picture = make("canvas", {width: shown.width, height: shown.height});
-    const ink = picture.getContext("2d");
-    ink.fillStyle = colour("page");
-    ink.fillRect(0, 0, picture.width, picture.height);
-    ink.drawImage(shown, 0, 0);
-    const link = make("a", {href: picture.toDataURL("image/png")});
-    link.download = `seqprof-${name.replace(/[^a-z0-9]+/gi, "-")}.png`;
-    link.click();
-  });
+// The file's name is of letters and digits only, whatever the drawing is called.
+function fileName(title, ending) {
+  return `seqprof-${title.replace(/[^a-z0-9]+/gi, "-")}.${ending}`;
+}
+
+function save(href, name) {
+  const link = make("a", {href});
+  link.download = name;
+  link.click();
+}
+
+// Buttons that save a drawing: `text` gives its SVG, `painted` a canvas that shows it.
+function savers(title, text, painted) {
+  const asText = () => `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text())}`;
+  return [
+    button("SVG", "Save the picture as SVG", () => save(asText(), fileName(title, "svg"))),
+    button("PNG", "Save the picture as PNG", () => save(onGround(painted()), fileName(title, "png"))),
+  ];
+}
+
+// What a canvas shows, on the page's own ground.
+function onGround(canvas) {
+  const picture = make("canvas", {width: canvas.width, height: canvas.height});
+  const ink = picture.getContext("2d");
+  ink.fillStyle = colour("page");
+  ink.fillRect(0, 0, picture.width, picture.height);
+  ink.drawImage(canvas, 0, 0);
+  return picture.toDataURL("image/png");
 }
 
 function swatch(name, shape = "") {

@@ -8,6 +8,7 @@ const NARROW = 480;
 class LinePlot {
   constructor(figure, spec) {
     this.spec = spec;
+    this.label = figure.dataset.label;
     this.x = unpack(spec.x);
     this.series = spec.curves.map(curve => ({
       ...curve,
@@ -52,7 +53,7 @@ class LinePlot {
         button("+", "Zoom in", () => this.zoom(0.5)),
         button("−", "Zoom out", () => this.zoom(2)),
         button("Whole range", "", () => this.reset()),
-        saver(() => this.uplot.ctx.canvas, this.spec.yname)));
+        ...savers(this.spec.yname, () => plotAsSvg(this), () => this.uplot.ctx.canvas)));
   }
 
   legend() {

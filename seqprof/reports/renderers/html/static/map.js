@@ -16,6 +16,7 @@ class HeatMap {
     this.values = unpack(spec.values); // rows × columns, flat
     [this.columns, this.rows] = [spec.starts.length, spec.rows.length];
     [this.column, this.row] = [0, 0];
+    this.ends = this.spread();
     this.canvas = make("canvas", {width: this.columns, height: this.rows});
     this.pointer = make("i", {className: "pointer", hidden: true});
     this.element = make("div", {className: "map"}, this.canvas, this.pointer);
@@ -24,7 +25,9 @@ class HeatMap {
     this.readout = make("output", {className: "hint", textContent: "Point at a cell, or use arrow keys."});
     this.across = make("p", {className: "across"});
     figure.querySelector(".drawn").replaceChildren(
-      make("div", {className: "head"}, make("span", {className: "yname", textContent: "probed step"})),
+      make("div", {className: "head"}, make("span", {className: "yname", textContent: "probed step"}),
+        make("span", {className: "tools"},
+          ...savers(figure.dataset.label, () => mapAsSvg(this, figure.dataset.label), () => this.enlarged()))),
       make("div", {className: "framed"}, this.down(), this.element), this.across,
       make("p", {className: "xname", textContent: "timestep"}),
       this.key(), make("p", {className: "at"}, this.readout));
@@ -33,21 +36,25 @@ class HeatMap {
   }
 
   // The middle 96 % of the values span the colours: a single pause must not blacken all others.
-  range() {
+  spread() {
     const known = this.values.filter(v => v !== null).sort((a, b) => a - b);
     return [known[Math.floor(0.02 * (known.length - 1))], known[Math.ceil(0.98 * (known.length - 1))]];
   }
 
   key() {
-    const [low, high] = this.range();
+    const [low, high] = this.ends;
     return make("p", {className: "key"},
       make("span", {textContent: `≤ ${shown(low, this.spec.unit)}`}), make("i", {className: "ramp"}),
       make("span", {textContent: `≥ ${shown(high, this.spec.unit)} (logarithmic)`}));
   }
 
+  rowTicks() {
+    return linearTicks(0, this.rows - 1, 6, DECIMAL.filter(step => step >= 1));
+  }
+
   // Ticks of the rows, at the middle of each.
   down() {
-    const ticks = linearTicks(0, this.rows - 1, 6, DECIMAL.filter(step => step >= 1)).map(row => {
+    const ticks = this.rowTicks().map(row => {
       const tick = make("span", {textContent: this.spec.rows[row]});
       tick.style.top = `${100 * (row + 0.5) / this.rows}%`;
       return tick;
@@ -77,15 +84,28 @@ class HeatMap {
   }
 
   paint() {
-    const [low, high] = this.range();
     const context = this.canvas.getContext("2d");
     const image = context.createImageData(this.columns, this.rows);
     this.values.forEach((value, i) => {
       if (value === null) return;
-      const share = high > low && low > 0 ? Math.log(value / low) / Math.log(high / low) : 0;
-      image.data.set([...ramp(share), 255], 4 * i);
+      image.data.set([...this.tint(value), 255], 4 * i);
     });
     context.putImageData(image, 0, 0);
+  }
+
+  tint(value) {
+    const [low, high] = this.ends;
+    return ramp(high > low && low > 0 ? Math.log(value / low) / Math.log(high / low) : 0);
+  }
+
+  // As large as it is shown, so that a cell is more than a pixel.
+  enlarged() {
+    const box = this.canvas.getBoundingClientRect();
+    const large = make("canvas", {width: box.width * devicePixelRatio, height: box.height * devicePixelRatio});
+    const ink = large.getContext("2d");
+    ink.imageSmoothingEnabled = false;
+    ink.drawImage(this.canvas, 0, 0, large.width, large.height);
+    return large;
   }
 
   listen() {

@@ -2,16 +2,6 @@
 
 const DETAIL = 2; // pixels of a saved picture for each unit of the drawing
 
-function fileName(title, ending) {
-  return `seqprof-${title.replace(/[^a-z0-9]+/gi, "-")}.${ending}`;
-}
-
-function save(href, name) {
-  const link = make("a", {href});
-  link.download = name;
-  link.click();
-}
-
 // The drawing by itself: what the style sheet says of each shape becomes its own attribute.
 function standalone(drawing) {
   const copy = drawing.cloneNode(true);
@@ -37,10 +27,8 @@ function painted(drawing) {
   const canvas = make("canvas", {width: width * DETAIL, height: height * DETAIL});
   const ink = canvas.getContext("2d");
   ink.scale(DETAIL, DETAIL);
-  ink.fillStyle = colour("page");
-  ink.fillRect(0, 0, width, height);
   for (const shape of drawing.querySelectorAll("rect, line, text")) paintShape(ink, shape);
-  return canvas.toDataURL("image/png");
+  return canvas;
 }
 
 function paintShape(ink, shape) {
@@ -67,8 +55,6 @@ function paintShape(ink, shape) {
 for (const figure of document.querySelectorAll("figure.picture")) {
   const drawing = figure.querySelector(".scroll svg");
   const title = figure.querySelector("h3").textContent;
-  const asText = () => `data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(drawing))}`;
   figure.querySelector("figcaption").append(
-    button("SVG", "Save the picture as SVG", () => save(asText(), fileName(title, "svg"))),
-    button("PNG", "Save the picture as PNG", () => save(painted(drawing), fileName(title, "png"))));
+    ...savers(title, () => standalone(drawing), () => painted(drawing)));
 }
