@@ -44,16 +44,17 @@ def undisturbed_level(
     if not levels:
         return None
     level = min(levels, key=lambda group: median([taken[index] for index in group]))
-    return _interval([values[index] for index in level], _noise(values))
+    return _interval([values[index] for index in level], neighbours_noise(values))
 
 
-def _noise(values: Sequence[float]) -> float:
+def neighbours_noise(values: Sequence[float]) -> float:
+    """Return the standard deviation of what neighbours in time differ by, one level or many."""
     return median([abs(b - a) for a, b in pairwise(values)]) / _OF_DIFFERENCES
 
 
 def _levels(values: Sequence[float]) -> list[list[int]]:
     """Return the indices of the values of each level; nothing where there are no spells."""
-    n, noise = len(values), _noise(values) if len(values) >= FEWEST else 0.0
+    n, noise = len(values), neighbours_noise(values) if len(values) >= FEWEST else 0.0
     if noise <= 0.0:
         return []
     order = sorted(range(n), key=values.__getitem__)
