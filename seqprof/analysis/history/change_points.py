@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from seqprof.analysis.history.level_shift import FEWEST, likeliest_step
+from seqprof.analysis.history.level_shift import FEWEST, chance_of_order, likeliest_step
 from seqprof.analysis.spells import neighbours_noise
 from seqprof.analysis.statistics import median
 
@@ -27,15 +27,16 @@ METHOD = (
     "likelihood of correlated noise with a step over that of correlated noise alone, averaged over "
     "all places, simulated without a step; binary segmentation"
 )
-#: Level of each test, of those told that do not surely last; the smallest change worth telling.
-ALPHA, ALPHA_OF_OTHERS, SMALLEST_CHANGE = 0.05, 0.01, 0.02
+#: Level of each test, of one that leaves few runs on a side; the smallest change worth telling.
+ALPHA, ALPHA_OF_SHORT, SMALLEST_CHANGE = 0.05, 0.01, 0.02
 #: A step this many times as likely as a line is one ("fairly strong evidence", Royall 1997).
 OVER_LINE = 8.0
 #: Runs that each level of a change that lasts has, in a short series this share of all. Assumed:
 #: no look at the values tells a spell of load that has not ended yet from a change.
 LASTING, LASTING_SHARE = 20, 0.4
 #: A run further from the median of those around it than this many times the noise is an outlier.
-OUTLIER = 3.0
+#: Where more than this share of the runs are, none is.
+OUTLIER, MOST_OUTLIERS = 3.0, 0.2
 
 Verdict = Literal["lasts", "came back", "perhaps passing", "perhaps a drift"]
 
@@ -78,7 +79,8 @@ def find_change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
     places = list(range(len(values)))
     passed: list[ChangePoint] = []
     while True:
-        steps = _segment([logs[place] for place in places])
+        lasting = min(LASTING, math.ceil(LASTING_SHARE * len(places)))
+        steps = _segment([logs[place] for place in places], lasting)
         edges = [0, *(step.index for step in steps), len(places)]
         levels = [places[start:stop] for start, stop in pairwise(edges)]
         medians = [
@@ -91,7 +93,7 @@ def find_change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
         gone = {place for k in passing for place in levels[k]}
         places = [place for place in places if place not in gone]
     longest = max((one.until - one.index for one in passed if one.until), default=0)
-    lasting = max(longest + 1, min(LASTING, math.ceil(LASTING_SHARE * len(places))))
+    lasting = max(longest + 1, lasting)
     changes = [
         ChangePoint(
             index=levels[k + 1][0],
@@ -103,12 +105,8 @@ def find_change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
         )
         for k, step in enumerate(steps)
     ]
-    return tuple(sorted(filter(_told, (*passed, *changes)), key=lambda one: one.index))
-
-
-def _told(change: ChangePoint) -> bool:
-    level = ALPHA if change.verdict == "lasts" else ALPHA_OF_OTHERS
-    return change.p <= level and abs(change.ratio - 1.0) >= SMALLEST_CHANGE
+    worth = [one for one in (*passed, *changes) if abs(one.ratio - 1.0) >= SMALLEST_CHANGE]
+    return tuple(sorted(worth, key=lambda one: one.index))
 
 
 def _without_outliers(logs: Sequence[float]) -> list[float]:
@@ -122,23 +120,31 @@ def _without_outliers(logs: Sequence[float]) -> list[float]:
     around = [median(logs[max(i - near, 0) : i + near + 1]) for i in range(len(logs))]
     if reach == 0.0:
         return list(logs)
-    return [min(max(x, m - reach), m + reach) for x, m in zip(logs, around, strict=True)]
+    moved = [min(max(x, m - reach), m + reach) for x, m in zip(logs, around, strict=True)]
+    outliers = sum(x != y for x, y in zip(logs, moved, strict=True))
+    return moved if outliers <= MOST_OUTLIERS * len(logs) else list(logs)
 
 
-def _segment(logs: Sequence[float], start: int = 0) -> list[_Step]:
-    """Return the steps of ``logs``, the first of which has the place ``start``, in order."""
+def _segment(logs: Sequence[float], lasting: int, start: int = 0) -> list[_Step]:
+    """Return the steps of ``logs``, the first of which has the place ``start``, in order.
+
+    A step that leaves ``lasting`` runs on both sides has to be one in ranks too.
+    """
     import numpy as np  # 0.1 s, which nothing else pays for
 
     if len(logs) < 2 * FEWEST or min(logs) == max(logs):
         return []
-    found = likeliest_step(np.asarray(logs))
-    if found.p > ALPHA or found.over_line < -math.log(OVER_LINE):
+    shift = likeliest_step(np.asarray(logs))
+    p, level = shift.p, ALPHA_OF_SHORT
+    if min(shift.index, len(logs) - shift.index) >= lasting:
+        p, level = max(p, chance_of_order(logs)), ALPHA
+    if p > level or shift.over_line < -math.log(OVER_LINE):
         return []
-    step = _Step(start + found.index, found.p, found.over_line < math.log(OVER_LINE))
+    step = _Step(start + shift.index, p, shift.over_line < math.log(OVER_LINE))
     if step.drifts:
         return [step]
-    left, right = logs[: found.index], logs[found.index :]
-    return [*_segment(left, start), step, *_segment(right, step.index)]
+    left, right = logs[: shift.index], logs[shift.index :]
+    return [*_segment(left, lasting, start), step, *_segment(right, lasting, step.index)]
 
 
 def _passing(medians: Sequence[float]) -> list[int]:

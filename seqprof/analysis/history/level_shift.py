@@ -16,9 +16,12 @@ All likelihoods are exact, up to a constant: the values are whitened at each cor
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from seqprof.analysis.dependence import ranks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +89,7 @@ def likeliest_step(values: NDArray[np.float64]) -> LevelShift:
     statistic, rho = float(fitted.statistic()[0]), max(float(fitted.correlation[0]), 0.0)
     p = _p_value(statistic, n, rho, FIRST_LOOK)
     if p <= CLEARLY_NONE:
-        p = _p_value(statistic, n, rho, min(RESAMPLES, max(LEAST_RESAMPLES, MOST_VALUES // n)))
+        p = _p_value(statistic, n, rho, _resamples(n))
     return LevelShift(
         index=FEWEST + int(fitted.step[0].argmax()),
         p=p,
@@ -97,6 +100,45 @@ def likeliest_step(values: NDArray[np.float64]) -> LevelShift:
 def _p_value(statistic: float, n: int, rho: float, count: int) -> float:
     exceeded = int((_without_a_step(n, rho, count) >= statistic).sum())
     return (1 + exceeded) / (1 + count)
+
+
+def chance_of_order(values: Sequence[float]) -> float:
+    """Return how often ``values`` in any order differ as much in rank, left and right of a place.
+
+    The largest standardised difference of mean ranks (Pettitt 1979, Applied Statistics 28), by
+    permutation: of independent values nothing is assumed about how they are distributed.
+    """
+    import numpy as np
+
+    orders = _any_order(len(values))
+    exceeded = int((orders >= _rank_difference(np.asarray(ranks(values))[None])[0] - 1e-9).sum())
+    return (1 + exceeded) / (1 + len(orders))
+
+
+@lru_cache(maxsize=1024)
+def _any_order(n: int) -> NDArray[np.float64]:
+    """Return the statistics of ``n`` ranks in many orders."""
+    import numpy as np
+
+    count = _resamples(n)
+    orders = np.tile(np.arange(n) - (n - 1) / 2, (count, 1))
+    return _rank_difference(np.random.default_rng(SEED).permuted(orders, axis=1))
+
+
+def _rank_difference(centred: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest standardised difference of mean ranks, ``[S, N]`` to ``[S]``."""
+    import numpy as np
+
+    n = centred.shape[1]
+    left = np.arange(FEWEST, n - FEWEST + 1)
+    sums = np.abs(np.cumsum(centred, axis=1)[:, left - 1])
+    largest: NDArray[np.float64] = (sums / np.sqrt(left * (n - left))).max(axis=1)
+    largest /= np.sqrt((centred**2).sum(axis=1))
+    return largest
+
+
+def _resamples(n: int) -> int:
+    return min(RESAMPLES, max(LEAST_RESAMPLES, MOST_VALUES // n))
 
 
 @lru_cache(maxsize=1024)

@@ -165,7 +165,7 @@ def _chart(trend: Trend) -> Chart:
 
 def _changed(series: RunSeries) -> list[str]:
     return [
-        f"{_name(series)}: {one_line(trend.metric)}: {_told(trend, change)}"
+        f"{_name(series)}: {one_line(trend.metric)}: {_sentence(trend, change)}"
         for trend in series.trends
         for change in trend.changes
     ]
@@ -178,7 +178,7 @@ _DOUBT = {
 }
 
 
-def _told(trend: Trend, change: ChangePoint) -> str:
+def _sentence(trend: Trend, change: ChangePoint) -> str:
     point = trend.at(change)
     commit = f", commit {one_line(point.commit)[:16]}" if point.commit else ""
     on, then = "on ", ""

@@ -28,10 +28,10 @@ def test_a_step_of_fifteen_per_cent_is_found_where_it_is(at: int) -> None:
     assert change.p <= ALPHA
 
 
-def test_two_steps_up_both_last() -> None:
-    values = [*noise(1, 12), *noise(2, 12, level=1.3), *noise(3, 12, level=1.6)]
+def test_two_steps_up_both_last_though_there_are_few_runs_between() -> None:
+    values = [*noise(1, 20), *noise(2, 10, level=1.3), *noise(3, 20, level=1.6)]
     changes = find_change_points(values)
-    assert [(change.index, change.verdict) for change in changes] == [(12, "lasts"), (24, "lasts")]
+    assert [(change.index, change.verdict) for change in changes] == [(20, "lasts"), (30, "lasts")]
     assert [round(change.ratio, 1) for change in changes] == [1.3, 1.2]
 
 
@@ -113,6 +113,14 @@ def test_bursts_are_mostly_told_as_what_passes() -> None:
 def test_a_step_of_two_standard_deviations_is_found_in_independent_noise() -> None:
     series = [[*noise(2 * i, 15, 1.0, 0.05), *noise(2 * i + 1, 15, 1.1, 0.05)] for i in range(100)]
     assert verdicts_of(series)["lasts"] >= 55
+
+
+def test_two_kinds_of_runs_in_any_order_are_no_change() -> None:
+    chance = random.Random(10)
+    mixed = [
+        [chance.choice((1.0, 1.3)) * chance.gauss(1.0, 0.01) for _ in range(30)] for _ in range(200)
+    ]
+    assert verdicts_of(mixed)["lasts"] <= 6
 
 
 def test_one_run_in_ten_held_up_hides_no_step() -> None:

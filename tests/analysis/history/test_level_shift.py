@@ -9,7 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from seqprof.analysis.history import level_shift
-from seqprof.analysis.history.level_shift import CORRELATIONS, FEWEST, likeliest_step
+from seqprof.analysis.history.level_shift import (
+    CORRELATIONS,
+    FEWEST,
+    chance_of_order,
+    likeliest_step,
+)
 
 
 def log_likelihood(
@@ -50,6 +55,13 @@ def test_p_values_are_small_as_often_as_they_say(n: int, rho: float) -> None:
         series[:, t] += rho * series[:, t - 1]
     small = sum(likeliest_step(one).p <= 0.05 for one in series)
     assert 25 <= small <= 75
+
+
+def test_any_order_of_any_values_is_as_likely_as_it_says() -> None:
+    series = np.random.default_rng(7).standard_cauchy(size=(1000, 20))
+    small = sum(chance_of_order(one.tolist()) <= 0.05 for one in series)
+    assert 25 <= small <= 75
+    assert chance_of_order([*range(10), *range(20, 30)]) < 0.001
 
 
 def test_a_step_is_where_it_is_and_likelier_than_a_line() -> None:
