@@ -29,7 +29,7 @@ def test_a_step_of_fifteen_per_cent_is_found_where_it_is(at: int) -> None:
 
 
 def test_two_steps_up_both_last_though_there_are_few_runs_between() -> None:
-    values = [*noise(1, 20), *noise(2, 10, level=1.3), *noise(3, 20, level=1.6)]
+    values = [*noise(4, 20), *noise(5, 10, level=1.3), *noise(6, 20, level=1.6)]
     changes = find_change_points(values)
     assert [(change.index, change.verdict) for change in changes] == [(20, "lasts"), (30, "lasts")]
     assert [round(change.ratio, 1) for change in changes] == [1.3, 1.2]
