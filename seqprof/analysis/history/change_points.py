@@ -12,7 +12,7 @@ assumed here, and more than any level that came and went.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -72,20 +72,25 @@ class _Step:
 
 
 def find_change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
-    """Return where ``values``, which are positive and in order of time, changed their level."""
+    """Return where ``values`` changed their level, in order of time; nothing below six values.
+
+    Args:
+        values: in order of time, ``[N]``, of any unit.
+
+    Raises:
+        ValueError: a value is not positive.
+    """
     if not values:
         return ()
     logs = _without_outliers([math.log(value) for value in values])
     places = list(range(len(values)))
     passed: list[ChangePoint] = []
     while True:
-        lasting = min(LASTING, math.ceil(LASTING_SHARE * len(places)))
-        steps = _segment([logs[place] for place in places], lasting)
+        enough = min(LASTING, math.ceil(LASTING_SHARE * len(places)))
+        steps = _segment([logs[place] for place in places], enough)
         edges = [0, *(step.index for step in steps), len(places)]
         levels = [places[start:stop] for start, stop in pairwise(edges)]
-        medians = [
-            median([values[place] for place in level]) for level in levels if level
-        ]  # or none
+        medians = [median([values[place] for place in level]) for level in levels]
         passing = _passing(medians)
         if not passing:
             break
@@ -93,20 +98,28 @@ def find_change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
         gone = {place for k in passing for place in levels[k]}
         places = [place for place in places if place not in gone]
     longest = max((one.until - one.index for one in passed if one.until), default=0)
-    lasting = max(longest + 1, lasting)
-    changes = [
-        ChangePoint(
-            index=levels[k + 1][0],
-            before=medians[k],
-            after=medians[k + 1],
-            ratio=medians[k + 1] / medians[k],
-            p=step.p,
-            verdict=_verdict(step, _shorter_side(k, medians, levels) >= lasting),
-        )
-        for k, step in enumerate(steps)
-    ]
+    changes = _changes(steps, levels, medians, max(enough, longest + 1))
     worth = [one for one in (*passed, *changes) if abs(one.ratio - 1.0) >= SMALLEST_CHANGE]
     return tuple(sorted(worth, key=lambda one: one.index))
+
+
+def _changes(
+    steps: Sequence[_Step],
+    levels: Sequence[Sequence[int]],
+    medians: Sequence[float],
+    enough: int,
+) -> Iterator[ChangePoint]:
+    """Yield the change from each level to the next; it lasts with ``enough`` runs on both sides."""
+    for k, (step, (before, after)) in enumerate(zip(steps, pairwise(medians), strict=True)):
+        lasts = _shorter_side(k, medians, levels) >= enough
+        yield ChangePoint(
+            index=levels[k + 1][0],
+            before=before,
+            after=after,
+            ratio=after / before,
+            p=step.p,
+            verdict="perhaps a drift" if step.drifts else "lasts" if lasts else "perhaps passing",
+        )
 
 
 def _without_outliers(logs: Sequence[float]) -> list[float]:
@@ -125,10 +138,10 @@ def _without_outliers(logs: Sequence[float]) -> list[float]:
     return moved if outliers <= MOST_OUTLIERS * len(logs) else list(logs)
 
 
-def _segment(logs: Sequence[float], lasting: int, start: int = 0) -> list[_Step]:
+def _segment(logs: Sequence[float], enough: int, start: int = 0) -> list[_Step]:
     """Return the steps of ``logs``, the first of which has the place ``start``, in order.
 
-    A step that leaves ``lasting`` runs on both sides has to be one in ranks too.
+    A step that leaves ``enough`` runs on both sides has to be one in ranks too.
     """
     import numpy as np  # 0.1 s, which nothing else pays for
 
@@ -136,7 +149,7 @@ def _segment(logs: Sequence[float], lasting: int, start: int = 0) -> list[_Step]
         return []
     shift = likeliest_step(np.asarray(logs))
     p, level = shift.p, ALPHA_OF_SHORT
-    if min(shift.index, len(logs) - shift.index) >= lasting:
+    if min(shift.index, len(logs) - shift.index) >= enough:
         p, level = max(p, chance_of_order(logs)), ALPHA
     if p > level or shift.over_line < -math.log(OVER_LINE):
         return []
@@ -144,7 +157,7 @@ def _segment(logs: Sequence[float], lasting: int, start: int = 0) -> list[_Step]
     if step.drifts:
         return [step]
     left, right = logs[: shift.index], logs[shift.index :]
-    return [*_segment(left, lasting, start), step, *_segment(right, lasting, step.index)]
+    return [*_segment(left, enough, start), step, *_segment(right, enough, step.index)]
 
 
 def _passing(medians: Sequence[float]) -> list[int]:
@@ -177,9 +190,3 @@ def _shorter_side(k: int, medians: Sequence[float], levels: Sequence[Sequence[in
     stop = next((i + 1 for i in range(k, len(rises)) if rises[i] != rises[k]), len(levels))
     before, after = levels[start : k + 1], levels[k + 1 : stop]
     return min(sum(map(len, before)), sum(map(len, after)))
-
-
-def _verdict(step: _Step, lasts: bool) -> Verdict:
-    if step.drifts:
-        return "perhaps a drift"
-    return "lasts" if lasts else "perhaps passing"
