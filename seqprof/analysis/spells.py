@@ -7,7 +7,8 @@ count as noise: Rice 1984, Annals of Statistics 12). They are spells if a level'
 together in time, by the runs test (Wald and Wolfowitz 1940, Annals of Mathematical Statistics 11):
 values that fall into two kinds in any order are none. What others do makes slow, hardly ever fast:
 the level at which least time was taken is the undisturbed one, and an interval has to reach to it.
-So it has where that level is the first or the last value alone, and a spell covers all others.
+Of a ratio it has to where that level is the first or the last round alone: a spell of one
+candidate's own may cover all others.
 """
 
 from __future__ import annotations
@@ -38,10 +39,13 @@ def undisturbed_level(
         taken: logarithms of the time that each took in all; None for the values themselves.
 
     Returns:
-        (low, high); None where the values have one level, or others that do not last, inside.
+        (low, high); None where the values have one level, or others that do not last.
     """
-    taken = values if taken is None else taken
-    levels = _levels(values) or _alone_at_an_end(values, taken)
+    levels = _levels(values)
+    if taken is None:
+        taken = values
+    elif not levels:
+        levels = _alone_at_an_end(values, taken)
     if not levels:
         return None
     # By the lower quartile: where two candidates are alike, both may have been slowed, or neither.
@@ -70,7 +74,7 @@ def _levels(values: Sequence[float]) -> list[list[int]]:
 
 
 def _alone_at_an_end(values: Sequence[float], taken: Sequence[float]) -> list[list[int]]:
-    """Return the first or last value and the others, where a spell may cover all others.
+    """Return the first or the last round and the others, where a spell may cover all others.
 
     It has a level of its own, on either side of the others', and took less time than any of them.
     """
