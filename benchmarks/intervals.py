@@ -19,7 +19,7 @@ from seqprof.analysis.compare import comparison
 from seqprof.analysis.compare.comparison import compare
 from seqprof.analysis.diff import unpaired
 from seqprof.analysis.diff.unpaired import Runs, compare_runs, judge
-from seqprof.analysis.history import change_points
+from seqprof.analysis.history import level_shift
 from seqprof.analysis.history.change_points import find_change_points
 from seqprof.analysis.statistics import median_interval
 
@@ -138,26 +138,29 @@ def differences(repetitions: int) -> None:
 
 
 def changes(repetitions: int) -> None:
-    """Change points in a history: found where there are none, and within 2 of a step."""
+    """Change points: lasting ones told, and others told, where there are none and of a step."""
+
+    def drawn(name: str, n: int, factor: float) -> set[str]:
+        """Return the verdicts on series of one level, or within 2 of a step in their middle."""
+        values = NOISE[name](n)
+        values[n // 2 :] *= factor
+        found = find_change_points(values.tolist())
+        return {one.verdict for one in found if factor == 1 or abs(one.index - n // 2) <= 2}
 
     def rows() -> Iterable[list[str]]:
         for name in NOISE:
-            for n in (12, 30, 60):
-                false = sum(
-                    bool(find_change_points(NOISE[name](n).tolist())) for _ in range(repetitions)
-                )
-                row, some = [name, str(n), percent(false, repetitions)], max(repetitions // 5, 1)
-                for factor in SLOWER:
-                    hits = 0
-                    for _ in range(some):
-                        values = NOISE[name](n)
-                        values[n // 2 :] *= factor
-                        found = find_change_points(values.tolist())
-                        hits += any(abs(change.index - n // 2) <= 2 for change in found)
-                    row.append(percent(hits, some))
+            for n in (12, 20, 30, 60):
+                row = [name, str(n)]
+                for factor in (1.0, *SLOWER):
+                    count = repetitions if factor == 1.0 else max(repetitions // 5, 1)
+                    verdicts = [drawn(name, n, factor) for _ in range(count)]
+                    lasting = sum("lasts" in one for one in verdicts)
+                    others = sum(bool(one) and "lasts" not in one for one in verdicts)
+                    row += [f"{percent(lasting, count)} + {percent(others, count)}"]
                 yield row
 
-    table(["noise", "runs", "false", "+5 % found", "+10 %", "+15 %"], rows())
+    heads = ["noise", "runs", "false + in doubt", "+5 % found + in doubt", "+10 %", "+15 %"]
+    table(heads, rows())
 
 
 TABLES = {"median": medians, "compare": comparisons, "diff": differences, "changes": changes}
@@ -170,7 +173,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, help="of each bootstrap and test: fewer is faster")
     chosen = parser.parse_args()
     if chosen.resamples is not None:
-        names = {comparison: "RESAMPLES", unpaired: "RESAMPLES", change_points: "PERMUTATIONS"}
+        names = {comparison: "RESAMPLES", unpaired: "RESAMPLES", level_shift: "RESAMPLES"}
         for module, name in names.items():
             setattr(module, name, chosen.resamples)
     for name in chosen.tables or TABLES:

@@ -7,6 +7,8 @@ count as noise: Rice 1984, Annals of Statistics 12). They are spells if a level'
 together in time, by the runs test (Wald and Wolfowitz 1940, Annals of Mathematical Statistics 11):
 values that fall into two kinds in any order are none. What others do makes slow, hardly ever fast:
 the level at which least time was taken is the undisturbed one, and an interval has to reach to it.
+Of a ratio it has to where that level is the first or the last round alone: a spell of one
+candidate's own may cover all others.
 """
 
 from __future__ import annotations
@@ -39,21 +41,26 @@ def undisturbed_level(
     Returns:
         (low, high); None where the values have one level, or others that do not last.
     """
-    taken = values if taken is None else taken
     levels = _levels(values)
+    if taken is None:
+        taken = values
+    elif not levels:
+        levels = _alone_at_an_end(values, taken)
     if not levels:
         return None
-    level = min(levels, key=lambda group: median([taken[index] for index in group]))
-    return _interval([values[index] for index in level], _noise(values))
+    # By the lower quartile: where two candidates are alike, both may have been slowed, or neither.
+    level = min(levels, key=lambda group: sorted(taken[i] for i in group)[(len(group) - 1) // 4])
+    return _interval([values[index] for index in level], neighbours_noise(values))
 
 
-def _noise(values: Sequence[float]) -> float:
+def neighbours_noise(values: Sequence[float]) -> float:
+    """Return the standard deviation of what neighbours in time differ by, one level or many."""
     return median([abs(b - a) for a, b in pairwise(values)]) / _OF_DIFFERENCES
 
 
 def _levels(values: Sequence[float]) -> list[list[int]]:
     """Return the indices of the values of each level; nothing where there are no spells."""
-    n, noise = len(values), _noise(values) if len(values) >= FEWEST else 0.0
+    n, noise = len(values), neighbours_noise(values) if len(values) >= FEWEST else 0.0
     if noise <= 0.0:
         return []
     order = sorted(range(n), key=values.__getitem__)
@@ -64,6 +71,20 @@ def _levels(values: Sequence[float]) -> list[list[int]]:
         groups[-1].append(index)
     levels = [group for group in groups if len(group) >= FEWEST_IN_LEVEL]
     return levels if len(levels) > 1 and any(_lasts(group, n) for group in levels) else []
+
+
+def _alone_at_an_end(values: Sequence[float], taken: Sequence[float]) -> list[list[int]]:
+    """Return the first or the last round and the others, where a spell may cover all others.
+
+    It has a level of its own, on either side of the others', and took less time than any of them.
+    """
+    n, gap = len(values), GAP * neighbours_noise(values) if len(values) >= FEWEST else 0.0
+    for end, others in ((0, range(1, n)), (n - 1, range(n - 1))):
+        rest = [values[index] for index in others]
+        apart = gap > 0.0 and not min(rest) - gap <= values[end] <= max(rest) + gap
+        if apart and taken[end] < min(taken[index] for index in others):
+            return [[end], list(others)]
+    return []
 
 
 def _interval(level: Sequence[float], noise: float) -> tuple[float, float]:

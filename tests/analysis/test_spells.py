@@ -29,6 +29,27 @@ def test_the_level_that_no_spell_made_slow_is_found() -> None:
     assert level[1] - level[0] < 0.1
 
 
+@pytest.mark.parametrize("end", [0, -1])
+def test_a_spell_over_all_rounds_but_the_first_or_the_last_is_no_verdict(end: int) -> None:
+    flags = [True] * 20
+    assert compare(in_spells(flags), in_spells([False] * 20, seed=2)).verdict == "slower"
+    flags[end] = False
+    assert compare(in_spells(flags), in_spells([False] * 20, seed=2)).verdict == "inconclusive"
+
+
+def test_one_end_that_took_longer_is_no_undisturbed_round() -> None:
+    slower, base = in_spells([False] * 20, seed=1), in_spells([False] * 20, seed=2)
+    slower = [1.5 * value for value in slower]
+    base[0] *= 1.5
+    assert compare(slower, base).verdict == "slower"
+
+
+def test_rounds_in_which_both_were_slowed_do_not_hide_those_in_which_neither_was() -> None:
+    a = [False] * 2 + [True] * 18
+    b = [False] * 17 + [True] * 3
+    assert compare(in_spells(a), in_spells(b, seed=2)).verdict == "inconclusive"
+
+
 @pytest.mark.parametrize("n", [12, 20, 40])
 def test_independent_values_have_no_spells(n: int) -> None:
     rng = np.random.default_rng(n)

@@ -47,6 +47,25 @@ def test_the_change_is_told_with_its_run_and_commit(history: Path) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    ("slow", "words"),
+    [
+        (range(11, 21), "1.50 times as much from run 11 to run 20 (2026-11-11T00:00:00+00:00"),
+        (range(11, 21), "), then back: "),
+        (range(27, 31), "; too few runs on one side of it to tell whether it lasts."),
+    ],
+)
+def test_what_came_back_or_may_still_is_told_as_such(
+    slow: range, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "history.jsonl"
+    for day in range(1, 31):
+        made = slower({"backward": 1.5}) if day in slow else base()
+        append(history_lines(on_day(made, day)), path)
+    done = seqprof("history", path, "--metric", "phase_time.backward", "-q")
+    assert words in " ".join(done.stdout.split())
+
+
 def test_metric_chooses_and_quiet_is_one_line(history: Path) -> None:
     done = seqprof("history", history, "--metric", "phase_time.backward", "-q")
     (line,) = " ".join(done.stdout.split()).split("lstm, T = 64, batch 16: ")[1:]

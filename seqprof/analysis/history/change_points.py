@@ -1,49 +1,44 @@
-"""Where a series of measurements changed its level: resampling tests and binary segmentation.
+"""Where a series of measurements changed its level, and whether that lasts.
 
-The statistic is the largest standardised difference of the means left and right of a point. Its
-distribution under "nothing changed" comes from the values themselves, in any order, so nothing is
-assumed about how they are distributed (Antoch and Hušková 2001, "Permutation tests in change point
-analysis", Statistics & Probability Letters 53). Where a change is found, both sides are searched
-in turn (binary segmentation, Vostrikova 1981).
+Each stretch is tested for one step (:mod:`seqprof.analysis.history.level_shift`); where there is
+one, both sides are searched in turn (binary segmentation, Vostrikova 1981). A step has to be
+likelier than a straight line, too, or else it may be a drift.
 
-Runs of a day on a slow machine are alike. So the correlation of neighbours is estimated from what
-the best step leaves over, and not the values are permuted but the innovations of a process with
-that correlation (a sieve bootstrap: Bühlmann 1997, Bernoulli 3). A series that a straight line
-follows better than a step drifts: no point of it is where it changed.
+Other programs make slow for a while. So a level that came and went is told as one, taken out, and
+the rest is searched again; and a change lasts only where each of its levels has as many runs as are
+assumed here, and more than any level that came and went.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from itertools import pairwise
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from seqprof.analysis.history.level_shift import FEWEST, chance_of_order, likeliest_step
+from seqprof.analysis.spells import neighbours_noise
 from seqprof.analysis.statistics import median
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 METHOD = (
-    "largest standardised difference of means of logarithms, permuted innovations of a process "
-    "with the correlation seen, binary segmentation"
+    "likelihood of correlated noise with a step over that of correlated noise alone, averaged over "
+    "all places, simulated without a step; binary segmentation"
 )
-#: Level of each test, and the smallest change of the level that is worth telling.
-ALPHA, SMALLEST_CHANGE = 0.01, 0.02
-#: Values on each side of a change point: two slow runs are not a new level.
-FEWEST = 3
-#: Permutations of a test, and the seed that makes the same series give the same answer.
-PERMUTATIONS, SEED = 1_999, 0
-#: How much better than a straight line, in squares that are left over, a step has to be; and what
-#: the p-value is multiplied by, since the correlation is itself estimated.
-STEP_OVER_LINE, CAUTION = 0.95, 3.0
-#: Values from which it can be told whether a level came and went.
-ENOUGH_FOR_TWO = 24
-#: A correlation near 1 would make every level a chance.
-MOST_CORRELATION = 0.95
+#: Level of each test, of one that leaves few runs on a side; the smallest change worth telling.
+ALPHA, ALPHA_OF_SHORT, SMALLEST_CHANGE = 0.05, 0.01, 0.02
+#: A step this many times as likely as a line is one ("fairly strong evidence", Royall 1997).
+OVER_LINE = 8.0
+#: Runs that each level of a change that lasts has, in a short series this share of all. Assumed:
+#: no look at the values tells a spell of load that has not ended yet from a change.
+LASTING, LASTING_SHARE = 20, 0.4
+#: A run further from the median of those around it than this many times the noise is an outlier.
+#: Where more than this share of the runs are, none is.
+OUTLIER, MOST_OUTLIERS = 3.0, 0.2
+
+Verdict = Literal["lasts", "came back", "perhaps passing", "perhaps a drift"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,127 +49,144 @@ class ChangePoint:
     before: Annotated[float, Meta(description="median of the level before")]
     after: Annotated[float, Meta(description="median of the level from here on")]
     ratio: float
-    p: Annotated[float, Meta(description="of the resampling test")]
+    p: Annotated[float, Meta(description="of the test for a step")]
+    verdict: Annotated[
+        Verdict,
+        Meta(
+            description="came back: a level that ended, as a spell of load does; perhaps passing: "
+            "too few runs to tell; perhaps a drift: a straight line fits about as well"
+        ),
+    ] = "lasts"
+    until: Annotated[
+        int | None, Meta(description="of a level that came back, the first value after it")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step before ``index``, and whether a line is as likely."""
+
+    index: int
+    p: float
+    drifts: bool
 
 
 def find_change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
-    """Return where ``values``, which are positive and in order of time, changed their level."""
-    logs = [math.log(value) for value in values]
-    changes = dict(_segment(logs, 0, len(logs)))
-    edges = [0, *sorted(changes), len(values)]
-    points = []
-    for left, at, right in zip(edges, edges[1:], edges[2:], strict=False):
-        before, after = median(values[left:at]), median(values[at:right])
-        if abs(after / before - 1.0) >= SMALLEST_CHANGE:
-            points.append(
-                ChangePoint(
-                    index=at, before=before, after=after, ratio=after / before, p=changes[at]
-                )
-            )
-    return tuple(points)
-
-
-def _segment(logs: Sequence[float], start: int, stop: int) -> list[tuple[int, float]]:
-    """Return change points of ``logs[start:stop]`` with their p-values."""
-    part = logs[start:stop]
-    if len(part) < 2 * FEWEST or len(set(part)) == 1:
-        return []
-    at, p = _test(part)
-    if p > ALPHA:
-        return []
-    at += start
-    return [*_segment(logs, start, at), (at, p), *_segment(logs, at, stop)]
-
-
-def _test(part: Sequence[float]) -> tuple[int, float]:
-    """Return the likeliest change point of a stretch and the p-value of there being one."""
-    import numpy as np  # 0.1 s, which nothing else pays for
-
-    array = np.asarray(part)
-    differences = _differences(array)
-    at = FEWEST + int(differences.argmax())
-    left = array - np.where(np.arange(len(array)) < at, array[:at].mean(), array[at:].mean())
-    line = np.polynomial.Polynomial.fit(np.arange(len(array)), array, 1)
-    if STEP_OVER_LINE * ((array - line(np.arange(len(array)))) ** 2).sum() <= (left**2).sum():
-        return at, 1.0
-    rng, largest = np.random.default_rng(SEED), float(differences.max())
-    orders = rng.permuted(np.tile(array, (PERMUTATIONS, 1)), axis=1)
-    dependent = CAUTION * _exceeded(_as_if_nothing_changed(array, left), largest)
-    return at, min(1.0, max(_exceeded(orders, largest), dependent))
-
-
-def _exceeded(series: NDArray[np.float64], limit: float) -> float:
-    """Return the p-value: how often the largest difference in a row reaches ``limit``."""
-    largest = _differences(series).max(axis=-1)
-    return float((1 + (largest >= limit).sum()) / (1 + len(largest)))
-
-
-def _remainder(array: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what the best two steps leave over: a level that comes and goes is no correlation."""
-    import numpy as np
-
-    n = len(array)
-    sums, squares = (np.concatenate([[0.0], np.cumsum(x)]) for x in (array, array**2))
-
-    def error(a: int, b: int) -> float:
-        return float(squares[b] - squares[a] - (sums[b] - sums[a]) ** 2 / (b - a))
-
-    _, i, j = min(
-        (error(0, i) + error(i, j) + error(j, n), i, j)
-        for i in range(FEWEST, n - 2 * FEWEST + 1)
-        for j in range(i + FEWEST, n - FEWEST + 1)
-    )
-    parts = (array[:i], array[i:j], array[j:])
-    return np.concatenate([part - part.mean() for part in parts])
-
-
-def _as_if_nothing_changed(
-    array: NDArray[np.float64], left: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return series like ``array`` without a change, ``[n]`` to ``[PERMUTATIONS, n]``.
+    """Return where ``values`` changed their level, in order of time; nothing below six values.
 
     Args:
-        array: the values.
-        left: what the best step leaves over of them.
+        values: in order of time, ``[N]``, of any unit.
+
+    Raises:
+        ValueError: a value is not positive.
     """
-    import numpy as np
+    if not values:
+        return ()
+    logs = _without_outliers([math.log(value) for value in values])
+    places = list(range(len(values)))
+    passed: list[ChangePoint] = []
+    while True:
+        enough = min(LASTING, math.ceil(LASTING_SHARE * len(places)))
+        steps = _segment([logs[place] for place in places], enough)
+        edges = [0, *(step.index for step in steps), len(places)]
+        levels = [places[start:stop] for start, stop in pairwise(edges)]
+        medians = [median([values[place] for place in level]) for level in levels]
+        passing = _passing(medians)
+        if not passing:
+            break
+        passed += [_passed(levels[k], medians[k - 1], medians[k], steps[k - 1].p) for k in passing]
+        gone = {place for k in passing for place in levels[k]}
+        places = [place for place in places if place not in gone]
+    longest = max((one.until - one.index for one in passed if one.until), default=0)
+    changes = _changes(steps, levels, medians, max(enough, longest + 1))
+    worth = [one for one in (*passed, *changes) if abs(one.ratio - 1.0) >= SMALLEST_CHANGE]
+    return tuple(sorted(worth, key=lambda one: one.index))
 
-    n, rng = len(left), np.random.default_rng(SEED)
-    rho = _correlation(left, 2)
-    if n >= ENOUGH_FOR_TWO:
-        without = _remainder(array)
-        rho, left = min((rho, left), (_correlation(without, 3), without), key=lambda x: x[0])
-    innovations = left[1:] - rho * left[:-1]
-    # Two means and a point were fitted: what is left over is smaller than what was there.
-    innovations = (innovations - innovations.mean()) * math.sqrt(n / (n - 4))
-    drawn = rng.permuted(np.tile(innovations, (PERMUTATIONS, 1)), axis=1)
-    series = np.empty((PERMUTATIONS, n))
-    series[:, 0] = rng.choice(innovations, PERMUTATIONS) / math.sqrt(1 - rho * rho)
-    for t in range(1, n):
-        series[:, t] = rho * series[:, t - 1] + drawn[:, t - 1]
-    return series
+
+def _changes(
+    steps: Sequence[_Step],
+    levels: Sequence[Sequence[int]],
+    medians: Sequence[float],
+    enough: int,
+) -> Iterator[ChangePoint]:
+    """Yield the change from each level to the next; it lasts with ``enough`` runs on both sides."""
+    for k, (step, (before, after)) in enumerate(zip(steps, pairwise(medians), strict=True)):
+        lasts = _shorter_side(k, medians, levels) >= enough
+        yield ChangePoint(
+            index=levels[k + 1][0],
+            before=before,
+            after=after,
+            ratio=after / before,
+            p=step.p,
+            verdict="perhaps a drift" if step.drifts else "lasts" if lasts else "perhaps passing",
+        )
 
 
-def _correlation(left: NDArray[np.float64], means: int) -> float:
-    """Return the correlation of neighbours, corrected for its bias, which fitted means make.
+def _without_outliers(logs: Sequence[float]) -> list[float]:
+    """Return ``logs``, each moved to at most ``OUTLIER`` times the noise from those around it.
 
-    About (1 + 3 rho) / n for each mean (Kendall 1954); not below 0.
+    The filter of Hampel (1974), over five runs: what three runs have in common is left alone.
     """
-    n, squares = len(left), float((left**2).sum())
-    seen = float((left[1:] * left[:-1]).sum()) / squares if squares > 0.0 else 0.0
-    corrected = (n * seen + means) / max(n - 3 * means, n / 3)
-    return min(max(corrected, 0.0), MOST_CORRELATION)
+    if len(logs) < 2 * FEWEST:
+        return list(logs)
+    reach, near = OUTLIER * neighbours_noise(logs), FEWEST - 1
+    around = [median(logs[max(i - near, 0) : i + near + 1]) for i in range(len(logs))]
+    if reach == 0.0:
+        return list(logs)
+    moved = [min(max(x, m - reach), m + reach) for x, m in zip(logs, around, strict=True)]
+    outliers = sum(x != y for x, y in zip(logs, moved, strict=True))
+    return moved if outliers <= MOST_OUTLIERS * len(logs) else list(logs)
 
 
-def _differences(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the standardised difference of means at each split, ``[…, n]`` to ``[…, splits]``.
+def _segment(logs: Sequence[float], enough: int, start: int = 0) -> list[_Step]:
+    """Return the steps of ``logs``, the first of which has the place ``start``, in order.
 
-    Up to the standard deviation, which is the same for every order of the values.
+    A step that leaves ``enough`` runs on both sides has to be one in ranks too.
     """
-    import numpy as np
+    import numpy as np  # 0.1 s, which nothing else pays for
 
-    n = x.shape[-1]
-    left = np.arange(FEWEST, n - FEWEST + 1)
-    sums = np.cumsum(x - x.mean(axis=-1, keepdims=True), axis=-1)[..., left - 1]
-    differences: NDArray[np.float64] = np.abs(sums) * np.sqrt(n / (left * (n - left)))
-    return differences
+    if len(logs) < 2 * FEWEST or min(logs) == max(logs):
+        return []
+    shift = likeliest_step(np.asarray(logs))
+    p, level = shift.p, ALPHA_OF_SHORT
+    if min(shift.index, len(logs) - shift.index) >= enough:
+        p, level = max(p, chance_of_order(logs)), ALPHA
+    if p > level or shift.over_line < -math.log(OVER_LINE):
+        return []
+    step = _Step(start + shift.index, p, shift.over_line < math.log(OVER_LINE))
+    if step.drifts:
+        return [step]
+    left, right = logs[: shift.index], logs[shift.index :]
+    return [*_segment(left, enough, start), step, *_segment(right, enough, step.index)]
+
+
+def _passing(medians: Sequence[float]) -> list[int]:
+    """Return which levels came back by half at least: the slower ones, else the faster ones."""
+    inner = range(1, len(medians) - 1)
+    slow = [k for k in inner if _came_back(*medians[k - 1 : k + 2])]
+    return slow or [k for k in inner if _came_back(*(1 / m for m in medians[k - 1 : k + 2]))]
+
+
+def _came_back(before: float, level: float, after: float) -> bool:
+    return level > before and math.log(level / after) >= math.log(level / before) / 2
+
+
+def _passed(level: Sequence[int], before: float, after: float, p: float) -> ChangePoint:
+    return ChangePoint(
+        index=level[0],
+        before=before,
+        after=after,
+        ratio=after / before,
+        p=p,
+        verdict="came back",
+        until=level[-1] + 1,
+    )
+
+
+def _shorter_side(k: int, medians: Sequence[float], levels: Sequence[Sequence[int]]) -> int:
+    """Return the runs before or after step ``k``, up to a step the other way: the fewer."""
+    rises = [after > before for before, after in pairwise(medians)]
+    start = next((i + 1 for i in range(k, -1, -1) if rises[i] != rises[k]), 0)
+    stop = next((i + 1 for i in range(k, len(rises)) if rises[i] != rises[k]), len(levels))
+    before, after = levels[start : k + 1], levels[k + 1 : stop]
+    return min(sum(map(len, before)), sum(map(len, after)))

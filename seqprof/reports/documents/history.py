@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from seqprof.analysis.history.change_points import FEWEST, METHOD
+from seqprof.analysis.history.change_points import METHOD, ChangePoint
+from seqprof.analysis.history.level_shift import FEWEST
 from seqprof.analysis.history.trend import HistorySummary, RunSeries, Trend
 from seqprof.analysis.statistics import Estimate
 from seqprof.analysis.wording import sizes_in_words
@@ -164,18 +165,32 @@ def _chart(trend: Trend) -> Chart:
 
 
 def _changed(series: RunSeries) -> list[str]:
-    lines = []
-    for trend in series.trends:
-        for change in trend.changes:
-            point = trend.at(change)
-            commit = f", commit {one_line(point.commit)[:16]}" if point.commit else ""
-            lines.append(
-                f"{_name(series)}: {one_line(trend.metric)}: {change.ratio:.2f} times as much from "
-                f"run {change.index + 1} on ({one_line(point.created)}{commit}): "
-                f"{_shown(change.before, trend)} → {_shown(change.after, trend)}, "
-                f"p = {change.p:.2g}."
-            )
-    return lines
+    return [
+        f"{_name(series)}: {one_line(trend.metric)}: {_sentence(trend, change)}"
+        for trend in series.trends
+        for change in trend.changes
+    ]
+
+
+#: What is said of a change after its p-value.
+_DOUBT = {
+    "perhaps passing": "; too few runs on one side of it to tell whether it lasts",
+    "perhaps a drift": "; a gradual drift fits about as well",
+}
+
+
+def _sentence(trend: Trend, change: ChangePoint) -> str:
+    point = trend.at(change)
+    commit = f", commit {one_line(point.commit)[:16]}" if point.commit else ""
+    on, then = "on ", ""
+    if change.until is not None:
+        on, then = f"to run {change.until} ", ", then back"
+    return (
+        f"{change.ratio:.2f} times as much from run {change.index + 1} {on}"
+        f"({one_line(point.created)}{commit}){then}: "
+        f"{_shown(change.before, trend)} → {_shown(change.after, trend)}, "
+        f"p = {change.p:.2g}{_DOUBT.get(change.verdict, '')}."
+    )
 
 
 def _damaged(summary: HistorySummary) -> list[Section]:

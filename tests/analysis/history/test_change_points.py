@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqprof.analysis.history.change_points import ALPHA, FEWEST, find_change_points
+from seqprof.analysis.history.change_points import ALPHA, LASTING, find_change_points
+from seqprof.analysis.history.level_shift import FEWEST
 
 
 def noise(seed: int, n: int, level: float = 1.0, spread: float = 0.02) -> list[float]:
@@ -25,11 +28,107 @@ def test_a_step_of_fifteen_per_cent_is_found_where_it_is(at: int) -> None:
     assert change.p <= ALPHA
 
 
-def test_two_steps_are_both_found() -> None:
-    values = [*noise(1, 12), *noise(2, 10, level=1.3), *noise(3, 10, level=0.9)]
-    found = find_change_points(values)
-    assert [change.index for change in found] == [12, 22]
-    assert [round(change.ratio, 1) for change in found] == [1.3, 0.7]
+def test_two_steps_up_both_last_though_there_are_few_runs_between() -> None:
+    values = [*noise(4, 20), *noise(5, 10, level=1.3), *noise(6, 20, level=1.6)]
+    changes = find_change_points(values)
+    assert [(change.index, change.verdict) for change in changes] == [(20, "lasts"), (30, "lasts")]
+    assert [round(change.ratio, 1) for change in changes] == [1.3, 1.2]
+
+
+def test_a_level_that_came_back_is_told_as_one_and_what_changed_beside_it() -> None:
+    values = [*noise(1, 12), *noise(2, 10, level=1.3), *noise(3, 14, level=0.9)]
+    spell, change = find_change_points(values)
+    assert (spell.verdict, spell.index, spell.until) == ("came back", 12, 22)
+    assert (change.verdict, change.index, change.until) == ("lasts", 22, None)
+    assert [round(one.ratio, 1) for one in (spell, change)] == [1.3, 0.9]
+
+
+@pytest.mark.parametrize("level", [0.8, 1.3])
+def test_the_same_level_before_and_after_is_no_lasting_change(level: float) -> None:
+    values = [*noise(1, 15), *noise(2, 8, level), *noise(3, 15)]
+    (spell,) = find_change_points(values)
+    assert (spell.verdict, spell.index, spell.until) == ("came back", 15, 23)
+
+
+@pytest.mark.parametrize(("runs", "verdict"), [(5, "perhaps passing"), (LASTING, "lasts")])
+def test_a_new_level_lasts_when_it_has_enough_runs(runs: int, verdict: str) -> None:
+    (change,) = find_change_points([*noise(1, 40), *noise(2, runs, level=1.2)])
+    assert (change.index, change.verdict) == (40, verdict)
+
+
+def test_a_new_level_lasts_longer_than_those_that_came_back() -> None:
+    before = [*noise(1, 30), *noise(2, 25, level=1.2), *noise(3, 30)]
+    verdicts = [
+        find_change_points([*before, *noise(4, runs, level=1.2)])[-1].verdict for runs in (24, 26)
+    ]
+    assert verdicts == ["perhaps passing", "lasts"]
+
+
+def correlated(chance: random.Random, n: int, rho: float, spread: float) -> list[float]:
+    """Values around 1 whose neighbours are correlated by ``rho``."""
+    state, values = chance.gauss(0.0, 1.0), []
+    for _ in range(n):
+        state = rho * state + math.sqrt(1 - rho * rho) * chance.gauss(0.0, 1.0)
+        values.append(math.exp(spread * state))
+    return values
+
+
+def in_bursts(chance: random.Random, n: int) -> list[float]:
+    """Values around 1, and 1.5 in stretches of eight on average, a fifth of the time."""
+    slow, values = chance.random() < 0.2, []
+    for _ in range(n):
+        slow = chance.random() > 1 / 8 if slow else chance.random() < 1 / 32
+        values.append((1.5 if slow else 1.0) * math.exp(chance.gauss(0.0, 0.02)))
+    return values
+
+
+def verdicts_of(series: list[list[float]]) -> Counter[str]:
+    """Count the series of which something is told, by verdict."""
+    return Counter(v for one in series for v in {c.verdict for c in find_change_points(one)})
+
+
+@pytest.mark.parametrize("rho", [0.3, 0.6, 0.9])
+def test_correlated_noise_has_hardly_any(rho: float) -> None:
+    chance = random.Random(7)
+    verdicts = verdicts_of([correlated(chance, 30, rho, 0.05) for _ in range(200)])
+    assert verdicts["lasts"] <= 6
+    assert verdicts.total() <= 10
+
+
+def test_a_drift_is_hardly_ever_a_lasting_change() -> None:
+    chance = random.Random(8)
+    drifts = [[1 + 0.1 * i / 29 + chance.gauss(0.0, 0.02) for i in range(30)] for _ in range(400)]
+    verdicts = verdicts_of(drifts)
+    assert verdicts["lasts"] <= 16  # 36 before a line was held against a step by its likelihood
+    assert verdicts["perhaps a drift"] > 0
+
+
+def test_bursts_are_mostly_told_as_what_passes() -> None:
+    chance = random.Random(9)
+    verdicts = verdicts_of([in_bursts(chance, 30) for _ in range(200)])
+    assert verdicts["lasts"] <= 20  # 66 before; one that covers half of the runs is told as lasting
+    assert verdicts["came back"] + verdicts["perhaps passing"] >= 40
+
+
+def test_a_step_of_two_standard_deviations_is_found_in_independent_noise() -> None:
+    series = [[*noise(2 * i, 15, 1.0, 0.05), *noise(2 * i + 1, 15, 1.1, 0.05)] for i in range(100)]
+    assert verdicts_of(series)["lasts"] >= 55
+
+
+def test_two_kinds_of_runs_in_any_order_are_no_change() -> None:
+    chance = random.Random(10)
+    mixed = [
+        [chance.choice((1.0, 1.3)) * chance.gauss(1.0, 0.01) for _ in range(30)] for _ in range(200)
+    ]
+    assert verdicts_of(mixed)["lasts"] <= 6
+
+
+def test_one_run_in_ten_held_up_hides_no_step() -> None:
+    values = [*noise(1, 15), *noise(2, 15, level=1.1)]
+    for place in (4, 13, 22):
+        values[place] *= 3.0
+    (change,) = find_change_points(values)
+    assert (change.index, change.verdict) == (15, "lasts")
 
 
 def test_noise_has_no_change_points() -> None:
