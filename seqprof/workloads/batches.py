@@ -97,12 +97,19 @@ class Batch:
             return 0 if self.padding_known else None
         return self.positions - int(self.lengths.sum())
 
+    def read_as(self, layout: Layout) -> Batch:
+        """Return the batch with T, B and the lengths read where ``layout`` has them."""
+        lengths, at = self.lengths, layout.lengths
+        if at != self.layout.lengths:
+            lengths = None if at is None else leaf_at(getattr(self, str(at[0])), at[1:]).cpu()
+        return replace(self, layout=layout, lengths=lengths)
+
     def prefix(self, timesteps: int) -> Batch:
-        """Return the first ``timesteps`` of every sequence (views)."""
+        """Return the first ``timesteps`` of every sequence."""
         return self.chunk(0, timesteps)
 
     def chunk(self, start: int, stop: int) -> Batch:
-        """Return timesteps ``start`` to ``stop`` of every sequence (views), for truncated BPTT.
+        """Return timesteps ``start`` to ``stop`` of every sequence, for truncated BPTT.
 
         Targets without a time axis stay, save that a class whose sequence has ended before
         ``start`` becomes :data:`IGNORED`.

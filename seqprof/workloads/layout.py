@@ -128,7 +128,9 @@ def cut(
     start: int,
     stop: int,
 ) -> Any:
-    """Return timesteps ``start`` to ``stop`` of every tensor in ``value`` that has them (views).
+    """Return timesteps ``start`` to ``stop`` of every tensor in ``value`` that has them.
+
+    Views in built-in data; of the user's, what is contiguous stays so, by a copy where it must.
 
     Args:
         value: a structure of tensors, at ``place`` in the batch.
@@ -155,9 +157,11 @@ def _cut_tensor(
     axes = find_axes(tensor, timesteps, batch_size, layout)
     if axes.flat:
         return _unflattened(tensor, layout, sizes, start, stop)
+    part = tensor
     for axis in axes.time:
-        tensor = tensor.narrow(axis, start, stop - start)
-    return tensor
+        part = part.narrow(axis, start, stop - start)
+    # The user's code may call `view` on it, as on the whole.
+    return part.contiguous() if tensor.is_contiguous() and not layout.by_rank else part
 
 
 def _unflattened(

@@ -108,10 +108,15 @@ class StepTimer:
         clocks: tuple[Clock, ...] = ("host",) if self.events is None else ("host", "device")
         self.table = LatencyTable(clocks)
         self._longest = step.timesteps
-        #: Timesteps of each step that was run.
-        self.lengths: list[int] = []
+        #: Timesteps of the bare steps that were run, by their batch sizes.
+        self._bare_lengths: dict[tuple[int, ...], list[int]] = {}
         self.incidents: list[Incident] = []
         self._probed = 0
+
+    @property
+    def lengths(self) -> list[int]:
+        """Timesteps of each bare step that was run with the most common batch size."""
+        return max(self._bare_lengths.values(), key=len, default=[])
 
     def read(self) -> Any:
         """A stamp: host nanoseconds, on an accelerator with an event."""
@@ -171,7 +176,9 @@ class StepTimer:
         held = held_bytes(self._device)
         marks = self._probe.marks if forwards is not SILENCE else []
         self._longest = max(self._longest, *result.timesteps)
-        self.lengths.append(sum(result.timesteps))
+        if kind == "bare":
+            of_size = self._bare_lengths.setdefault(result.batch_sizes, [])
+            of_size.append(sum(result.timesteps))
         for loop in marks:
             self.table.add(loop, result.timesteps, round_)
             self._check_calls(loop)

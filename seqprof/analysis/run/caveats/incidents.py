@@ -16,12 +16,12 @@ INCIDENTS: dict[str, tuple[Severity, str, str]] = {
     "layout_doubtful": (
         "warning",
         "Where time is in your batches can be read in two ways, and every figure depends on it",
-        "say which dimension is T: --set data.time_dim=0 for [T, B], 1 for [B, T]",
+        "say which dimension is T: --set data.time_dim=0 for [T, B], 1 for [B, T], 2 for [B, ·, T]",
     ),
     "layout_assumed": (
         "note",
         "Nothing tells where time is in your batches; [B, T] is assumed",
-        "say which dimension is T: --set data.time_dim=0 for [T, B], 1 for [B, T]",
+        "say which dimension is T: --set data.time_dim=0 for [T, B], 1 for [B, T], 2 for [B, ·, T]",
     ),
     "interrupted": (
         "error",
