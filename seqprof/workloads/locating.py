@@ -19,8 +19,9 @@ from seqprof.workloads.data.probing import by_independence, by_variation, narrow
 from seqprof.workloads.data.unpacking import looks_like_lengths
 from seqprof.workloads.data.watching import ModuleEvidence, quietly, watch
 from seqprof.workloads.layout import Layout, Located
+from seqprof.workloads.ragged import find_ragged
 from seqprof.workloads.sequence_model import SequenceModel
-from seqprof.workloads.structures import Path, leaves, shape_in_words
+from seqprof.workloads.structures import Path, in_words, leaves, shape_in_words
 
 Forward = Callable[[Batch], Any]
 #: Gives the batches that come after the first, which stay to be trained on.
@@ -45,6 +46,9 @@ def locate_in(
     if isinstance(built.model, SequenceModel):
         return built.data.facts.located
     own = spec.data.target is not None
+    ragged = find_ragged(first.inputs, first.targets) if own else None
+    if ragged is not None:
+        return _in_a_list(first, ragged)
     layout = default_layout(first, spec.data.time_dim if own else None)
     if layout is None:
         raise SeqprofError(
@@ -60,6 +64,13 @@ def locate_in(
     assert located is not None
     layout = replace(located.layout, lengths=_lengths_of(batch, located.layout))
     return replace(located, layout=layout)
+
+
+def _in_a_list(batch: Batch, place: Path) -> Located:
+    layout = replace(batch.layout, source=place, time_dim=0, batch_dim=None, ragged=True)
+    timesteps, count = replace(batch, layout=layout).sizes
+    words = f"{in_words(place)} is a list of {count} sequences, the longest {timesteps}"
+    return Located(layout, f"T = {timesteps}, B = {count}: {words}")
 
 
 def _lengths_of(batch: Batch, layout: Layout) -> Path | None:

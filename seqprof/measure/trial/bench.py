@@ -358,7 +358,8 @@ class Bench:
 
     def _sweep_into(self, points: list[PrefixPoint], limit_s: float) -> None:
         seed, events = self.spec.train.seed, self._timer.events
-        for point in sweep(self.step, self.device, events, seed, limit_s):
+        held = self._replay if len(self._sizes) > 1 or self._timer.sizes_differ else None
+        for point in sweep(self.step, self.device, events, seed, limit_s, held):
             points.append(point)
             self._progress.advance(len(points))
 

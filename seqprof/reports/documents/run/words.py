@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seqprof.analysis.run.findings import Header
 from seqprof.analysis.statistics import Estimate
+from seqprof.recording import Trial
 from seqprof.reports import quantities as q
 
 
@@ -24,6 +25,15 @@ def timesteps_in_words(header: Header) -> str:
     if lengths is None or lengths.shortest == lengths.longest:
         return f"T = {header.workload.timesteps:,}"
     return f"T {lengths.shortest:,}–{lengths.longest:,}, median {lengths.median:,.0f}"
+
+
+def batch_sizes_in_words(trial: Trial) -> str:
+    """Say B: one number, or where it lay in the steps as they came."""
+    sizes = [size for step in trial.steps for size in step.batch_sizes]
+    smallest, largest = min(sizes, default=0), max(sizes, default=0)
+    if smallest == largest:
+        return f"{trial.workload.batch_size:,}"
+    return f"{smallest:,}–{largest:,}"
 
 
 def steps_in_words(header: Header) -> str:
