@@ -14,7 +14,13 @@ from seqprof.errors import SeqprofError
 from seqprof.spec import Spec
 from seqprof.workloads.batches import Batch
 from seqprof.workloads.build import Built
-from seqprof.workloads.data.evidence import AxisReading, default_layout, locate, readings
+from seqprof.workloads.data.evidence import (
+    AxisReading,
+    by_strength,
+    default_layout,
+    locate,
+    readings,
+)
 from seqprof.workloads.data.probing import by_independence, by_variation, narrowed
 from seqprof.workloads.data.unpacking import looks_like_lengths
 from seqprof.workloads.data.watching import ModuleEvidence, quietly, watch
@@ -81,12 +87,18 @@ def _lengths_of(batch: Batch, layout: Layout) -> Path | None:
     timesteps, batch_size = replace(batch, layout=layout).sizes
     if layout.lengths is None:
         return None
-    rows = [(layout.lengths, batch.lengths), *leaves(batch.inputs, ("inputs",))]
-    for path, row in rows:
-        if not isinstance(row, Tensor) or not looks_like_lengths(row) or len(row) != batch_size:
+    tensors = [
+        (p, leaf) for p, leaf in leaves(batch.inputs, ("inputs",)) if isinstance(leaf, Tensor)
+    ]
+    for path, row in [(layout.lengths, batch.lengths), *tensors]:
+        if row is None or not looks_like_lengths(row) or len(row) != batch_size:
             continue
         longest = int(row.max())
-        if longest == timesteps or (path == layout.lengths and longest < timesteps):
+        shapes = [tensor.shape[:3] for place, tensor in tensors if place != layout.source]
+        elsewhere = any(longest in shape and batch_size in shape for shape in shapes)
+        # Sequences may be padded to more than the longest; but then the lengths fit no others.
+        padded = path == layout.lengths and longest < timesteps and not elsewhere
+        if longest == timesteps or padded:
             return path
     return None
 
@@ -112,6 +124,7 @@ class _Gathering:
         gathered, runs = self._of_modules(batch)
         if len({reading.source for reading in gathered}) > 1:
             gathered = self._confirmed(batch, gathered)
+        gathered = by_strength(gathered)
         if gathered and not any(reading.contradicts(gathered[0]) for reading in gathered):
             return gathered
         independent = None

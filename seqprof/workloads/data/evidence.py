@@ -30,6 +30,7 @@ class AxisReading:
     Attributes:
         only_batch: it tells B alone; T is what custom makes of the rest.
         kind: what sort of evidence it is, whatever the sizes of a batch.
+        says: whether lengths, or a layer that reads whole sequences, say so.
         steps: whether a module is called along this T, with B sequences each time.
         weak: whether it may be a coincidence: nothing against another reading.
     """
@@ -40,6 +41,7 @@ class AxisReading:
     why: str
     only_batch: bool = False
     kind: str = ""
+    says: bool = False
     steps: bool = False
     weak: bool = False
 
@@ -118,23 +120,26 @@ def default_layout(batch: Batch, time_dim: int | None = None) -> Layout | None:
 
 
 def readings(batch: Batch, seen: ModuleEvidence) -> list[AxisReading]:
-    """Return all evidence, the strongest first.
-
-    Where a batch has several sequences, as of an encoder and a decoder, T is of that along which a
-    module is called.
-    """
+    """Return all evidence of one batch; what lengths and layers say comes first."""
     tensors = [(p, t) for p, t in candidates(batch) if isinstance(t, Tensor)]
     told = [*_by_lengths(batch, tensors), *_by_sequences(tensors, seen)]
-    stepped = [*_by_calls(tensors, seen), *_by_nearly_as_many_calls(tensors, seen)]
-    along = [reading for reading in stepped if reading.steps]
-    if told and along:
-        aside = not any(reading.source == told[0].source for reading in along)
-        # What reads a whole sequence is itself called along another: sentences of words.
-        outer = [reading for reading in along if f"`{reading.kind}`" in told[0].kind]
-        told = [*(along if aside else outer), *told]
-    rest = [*_by_convolutions(tensors, seen), *_by_labels(tensors, batch.targets)]
-    rest += [*_by_first_inputs(batch, tensors), *_by_cells(tensors, seen)]
-    return [*told, *stepped, *rest]
+    made = [replace(reading, says=True) for reading in told]
+    made += [*_by_calls(tensors, seen), *_by_nearly_as_many_calls(tensors, seen)]
+    made += [*_by_convolutions(tensors, seen), *_by_labels(tensors, batch.targets)]
+    return [*made, *_by_first_inputs(batch, tensors), *_by_cells(tensors, seen)]
+
+
+def by_strength(readings: Sequence[AxisReading]) -> list[AxisReading]:
+    """Return evidence, the strongest first.
+
+    Where a batch has several sequences, as of an encoder and a decoder, T is of that along which a
+    module is called. So it is where what reads a whole sequence is itself called along another.
+    """
+    first = next((reading for reading in readings if reading.says), None)
+    along = [reading for reading in readings if reading.steps]
+    if first is not None and any(reading.source == first.source for reading in along):
+        along = [reading for reading in along if f"`{reading.kind}`" in first.kind]
+    return list(readings) if first is None else [*along, *readings]
 
 
 _Tensors = Sequence[tuple[Path, Tensor]]
@@ -237,7 +242,7 @@ def _by_cells(tensors: _Tensors, seen: ModuleEvidence) -> Iterator[AxisReading]:
         size = _same_first(shapes)
         if size and len(shapes) >= _FEWEST_CALLS and {len(shape) for shape in shapes} == {2}:
             why = f"`{path}` is called {len(shapes)} times with {size} rows"
-            yield from _by_batch_size(tensors[:1], size, why, path)
+            yield from _by_batch_size(tensors[:1], size, why, f"{path} rows")
 
 
 def _by_first_inputs(batch: Batch, tensors: _Tensors) -> Iterator[AxisReading]:
