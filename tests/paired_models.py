@@ -274,3 +274,63 @@ def adversaries_step(model: Any, batch: Tensor) -> Tensor:
     (model(made.detach()).mean() - model(batch).mean()).backward()
     model.own.step()
     return -model(made).mean()
+
+
+# What looks like a loop, and what hides one ------------------------------------------------------
+
+
+class Shallow(nn.Module):
+    """More operations than timesteps, but as many at any length; B changes with T."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry, self.out = nn.Embedding(50, 8), nn.Linear(8, 50)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 8, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = self.entry(x)
+        for _ in range(3):
+            states = self.layer(states)
+        return self.out(states)
+
+
+def shallow_batches() -> Iterator[Any]:
+    while True:
+        for timesteps in (12, 8, 16):
+            yield tokens(48 // timesteps, timesteps), tokens(48 // timesteps, timesteps)
+
+
+class Scan(nn.Module):
+    """A recurrence of tensor operations, two for each timestep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decay, self.out = nn.Parameter(torch.rand(1)), nn.Linear(1, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = [x.new_zeros(len(x), 1)]
+        for part in x.unbind(1):
+            states.append(states[-1] * self.decay + part)
+        return self.out(torch.stack(states[1:], 1))
+
+
+class Mapped(nn.Module):
+    """A loop over the timesteps of one sequence, mapped over the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.out = nn.Linear(2, 1), nn.Linear(1, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.vmap(self.one)(x)
+
+    def one(self, sequence: Tensor) -> Tensor:
+        states = [sequence.new_zeros(1)]
+        for part in sequence:
+            states.append(torch.tanh(self.cell(torch.cat((part, states[-1])))))
+        return self.out(torch.stack(states[1:]))
+
+
+def scan_batches() -> Iterator[Any]:
+    while True:
+        yield torch.randn(3, 12, 1), torch.randint(0, 3, (3, 12))

@@ -161,7 +161,9 @@ def _candidate(
     no_marginal = missing("s", "derived", trial.sweep_reason or "no sweep was taken")
     busy, source = busy_of(recording, candidate, trial, findings)
     workload = trial.workload
-    kernels = kind_of_kernels(trial.operations, workload.timesteps, trial.depth)
+    kernels = kind_of_kernels(
+        trial.operations, workload.timesteps, trial.depth, trial.operations_by_length
+    )
     return CandidateSummary(
         label=candidate.label,
         workload=workload,

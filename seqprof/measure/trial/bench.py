@@ -159,8 +159,8 @@ class Bench:
         made = self._count()
         if self._sought_in_vain:
             found = self._loops_reason or ""
-            self._loops_reason = why_no_loop(found, made.by_name, self.step.timesteps)
-            self._repeats_unmarked = is_unrolled(made.by_name, self.step.timesteps)
+            self._loops_reason = why_no_loop(found, made, self.step.timesteps)
+            self._repeats_unmarked = is_unrolled(made, self.step.timesteps)
         return Prepared(
             workload=with_flops(self.workload, made, len(self._sizes) == 1),
             environment=describe_environment(describe_device(self.device), self._folder),
@@ -168,6 +168,7 @@ class Bench:
             warmup_wall_s=warmup,
             accounts=made.phases,
             operations=made.by_name,
+            operations_by_length=made.by_length,
             timestep_operations=made.timesteps,
             timesteps_reason=self._loops_reason,
             loops=facts_of(self._loops, self.step.timesteps),

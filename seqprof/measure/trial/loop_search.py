@@ -18,8 +18,9 @@ from seqprof.instruments.loops import (
     named_loops,
     unruly_calls,
 )
+from seqprof.measure.trial.account import CountedStep
 from seqprof.measure.trial.assembly import Assembled
-from seqprof.recording import LoopFacts, OperationCount
+from seqprof.recording import LoopFacts
 from seqprof.spec import Spec
 from seqprof.workloads.step import TrainingStep
 
@@ -92,7 +93,9 @@ def _watch(step: TrainingStep, varied: bool) -> Sequence[Watched]:
     """Watch the calls of some steps, over sequences of two lengths where there are such."""
     watcher = CallWatcher(step.model)
     with watcher.watching():
-        for _ in range(_WATCHED_STEPS if varied else 1):
+        for done in range(_WATCHED_STEPS):
+            if done and not varied and step.prefixes.possible:
+                break
             step.run(forwards=watcher)
             if len({forward.timesteps for forward in watcher.forwards}) > 1:
                 return watcher.forwards
@@ -106,24 +109,24 @@ def _watch(step: TrainingStep, varied: bool) -> Sequence[Watched]:
     return watcher.forwards
 
 
-def why_no_loop(reason: str, operations: Sequence[OperationCount], timesteps: int) -> str:
+def why_no_loop(reason: str, made: CountedStep, timesteps: int) -> str:
     """Say what runs in place of a loop over modules, by the operations that were counted.
 
     Args:
         reason: what the search for loops found.
     """
-    fused = fused_primitive(operations)
+    fused = fused_primitive(made.by_name)
     if fused is not None and reason == _NO_LOOP:
         return f"{reason}: one call of {fused} handles the whole sequence"
-    if is_unrolled(operations, timesteps):
-        per = operations_per_timestep(operations, timesteps)
+    if is_unrolled(made, timesteps):
+        per = operations_per_timestep(made.by_name, timesteps, made.by_length)
         return f"{reason}; the forward launches {per:.3g} operations per timestep all the same"
     return reason
 
 
-def is_unrolled(operations: Sequence[OperationCount], timesteps: int) -> bool:
+def is_unrolled(made: CountedStep, timesteps: int) -> bool:
     """Whether the forward launches operations for each timestep."""
-    return kind_of_kernels(operations, timesteps) == "unrolled"
+    return kind_of_kernels(made.by_name, timesteps, lengths=made.by_length) == "unrolled"
 
 
 def facts_of(loops: Sequence[TimestepLoop], timesteps: int) -> tuple[LoopFacts, ...]:

@@ -36,9 +36,10 @@ def _path(trial: Trial) -> tuple[str, str] | None:
     primitive = fused_primitive(trial.operations)
     if primitive is not None:
         return f"one fused primitive ({primitive})", f"it called {primitive}"
-    if kind_of_kernels(trial.operations, timesteps, trial.depth) != "unrolled":
+    lengths = trial.operations_by_length
+    if kind_of_kernels(trial.operations, timesteps, trial.depth, lengths) != "unrolled":
         return None
-    per = operations_per_timestep(trial.operations, timesteps)
+    per = operations_per_timestep(trial.operations, timesteps, lengths)
     return "a loop over timesteps inside torch", f"it launched {per:.1f} operations per timestep"
 
 
