@@ -29,7 +29,7 @@ class Translator(nn.Module):
         self.entry, self.encoder = nn.Embedding(50, 8), nn.GRU(8, 8)
         self.decoder, self.out = nn.GRUCell(8, 8), nn.Linear(8, 50)
 
-    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Tensor:
+    def forward(self, source: Tensor, source_lengths: Tensor, target: Tensor) -> Any:
         packed = pack_padded_sequence(
             self.entry(source), source_lengths.cpu(), enforce_sorted=False
         )
@@ -67,11 +67,11 @@ class Synthesizer(nn.Module):
         self.entry, self.encoder = nn.Embedding(50, 8), nn.LSTM(8, 8, batch_first=True)
         self.decoder, self.out = nn.LSTMCell(2 * 5 + 8, 8), nn.Linear(8, 10)
 
-    def forward(self, text: Tensor, frames: Tensor) -> Tensor:
+    def forward(self, text: Tensor, frames: Tensor) -> Any:
         context = self.encoder(self.entry(text))[0].mean(1)
         h = c = torch.zeros_like(context)
         outputs = []
-        for part in frames.unflatten(1, (-1, 2)).flatten(2).unbind(1):
+        for part in frames.reshape(len(frames), -1, 10).unbind(1):
             h, c = self.decoder(torch.cat((part, context), 1), (h, c))
             outputs.append(self.out(h))
         return torch.stack(outputs, 1)
@@ -100,7 +100,7 @@ class Sentences(nn.Module):
         self.entry, self.word = nn.Embedding(50, 8), nn.GRU(8, 8, batch_first=True)
         self.sentence, self.out = nn.GRUCell(8, 8), nn.Linear(8, 4)
 
-    def forward(self, documents: Tensor) -> Tensor:
+    def forward(self, documents: Tensor) -> Any:
         state = torch.zeros(len(documents), 8)
         for words in documents.unbind(1):
             state = self.sentence(self.word(self.entry(words))[1][0], state)
@@ -122,7 +122,7 @@ class Field(nn.Module):
         super().__init__()
         self.field = nn.Linear(4, 4)
 
-    def forward(self, start: Tensor, times: Tensor) -> Tensor:
+    def forward(self, start: Tensor, times: Tensor) -> Any:
         states = [start]
         for interval in times.diff():
             state = states[-1]
@@ -145,7 +145,7 @@ class Copier(nn.Module):
         super().__init__()
         self.cell, self.out = nn.RNNCell(3, 8), nn.Linear(8, 2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         state, outputs = None, []
         for part in x:
             state = self.cell(part, state)
@@ -162,7 +162,7 @@ class Summing(nn.Module):
         super().__init__()
         self.out = nn.Linear(3, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.out(x).square().mean()
 
 
@@ -185,7 +185,7 @@ class Forecaster(nn.Module):
         self.entry, self.rnn = nn.Embedding(50, 4), nn.LSTM(3 + 4, 8, batch_first=True)
         self.out = nn.Linear(8, 1)
 
-    def forward(self, identity: Tensor, past: Tensor, future: Tensor) -> Tensor:
+    def forward(self, identity: Tensor, past: Tensor, future: Tensor) -> Any:
         x = torch.cat((past, future), 1)
         known = self.entry(identity).expand(-1, x.shape[1], -1)
         return self.out(self.rnn(torch.cat((x, known), 2))[0]).square().mean()
@@ -210,7 +210,7 @@ class Padding(nn.Module):
         super().__init__()
         self.cell, self.out = nn.GRUCell(1, 8), nn.Linear(8, 3)
 
-    def forward(self, sequences: Any) -> Tensor:
+    def forward(self, sequences: Any) -> Any:
         rows = [torch.as_tensor(row, dtype=torch.float32) for row in sequences]
         x, state = pad_sequence(rows), torch.zeros(len(rows), 8)
         for part in x.reshape(*x.shape[:2], 1):
@@ -239,7 +239,7 @@ class Lazy(nn.Module):
         self.entry, self.rnn = nn.Embedding(50, 8), nn.GRU(8, 8, batch_first=True)
         self.head = nn.LazyLinear(50)
 
-    def forward(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, targets: Tensor) -> tuple[Any, Tensor]:
         scores = self.head(self.rnn(self.entry(x))[0])
         return scores, F.cross_entropy(scores.view(-1, 50), targets.view(-1))
 
@@ -259,7 +259,7 @@ class Adversaries(nn.Module):
         judging = [*self.judge.parameters(), *self.score.parameters()]
         self.own = torch.optim.SGD(judging, 0.1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.score(self.judge(x)[1][0])
 
 
@@ -268,7 +268,7 @@ def adversaries_batches() -> Iterator[Any]:
         yield torch.randn(3, 12, 2)
 
 
-def adversaries_step(model: Any, batch: Tensor) -> Tensor:
+def adversaries_step(model: Any, batch: Tensor) -> Any:
     made = model.shaping(model.maker(batch)[0])
     model.own.zero_grad()
     (model(made.detach()).mean() - model(batch).mean()).backward()
@@ -287,7 +287,7 @@ class Shallow(nn.Module):
         self.entry, self.out = nn.Embedding(50, 8), nn.Linear(8, 50)
         self.layer = nn.TransformerEncoderLayer(8, 2, 8, batch_first=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         states = self.entry(x)
         for _ in range(3):
             states = self.layer(states)
@@ -307,7 +307,7 @@ class Scan(nn.Module):
         super().__init__()
         self.decay, self.out = nn.Parameter(torch.rand(1)), nn.Linear(1, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         states = [x.new_zeros(len(x), 1)]
         for part in x.unbind(1):
             states.append(states[-1] * self.decay + part)
@@ -321,10 +321,10 @@ class Mapped(nn.Module):
         super().__init__()
         self.cell, self.out = nn.Linear(2, 1), nn.Linear(1, 3)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return torch.vmap(self.one)(x)
 
-    def one(self, sequence: Tensor) -> Tensor:
+    def one(self, sequence: Tensor) -> Any:
         states = [sequence.new_zeros(1)]
         for part in sequence:
             states.append(torch.tanh(self.cell(torch.cat((part, states[-1])))))

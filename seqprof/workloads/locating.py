@@ -18,6 +18,7 @@ from seqprof.workloads.data.evidence import (
     AxisReading,
     by_strength,
     default_layout,
+    default_source,
     locate,
     readings,
 )
@@ -56,6 +57,12 @@ def locate_in(
     if ragged is not None:
         return _in_a_list(first, ragged)
     layout = default_layout(first, spec.data.time_dim if own else None)
+    if layout is None and spec.data.time_dim is not None and default_layout(first) is not None:
+        raise SeqprofError(
+            f"data.time_dim: no tensor of a batch has a dimension {spec.data.time_dim}: "
+            f"{shape_in_words(default_source(first))}",
+            "dimensions are counted from 0; leave the key out to have T found",
+        )
     if layout is None:
         raise SeqprofError(
             f"data.target: no tensor of a batch has a time axis: {shape_in_words(first.inputs)}",

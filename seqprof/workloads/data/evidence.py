@@ -116,6 +116,11 @@ def default_layout(batch: Batch, time_dim: int | None = None) -> Layout | None:
     return None
 
 
+def default_source(batch: Batch) -> Leaf:
+    """Return the tensor that is the likeliest to have a T."""
+    return candidates(batch)[0][1]
+
+
 # Evidence ----------------------------------------------------------------------------------------
 
 
