@@ -158,8 +158,8 @@ class Bench:
             self._find_loops()
         made = self._count()
         if self._sought_in_vain:
-            found = self._loops_reason or ""
-            self._loops_reason = why_no_loop(found, made, self.step.timesteps)
+            reason = self._loops_reason or ""
+            self._loops_reason = why_no_loop(reason, made, self.step.timesteps)
             self._repeats_unmarked = is_unrolled(made, self.step.timesteps)
         return Prepared(
             workload=with_flops(self.workload, made, len(self._sizes) == 1),

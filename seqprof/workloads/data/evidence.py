@@ -127,8 +127,8 @@ def default_source(batch: Batch) -> Leaf:
 def readings(batch: Batch, seen: ModuleEvidence) -> list[AxisReading]:
     """Return all evidence of one batch; what lengths and layers say comes first."""
     tensors = [(p, t) for p, t in candidates(batch) if isinstance(t, Tensor)]
-    told = [*_by_lengths(batch, tensors), *_by_sequences(tensors, seen)]
-    made = [replace(reading, says=True) for reading in told]
+    saying = [*_by_lengths(batch, tensors), *_by_sequences(tensors, seen)]
+    made = [replace(reading, says=True) for reading in saying]
     made += [*_by_calls(tensors, seen), *_by_nearly_as_many_calls(tensors, seen)]
     made += [*_by_convolutions(tensors, seen), *_by_labels(tensors, batch.targets)]
     return [*made, *_by_first_inputs(batch, tensors), *_by_cells(tensors, seen)]

@@ -24,8 +24,8 @@ def by_variation(batches: Sequence[Batch]) -> AxisReading | None:
     for place, leaf in candidates(batches[0])[:1]:
         if not isinstance(leaf, Tensor) or leaf.dim() < 2:
             return None
-        found = [dict(candidates(batch)).get(place) for batch in batches]
-        shapes = [other.shape for other in found if isinstance(other, Tensor)]
+        others = [dict(candidates(batch)).get(place) for batch in batches]
+        shapes = [other.shape for other in others if isinstance(other, Tensor)]
         if len({len(shape) for shape in shapes}) > 1 or len(shapes) < len(batches):
             return None
         sizes = [[shape[dim] for shape in shapes] for dim in (0, 1)]
