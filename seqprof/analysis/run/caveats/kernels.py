@@ -135,7 +135,7 @@ def sliced_sequence(trial: Trial, label: str = "", growth: str = "") -> Iterator
         ),
         evidence=f"{worst.name} ran {worst.sliced:,} times at T = {timesteps}, each time "
         "filling a gradient as large as the sequence: "
-        f"{worst.sliced_bytes / 2**20:,.0f} MiB in a step{growth}",
+        f"{_bytes_in_words(worst.sliced_bytes)} in a step{growth}",
         remedy="take the timesteps apart once, before the loop: for x_t in x.unbind(1)",
     )
 
@@ -159,3 +159,7 @@ def unflattened(trial: Trial, label: str = "") -> Iterator[Caveat]:
 
 def _of(label: str, text: str) -> str:
     return f"{label}: {text}" if label else text[0].upper() + text[1:]
+
+
+def _bytes_in_words(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB" if count >= 2**20 else f"{count / 2**10:,.0f} KiB"
