@@ -233,6 +233,14 @@ class OperationCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LengthCount:
+    """How many tensor operations one forward over so many timesteps launched."""
+
+    timesteps: int
+    operations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One workload, measured in one process."""
 
@@ -284,6 +292,10 @@ class Trial:
     operations: Annotated[
         tuple[OperationCount, ...],
         Meta(description="of the counted step; none in a `run` older than schema 3"),
+    ] = ()
+    operations_by_length: Annotated[
+        tuple[LengthCount, ...],
+        Meta(description="of two lengths, where it was asked whether operations grow with T"),
     ] = ()
     timestep_operations: tuple[TimestepOperations, ...] = ()
     unflattened: Annotated[

@@ -21,6 +21,8 @@ from seqprof.errors import SeqprofError
 
 #: A rule with more calls a timestep, more timesteps a call, or more calls less is a coincidence.
 _MOST_CALLS, _MOST_TIMESTEPS, _MOST_LESS = 16, 16, 2
+#: A module that is called less often may not be called along the sequence at all.
+_FEWEST_UNRULY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Rule:
         """``2 a timestep``, ``one less than timesteps`` …"""
         if self.every > 1:
             return f"one for {self.every} timesteps"
+        if self.more and self.times > 1:
+            rounds = abs(self.more) // self.times
+            beyond = "and for one more" if rounds == 1 else f"and for {rounds} more"
+            short = "save for one" if rounds == 1 else f"save for {rounds}"
+            return f"{self.times} a timestep, {beyond if self.more > 0 else short}"
         if self.more:
             count = abs(self.more)
             return f"{count} {'more' if self.more > 0 else 'less'} than timesteps"
@@ -267,6 +274,30 @@ def rule_of(path: str, watched: Sequence[Watched]) -> Rule | None:
     return next((r for r in _rules(timesteps, calls, several) if _holds(r, seen)), None)
 
 
+def unruly_calls(watched: Sequence[Watched]) -> tuple[str, int, int] | None:
+    """Return the module that is called most often along a sequence, though by no rule.
+
+    With it stand its calls and the timesteps of that forward; None where none is called for half of
+    the timesteps, or as often at any length.
+    """
+    full = max(watched, key=lambda forward: forward.timesteps)
+    counts = [
+        {w.timesteps: len(w.calls[p].entered) for w in watched if p in w.calls} for p in full.calls
+    ]
+    often = [
+        calls
+        for calls, seen in zip(full.calls.values(), counts, strict=True)
+        if len(calls.entered) >= max(_FEWEST_UNRULY, full.timesteps // 2)
+        and (len(seen) == 1 or len(set(seen.values())) > 1)
+    ]
+    paths = {calls.path for calls in often}
+    outermost = [calls for calls in often if not calls.inside & paths]
+    if not outermost:
+        return None
+    most = max(outermost, key=lambda calls: len(calls.entered))
+    return most.path, len(most.entered), full.timesteps
+
+
 def _holds(rule: Rule, seen: set[tuple[int, int]]) -> bool:
     return all(rule.calls(timesteps) == calls for timesteps, calls in seen)
 
@@ -280,6 +311,10 @@ def _rules(timesteps: int, calls: int, several: bool) -> Iterator[Rule]:
     if more and abs(more) <= (_MOST_LESS if several else 1):
         yield Rule(more=more)
     if several:
+        for more in range(-_MOST_LESS, _MOST_LESS + 1):  # k times for each of T - 1 intervals
+            times, rest = divmod(calls, timesteps + more)
+            if more and not rest and 1 < times <= _MOST_CALLS:
+                yield Rule(times=times, more=times * more)
         for every in range(2, _MOST_TIMESTEPS + 1):
             yield Rule(every=every)
             yield Rule(every=every, rounds_up=True)

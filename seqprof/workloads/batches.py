@@ -19,6 +19,7 @@ from seqprof.workloads.layout import (
     read_sizes,
     reshaped,
 )
+from seqprof.workloads.ragged import cut_ragged
 from seqprof.workloads.structures import leaf_at, to_device
 
 #: Target of a timestep that does not count (``torch.nn.functional.cross_entropy``'s default).
@@ -55,10 +56,15 @@ class Batch:
     @property
     def sizes(self) -> tuple[int, int]:
         """T and B."""
+        return read_sizes(self._source, self.layout)
+
+    @property
+    def _source(self) -> Any:
+        """What T and B are read from."""
         source = self.layout.source
         if source == ("inputs",):
-            return read_sizes(self.inputs, self.layout)
-        return read_sizes(leaf_at(getattr(self, str(source[0])), source[1:]), self.layout)
+            return self.inputs
+        return leaf_at(getattr(self, str(source[0])), source[1:])
 
     @property
     def batch_size(self) -> int:
@@ -85,24 +91,33 @@ class Batch:
             return int(self.lengths.sum())
         if isinstance(self.inputs, PackedSequence):
             return len(self.inputs.data)
+        if self.layout.ragged:
+            return sum(map(len, self._source))
         timesteps, batch_size = self.sizes
         return batch_size * timesteps
 
     @property
     def padded_positions(self) -> int | None:
         """Of :attr:`positions`, those that are padding; None where that is not known."""
-        if isinstance(self.inputs, PackedSequence):
+        if isinstance(self.inputs, PackedSequence) or self.layout.ragged:
             return 0
         if self.lengths is None:
             return 0 if self.padding_known else None
         return self.positions - int(self.lengths.sum())
 
+    def read_as(self, layout: Layout) -> Batch:
+        """Return the batch with T, B and the lengths read where ``layout`` has them."""
+        lengths, at = self.lengths, layout.lengths
+        if at != self.layout.lengths:
+            lengths = None if at is None else leaf_at(getattr(self, str(at[0])), at[1:]).cpu()
+        return replace(self, layout=layout, lengths=lengths)
+
     def prefix(self, timesteps: int) -> Batch:
-        """Return the first ``timesteps`` of every sequence (views)."""
+        """Return the first ``timesteps`` of every sequence."""
         return self.chunk(0, timesteps)
 
     def chunk(self, start: int, stop: int) -> Batch:
-        """Return timesteps ``start`` to ``stop`` of every sequence (views), for truncated BPTT.
+        """Return timesteps ``start`` to ``stop`` of every sequence, for truncated BPTT.
 
         Targets without a time axis stay, save that a class whose sequence has ended before
         ``start`` becomes :data:`IGNORED`.
@@ -113,6 +128,10 @@ class Batch:
         sizes = self.sizes
         if not 0 <= start < stop <= sizes[0]:
             raise ValueError(f"timesteps {start} to {stop} of {sizes[0]}")
+        if self.layout.ragged:
+            each = [len(part) for part in self._source]
+            parts = (cut_ragged(one, each, start, stop) for one in (self.inputs, self.targets))
+            return replace(self, **dict(zip(("inputs", "targets"), parts, strict=True)))
         lengths = None
         if self.lengths is not None:
             lengths = (self.lengths - start).clamp(0, stop - start)
@@ -128,8 +147,10 @@ class Batch:
         """Return a batch of shapes alone (meta device), ``batch_size`` by ``timesteps``.
 
         Raises:
-            ValueError: it holds a packed sequence.
+            ValueError: it holds a packed sequence, or its sequences stand in a list.
         """
+        if self.layout.ragged:
+            raise ValueError("sequences in a list have no shape alone")
         sizes, wanted = self.sizes, (timesteps, batch_size)
         targets = self.targets
         layout = self.layout

@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from seqprof.errors import SeqprofError
 from seqprof.spec import Spec
@@ -162,7 +163,7 @@ def _family_facts(spec: Spec, family: Family, model: SequenceModel) -> ModelFact
     return ModelFacts(
         family=family.name,
         execution=spec.model.execution or family.default_execution,
-        parameters=_count_parameters(model),
+        parameters=count_parameters(model),
         flops_per_step=flops,
         flops_reason=reason,
         timestep_modules=tuple(
@@ -197,8 +198,13 @@ def _count_flops(spec: Spec, model: SequenceModel) -> tuple[int | None, str | No
     return spec.train.accumulate * (3 * (body + head) + 2 * entry), None
 
 
-def _count_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+def count_parameters(model: nn.Module) -> int:
+    """Return how many numbers are trained; those of a lazy module only after its first forward."""
+    return sum(
+        parameter.numel()
+        for parameter in model.parameters()
+        if parameter.requires_grad and not is_lazy(parameter)
+    )
 
 
 def _build_target(spec: Spec, folder: Path) -> nn.Module:
@@ -218,7 +224,7 @@ def _target_facts(spec: Spec, model: nn.Module) -> ModelFacts:
     return ModelFacts(
         family=None,
         execution=None,
-        parameters=_count_parameters(model),
+        parameters=count_parameters(model),
         flops_per_step=None,
         flops_reason="no formula for a model of your own",
         timestep_modules=(),

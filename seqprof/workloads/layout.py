@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from seqprof.workloads.structures import Leaf, Path, map_leaves
+from seqprof.workloads.structures import Path, map_leaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Layout:
             None where there is none or it is not known.
         by_rank: whether a target has a time axis is told by its rank (integers ``[B, T]``, floats
             ``[B, T, F]``), as in built-in data; otherwise by its sizes.
+        ragged: whether ``source`` is a list of B sequences, each as long as it is.
     """
 
     source: Path = ("inputs",)
@@ -31,6 +32,7 @@ class Layout:
     batch_dim: int | None = 0
     lengths: Path | None = None
     by_rank: bool = True
+    ragged: bool = False
 
     @property
     def in_words(self) -> str:
@@ -68,14 +70,16 @@ def other_dim(time_dim: int, rank: int) -> int | None:
     return 1 if time_dim == 0 else 0
 
 
-def read_sizes(leaf: Leaf, layout: Layout) -> tuple[int, int]:
-    """Return T and B of the tensor (or packed sequence) that has them.
+def read_sizes(leaf: Any, layout: Layout) -> tuple[int, int]:
+    """Return T and B of the tensor (packed sequence, list of sequences) that has them.
 
     Raises:
         IndexError: the tensor has too few dimensions.
     """
     if isinstance(leaf, PackedSequence):
         return len(leaf.batch_sizes), int(leaf.batch_sizes[0])
+    if layout.ragged:
+        return max(map(len, leaf)), len(leaf)
     batch = 1 if layout.batch_dim is None else leaf.shape[layout.batch_dim]
     return leaf.shape[layout.time_dim], batch
 
@@ -128,7 +132,9 @@ def cut(
     start: int,
     stop: int,
 ) -> Any:
-    """Return timesteps ``start`` to ``stop`` of every tensor in ``value`` that has them (views).
+    """Return timesteps ``start`` to ``stop`` of every tensor in ``value`` that has them.
+
+    Views in built-in data; of the user's, what is contiguous stays so, by a copy where it must.
 
     Args:
         value: a structure of tensors, at ``place`` in the batch.
@@ -155,9 +161,11 @@ def _cut_tensor(
     axes = find_axes(tensor, timesteps, batch_size, layout)
     if axes.flat:
         return _unflattened(tensor, layout, sizes, start, stop)
+    part = tensor
     for axis in axes.time:
-        tensor = tensor.narrow(axis, start, stop - start)
-    return tensor
+        part = part.narrow(axis, start, stop - start)
+    # The user's code may call `view` on it, as on the whole.
+    return part.contiguous() if tensor.is_contiguous() and not layout.by_rank else part
 
 
 def _unflattened(

@@ -22,21 +22,21 @@ _OUTPUT_NAMES = ("logits", "prediction", "predictions", "preds", "pred", "output
 _HINT = "set train.loss: package.module:function(output, targets), or train.step"
 
 
-def own_loss(output: Any, gives_targets: bool) -> tuple[Tensor, str] | None:
+def own_loss(output: Any, may_be_unnamed: bool) -> tuple[Tensor, str] | None:
     """Return the loss that the model itself returned, and where it stands; None if it did not.
 
     Args:
         output: what the model returned.
-        gives_targets: whether the model got the targets; one of several unnamed values is taken for
-            the loss only then.
+        may_be_unnamed: whether a scalar without a name is taken for it: the model got the targets,
+            or there are none.
     """
     if isinstance(output, Tensor):
-        alone = _is_loss(output) and gives_targets
+        alone = _is_loss(output) and may_be_unnamed
         return (output, "the scalar that the model returns") if alone else None
     named = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
     if isinstance(named, Tensor) and _is_loss(named):
         return named, "the `loss` of what the model returns"
-    if gives_targets and isinstance(output, (tuple, list)):
+    if may_be_unnamed and isinstance(output, (tuple, list)):
         scalars = [index for index, part in enumerate(output) if _is_loss(part)]
         if len(scalars) == 1:
             return output[scalars[0]], f"item {scalars[0]} of what the model returns, a scalar"
@@ -86,7 +86,8 @@ class AutoLoss:
         self.words = "auto"
 
     def __call__(self, output: Any, batch: Batch) -> Tensor:
-        own = own_loss(output, self.gives_targets)
+        # Without targets there is nothing else to train on than what the model makes of the inputs.
+        own = own_loss(output, self.gives_targets or batch.targets is None)
         if own is not None:
             self.words = f"the model's own: {own[1]}"
             return own[0]

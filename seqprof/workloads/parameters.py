@@ -14,6 +14,7 @@ TARGET_NAMES = frozenset(
     {"target", "targets", "label", "labels", "y", "y_true", "gold", "labels_ids", "label_ids"}
 )
 LENGTH_NAMES = frozenset({"length", "lengths", "lens", "seq_len", "seqlen", "seq_length"})
+_LENGTH_ENDINGS = ("_lengths", "_lens", "_length", "lengths", "_len")
 STATE_NAMES = frozenset(
     {
         "state", "states", "hidden", "hiddens", "h", "hx", "hc", "hidden_state", "hidden_states",
@@ -31,7 +32,9 @@ def is_target_name(name: object) -> bool:
 def is_length_name(name: object) -> bool:
     """Whether a parameter, a key or a field of this name holds the sequences' lengths."""
     plain = _plain(name)
-    return plain in LENGTH_NAMES or plain.endswith(("_lengths", "_lens", "_length", "lengths"))
+    if plain.startswith(("max", "min", "total")):  # a bound, not the lengths of these sequences
+        return False
+    return plain in LENGTH_NAMES or plain.endswith(_LENGTH_ENDINGS)
 
 
 def is_state_name(name: object) -> bool:

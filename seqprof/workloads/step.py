@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -106,9 +106,11 @@ class TrainingStep:
             built.loss.gives_targets = self._plan.gives_targets
         self.optimizer = optimizer or make_optimizer(train, built.model)
         self._scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")
-        self.located: Located | None = locate_in(built, spec, first, self._try_forward)
+        self.located: Located | None = locate_in(
+            built, spec, first, self._try_forward, self._upcoming
+        )
         self.layout: Layout = self.located.layout if self.located else first.layout
-        first = replace(first, layout=self.layout)
+        first = first.read_as(self.layout)
         #: T and B of the first batch; others may have others.
         self.timesteps, self.batch_size = first.sizes
         #: Whether one loop without a question in it does all of a step, once a step has passed.
@@ -125,6 +127,13 @@ class TrainingStep:
         #: OpenMP's other threads look for work for milliseconds, and take the processors from the
         #: threads that launch (docs/evidence/h100.md).
         self._draws_alone = device.type != "cpu" and spec.data.target is None
+
+    def _upcoming(self, count: int) -> list[Batch]:
+        """Return the batches after the first; they are trained on all the same."""
+        first = next(self._batches)
+        further = list(islice(self._batches, count))
+        self._batches = chain([first, *further], self._batches)
+        return further
 
     @property
     def micro_batches(self) -> int:
@@ -171,8 +180,10 @@ class TrainingStep:
         try:
             whole = self.next_batch()
             short = whole.prefix(max(1, whole.timesteps // 4))
-            with torch.no_grad():
+            # A step of the user's may call backward itself, as for a second optimizer.
+            with torch.set_grad_enabled(self._own_step is not None):
                 self.loss(self.forward(short)[0], short)
+            self.drop_gradients()
         except Exception as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             return Ability(False, f"the model takes no shorter sequences: {reason[0]}")
@@ -192,7 +203,7 @@ class TrainingStep:
     def _next_batch(self) -> Batch:
         batch = next(self._batches)
         if self.located is not None and batch.layout != self.layout:
-            batch = replace(batch, layout=self.layout)
+            batch = batch.read_as(self.layout)
         return batch.to(self._device, non_blocking=True)
 
     def run(

@@ -88,10 +88,11 @@ def map_leaves(function: Callable[[Path, Any], Any], value: Any, path: Path = ()
     inside = children(value)
     if inside is None:
         return value
-    return _rebuilt(value, [(k, map_leaves(function, v, (*path, k))) for k, v in inside])
+    return rebuilt(value, [(k, map_leaves(function, v, (*path, k))) for k, v in inside])
 
 
-def _rebuilt(value: Any, parts: list[tuple[str | int, Any]]) -> Any:
+def rebuilt(value: Any, parts: list[tuple[str | int, Any]]) -> Any:
+    """Return a container like ``value`` that holds ``parts``, by their keys."""
     if type(value) in (tuple, list):
         return type(value)(part for _, part in parts)
     if type(value) is dict:

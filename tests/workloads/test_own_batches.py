@@ -53,7 +53,7 @@ def step_of(model: str, batches: str, kwargs: dict[str, Any] | None = None, **pa
         (TAGGER, "iterable", {"kwargs": {"first": True}}, (13, 4), "[B, T]"),
         ("ByName", "by_name", {}, (17, 4), "inputs['input_ids'] is [B, T]"),
         ("LogitsAndLoss", "shifted", {}, (17, 4), "[B, T]"),
-        ("Forced", "forced", {"step": "forced_step"}, (19, 4), "inputs[0] is [T, B]"),
+        ("Forced", "forced", {"step": "forced_step"}, (12, 4), "inputs[1] is [T, B]"),
         ("Agent", "agent", {"step": "agent_step"}, (40, 6), "inputs['obs'] is [T, B]"),
         (
             TAGGER,

@@ -89,11 +89,18 @@ def _growth(own: Sequence[_Case]) -> str:
     )
 
 
+def _launches(case: _Case) -> float:
+    trial = case.trial
+    return operations_per_timestep(trial.operations, case.length, trial.operations_by_length)
+
+
 def _different_kernels(cases: Sequence[_Case], environment: Environment) -> Iterator[Caveat]:
     """One candidate's recurrence is a fused primitive, another's is unrolled."""
     kinds: dict[str, dict[str, _Case]] = {"fused": {}, "unrolled": {}}
     for case in cases:
-        kind = kind_of_kernels(case.trial.operations, case.length, case.trial.depth)
+        trial = case.trial
+        lengths = trial.operations_by_length
+        kind = kind_of_kernels(trial.operations, case.length, trial.depth, lengths)
         if kind in kinds:
             kinds[kind].setdefault(case.candidate.label, case)
     fused, unrolled = kinds["fused"], kinds["unrolled"]
@@ -101,8 +108,7 @@ def _different_kernels(cases: Sequence[_Case], environment: Environment) -> Iter
         return
     primitive = fused_primitive(next(iter(fused.values())).trial.operations)
     launches = ", ".join(
-        f"{label} launches {operations_per_timestep(case.trial.operations, case.length):.1f} "
-        "operations per timestep"
+        f"{label} launches {_launches(case):.1f} operations per timestep"
         for label, case in unrolled.items()
     )
     where = "this accelerator" if environment.device.is_accelerator else "the CPU"

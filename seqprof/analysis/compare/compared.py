@@ -161,7 +161,9 @@ def _candidate(
     no_marginal = missing("s", "derived", trial.sweep_reason or "no sweep was taken")
     busy, source = busy_of(recording, candidate, trial, findings)
     workload = trial.workload
-    kernels = kind_of_kernels(trial.operations, workload.sizes[0], trial.depth)
+    kernels = kind_of_kernels(
+        trial.operations, workload.sizes[0], trial.depth, trial.operations_by_length
+    )
     return CandidateSummary(
         label=candidate.label,
         workload=workload,
@@ -276,7 +278,8 @@ def _different_sizes(lengths: tuple[LengthSummary, ...]) -> list[Caveat]:
             text="The candidates were trained on batches of different sizes: the ratio of their "
             "step times is not one of like with like",
             evidence="; ".join(f"{label}: T = {t}, batch {b}" for label, (t, b) in sizes.items()),
-            remedy="give all of them the same: --seq-len and --batch, or compare tokens/s",
+            remedy="give all of them the same (--seq-len and --batch; data of your own by what "
+            "makes them), or compare tokens/s",
         )
     ]
 

@@ -166,6 +166,7 @@ class LoopRecord:
             pair=iteration.pair,
             kind=_kind(timed),
             timesteps=tuple(t for t, _ in sizes if t),
+            batch_sizes=tuple(b for _, b in sizes if b),
             started_at_s=(iteration.start.at_ns - self._origin_ns) * _NS,
             wall_s=timed.wall_s,
             phases={name: _timing(time, metered) for name, time in timed.phases.items()},

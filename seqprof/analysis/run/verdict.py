@@ -66,7 +66,7 @@ def _where(findings: Findings) -> Iterator[str]:
     share = sequential_share(findings, loops)
     if share is not None and share >= SEQUENTIAL_SHARE:
         yield (
-            f"{_step(findings)}{share:.0%} of it is the loop over {_timesteps(findings):,} "
+            f"{_step(findings)}{share:.0%} of it is the loop over {_timesteps(findings)} "
             "timesteps, which cannot run in parallel: each needs the result of the one before."
         )
         return
@@ -80,9 +80,12 @@ def _where(findings: Findings) -> Iterator[str]:
         yield f"A step takes {in_words(findings.step)}."
 
 
-def _timesteps(findings: Findings) -> int:
-    loop = findings.loops[0]
-    return loop.timesteps * loop.timesteps_per_span
+def _timesteps(findings: Findings) -> str:
+    """How many a loop goes over; at most so many where sequences differ in length."""
+    loop, lengths = findings.loops[0], findings.header.lengths
+    count = f"{loop.timesteps * loop.timesteps_per_span:,}"
+    differ = lengths is not None and lengths.shortest != lengths.longest
+    return f"up to {count}" if differ else count
 
 
 def _step(findings: Findings) -> str:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from seqprof.analysis.depth.graph import (
@@ -62,7 +63,7 @@ def record(subject: Subject, timesteps: int, *, with_optimizer: bool = False) ->
     def enter(phase: str) -> None:
         recorder.phase = phase
 
-    subject.model.zero_grad(set_to_none=True)
+    _drop_gradients(subject.model)
     try:
         with torch.device("meta"), recorder:
             subject.step(timesteps, enter)
@@ -80,8 +81,14 @@ def record(subject: Subject, timesteps: int, *, with_optimizer: bool = False) ->
             "`if tensor:` and masks that select; inputs of another shape are set in a config",
         ) from error
     finally:
-        subject.model.zero_grad(set_to_none=True)
+        _drop_gradients(subject.model)
     return recorder.graph
+
+
+def _drop_gradients(model: nn.Module) -> None:
+    for parameter in model.parameters():
+        if parameter.is_leaf:  # those of a copy of a TorchScript module are none
+            parameter.grad = None
 
 
 def cost_on(subject: Subject, timesteps: int, device: torch.device) -> Cost:

@@ -129,7 +129,7 @@ def subject_of(
     """
     if named.path is not None:
         loaded = load_spec(named.path, overrides)
-        subject = config_subject(loaded.spec, loaded.folder, named.path.stem, batch)
+        subject = config_subject(loaded.spec, loaded.folder, named.word, batch)
         return subject, loaded.spec.data.seq_len
     if named.family is None:
         return target_subject(named.word, features, batch or _DEFAULT_BATCH), None

@@ -237,13 +237,12 @@ class Conductor:
         Raises:
             SeqprofError: nothing was.
         """
-        data = self._plan.contenders[0].spec.data
         scaling, reason = self._scaling()
         return ExplainFacts(
             command=self._command,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             budget_s=self._plan.budget_s,
-            base=(data.seq_len, data.batch_size),
+            base=self._base(),
             candidates=tuple(self._looking.candidates),
             assumptions=self._looking.assumptions or _assume(),
             reachable=self._reachable(),
@@ -257,6 +256,13 @@ class Conductor:
             load_average_1m=load_average(),
             cores=usable_cores(),
         )
+
+    def _base(self) -> tuple[int, int]:
+        """T and B that the claims are about: of the user's data those that it was measured at."""
+        data = self._plan.contenders[0].spec.data
+        if data.target is not None and self._run is not None and self._run.trials:
+            return self._run.trials[0].workload.sizes
+        return data.seq_len, data.batch_size
 
     def _reachable(self) -> Reachable:
         if self._reference is not None:

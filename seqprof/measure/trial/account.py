@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
+from seqprof.analysis.run.kernels import kind_of_kernels
 from seqprof.instruments.loops import TimestepLoop
 from seqprof.instruments.memory import PeakMemory, peak_memory
 from seqprof.instruments.operations import OperationCounter, OperationTallies
 from seqprof.instruments.timesteps import TimestepProbe
 from seqprof.measure.trial.collect import timestep_operations
 from seqprof.recording import (
+    LengthCount,
     OperationCount,
     Phase,
     PhaseAccount,
@@ -22,6 +25,9 @@ from seqprof.recording import (
 )
 from seqprof.workloads.listeners import SILENCE
 from seqprof.workloads.step import TrainingStep
+
+#: Steps that are counted until one is of another length, where no prefix can be taken.
+_TRIED_FOR_ANOTHER_LENGTH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,8 @@ class CountedStep:
         phases: operations and peak memory of each phase.
         timesteps: operations of each timestep of a loop.
         by_name: forward and backward operations, the most frequent first.
+        by_length: operations of a forward, of this length and of another, where these tell whether
+            they grow with T.
         flops: of matrix products, convolutions and attention in the step, by torch's formulas.
         flops_reason: why they are not known.
     """
@@ -39,6 +47,7 @@ class CountedStep:
     phases: tuple[PhaseAccount, ...] = ()
     timesteps: tuple[TimestepOperations, ...] = ()
     by_name: tuple[OperationCount, ...] = ()
+    by_length: tuple[LengthCount, ...] = ()
     flops: int | None = None
     flops_reason: str | None = None
 
@@ -117,7 +126,32 @@ def account(
     marked = per_timestep if loops and not compiled else ()
     reason = _why_no_flops(tallies, compiled)
     flops = None if reason else tallies.flops.total
-    return CountedStep(rows, marked, _by_name(tallies), flops, reason)
+    by_name = _by_name(tallies)
+    by_length = () if loops or compiled else _by_length(step, by_name, max(result.timesteps))
+    return CountedStep(rows, marked, by_name, by_length, flops, reason)
+
+
+def _by_length(
+    step: TrainingStep, made: Sequence[OperationCount], timesteps: int
+) -> tuple[LengthCount, ...]:
+    """Count a second forward where it is open whether the first launched some for each timestep."""
+    if step.micro_batches > 1 or kind_of_kernels(made, timesteps) != "unrolled":
+        return ()
+    launched = sum(count.calls for count in made if count.phase == "forward")
+    counts = [LengthCount(timesteps=timesteps, operations=launched)]
+    with suppress(Exception):  # one length has to do
+        prefix = max(2, timesteps // 2) if step.prefixes.possible else None
+        for _ in range(1 if prefix else _TRIED_FOR_ANOTHER_LENGTH):
+            tallies = OperationTallies(step.timesteps)
+            accounts = _PhaseAccounts(tallies, None)
+            with tallies:
+                result = step.run(accounts, prefix=prefix)
+            another = max(result.timesteps)
+            if another != timesteps:
+                launched = sum(c.calls for c in _by_name(tallies) if c.phase == "forward")
+                counts.append(LengthCount(timesteps=another, operations=launched))
+                break
+    return tuple(counts)
 
 
 def with_flops(workload: Workload, made: CountedStep, always_alike: bool) -> Workload:

@@ -14,7 +14,7 @@ from seqprof.measure.trial.compiling import compile_model, try_compile
 from seqprof.recording import Incident, Workload
 from seqprof.spec import Spec
 from seqprof.workloads.batches import Batch, Data
-from seqprof.workloads.build import Built, SequenceModel, build
+from seqprof.workloads.build import Built, SequenceModel, build, count_parameters
 from seqprof.workloads.step import TrainingStep
 
 
@@ -127,7 +127,7 @@ def describe_workload(spec: Spec, built: Built, step: TrainingStep, compiled: bo
         model=spec.model.name or spec.model.target or "",
         family=facts.family,
         execution=facts.execution,
-        parameters=facts.parameters,
+        parameters=facts.parameters if facts.family else count_parameters(built.model),
         data=built.data.facts.description,
         batch_size=step.batch_size,
         time_axis=step.facts.time,

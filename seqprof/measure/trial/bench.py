@@ -37,7 +37,6 @@ from seqprof.measure.trial.compiling import compile_facts, forget_compilations
 from seqprof.measure.trial.dwell import SampleSource, dwells
 from seqprof.measure.trial.guard import Guard, Refusal
 from seqprof.measure.trial.loop_search import (
-    NO_LOOP,
     facts_of,
     is_unrolled,
     search_loops,
@@ -96,6 +95,7 @@ class Bench:
         self.step = TrainingStep(built, spec, assembled.device, optimizer)
         self._loops: list[TimestepLoop] = []
         self._loops_reason: str | None = "not looked for"
+        self._sought_in_vain = False
         #: Whether the forward launches operations for each timestep, and no module marks them.
         self._repeats_unmarked = False
         self._timer = StepTimer(self.step, assembled.device, (), origin_ns)
@@ -157,9 +157,10 @@ class Bench:
         if timesteps:
             self._find_loops()
         made = self._count()
-        if self._loops_reason == NO_LOOP:
-            self._loops_reason = why_no_loop(made.by_name, self.step.timesteps)
-            self._repeats_unmarked = is_unrolled(made.by_name, self.step.timesteps)
+        if self._sought_in_vain:
+            reason = self._loops_reason or ""
+            self._loops_reason = why_no_loop(reason, made, self.step.timesteps)
+            self._repeats_unmarked = is_unrolled(made, self.step.timesteps)
         return Prepared(
             workload=with_flops(self.workload, made, len(self._sizes) == 1),
             environment=describe_environment(describe_device(self.device), self._folder),
@@ -167,6 +168,7 @@ class Bench:
             warmup_wall_s=warmup,
             accounts=made.phases,
             operations=made.by_name,
+            operations_by_length=made.by_length,
             timestep_operations=made.timesteps,
             timesteps_reason=self._loops_reason,
             loops=facts_of(self._loops, self.step.timesteps),
@@ -203,7 +205,8 @@ class Bench:
         try:
             varied = len({t for timesteps, _ in self._sizes for t in timesteps}) > 1
             searched = search_loops(self.spec, self._assembled, self.step, varied)
-            self._loops, self._loops_reason = searched
+            self._loops, self._loops_reason = searched.loops, searched.reason
+            self._sought_in_vain = searched.in_vain
         except SeqprofError:  # the spec names a module that bounds no timesteps
             raise
         except Exception as error:
@@ -356,7 +359,8 @@ class Bench:
 
     def _sweep_into(self, points: list[PrefixPoint], limit_s: float) -> None:
         seed, events = self.spec.train.seed, self._timer.events
-        for point in sweep(self.step, self.device, events, seed, limit_s):
+        held = self._replay if len(self._sizes) > 1 or self._timer.sizes_differ else None
+        for point in sweep(self.step, self.device, events, seed, limit_s, held):
             points.append(point)
             self._progress.advance(len(points))
 

@@ -112,6 +112,7 @@ class Draft:
             timesteps_reason=self.timesteps.reason,
             mark_cost_s=self.timesteps.mark_cost_s,
             operations=made.operations if made else (),
+            operations_by_length=made.operations_by_length if made else (),
             timestep_operations=made.timestep_operations if made else (),
             unflattened=made.unflattened if made else (),
             accounts=made.accounts if made else (),

@@ -108,10 +108,21 @@ class StepTimer:
         clocks: tuple[Clock, ...] = ("host",) if self.events is None else ("host", "device")
         self.table = LatencyTable(clocks)
         self._longest = step.timesteps
-        #: Timesteps of each step that was run.
-        self.lengths: list[int] = []
+        #: Timesteps of the bare steps that were run, by their batch sizes.
+        self._bare_lengths: dict[tuple[int, ...], list[int]] = {}
         self.incidents: list[Incident] = []
+        self._without_gradients: set[str] = set()
         self._probed = 0
+
+    @property
+    def lengths(self) -> list[int]:
+        """Timesteps of each bare step that was run with the most common batch size."""
+        return max(self._bare_lengths.values(), key=len, default=[])
+
+    @property
+    def sizes_differ(self) -> bool:
+        """Whether T or B differed between the bare steps."""
+        return len({(b, t) for b, lengths in self._bare_lengths.items() for t in lengths}) > 1
 
     def read(self) -> Any:
         """A stamp: host nanoseconds, on an accelerator with an event."""
@@ -171,10 +182,13 @@ class StepTimer:
         held = held_bytes(self._device)
         marks = self._probe.marks if forwards is not SILENCE else []
         self._longest = max(self._longest, *result.timesteps)
-        self.lengths.append(sum(result.timesteps))
+        if kind == "bare":
+            of_size = self._bare_lengths.setdefault(result.batch_sizes, [])
+            of_size.append(sum(result.timesteps))
         for loop in marks:
             self.table.add(loop, result.timesteps, round_)
             self._check_calls(loop)
+            self._check_gradients(loop)
         return Step(
             pair=round_,
             kind=kind,
@@ -214,6 +228,16 @@ class StepTimer:
         if not any(incident.kind == "loss_not_finite" for incident in self.incidents):
             self.incidents.append(Incident(kind="loss_not_finite", detail=f"the loss is {loss}"))
         return None
+
+    def _check_gradients(self, marks: LoopMarks) -> None:
+        """Say it once where a loop's forward is marked and its backward is not."""
+        path = marks.loop.path
+        segments = marks.segments
+        entered = any(stamp is not None for one in segments for stamp in one.entries)
+        seen = any(stamp is not None for one in segments for stamp in one.gradients)
+        if entered and not seen and path not in self._without_gradients:
+            self._without_gradients.add(path)
+            self.incidents.append(Incident(kind="bptt_unmarked", detail=f"`{path}`"))
 
     def _check_calls(self, marks: LoopMarks) -> None:
         if not (marks.calls_beyond or marks.calls_missing):

@@ -19,6 +19,7 @@ from seqprof.recording import (
     Environment,
     HostLoad,
     Incident,
+    LengthCount,
     LoopFacts,
     OperationCount,
     PhaseAccount,
@@ -49,6 +50,7 @@ class Prepared:
     warmup_wall_s: tuple[float, ...]
     accounts: tuple[PhaseAccount, ...] = ()
     operations: tuple[OperationCount, ...] = ()
+    operations_by_length: tuple[LengthCount, ...] = ()
     timestep_operations: tuple[TimestepOperations, ...] = ()
     timesteps_reason: str | None = None
     loops: tuple[LoopFacts, ...] = ()

@@ -85,6 +85,8 @@ def _next(summary: DepthSummary) -> Section:
     if len(names) > 1:
         command = f"seqprof compare {' '.join(names)}"
         because = "see what this costs in time here"
+    elif names[0].endswith((".yaml", ".yml")):  # its data may be the user's, of one length only
+        command, because = f"seqprof run {names[0]}", "see what this costs in time here"
     else:
         command, because = f"seqprof scale {names[0]}", "see how the time grows with T here"
     return Section(title=f"Next: {because}", blocks=[Prose(lines=[], command=command)])

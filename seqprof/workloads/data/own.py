@@ -13,8 +13,9 @@ from torch import Tensor
 from seqprof.errors import SeqprofError
 from seqprof.spec import Spec
 from seqprof.workloads.batches import IGNORED, Batch, DataFacts
-from seqprof.workloads.data.evidence import ModuleEvidence, default_layout, locate, readings
+from seqprof.workloads.data.evidence import default_layout, locate, readings
 from seqprof.workloads.data.unpacking import Recipient, UnfitBatchError, unpack
+from seqprof.workloads.data.watching import ModuleEvidence
 from seqprof.workloads.layout import Layout, Located
 from seqprof.workloads.parameters import Parameters
 from seqprof.workloads.structures import shape_in_words
@@ -128,7 +129,7 @@ class OwnData:
     def _locate(self, batch: Batch) -> Located | None:
         if batch.layout.by_rank and self._time_dim is None:  # the user's own seqprof Batch
             return Located(batch.layout, "T as a seqprof Batch has it")
-        return locate(batch, list(readings(batch, ModuleEvidence())), self._time_dim)
+        return locate(batch, readings(batch, ModuleEvidence()), self._time_dim)
 
     def _check_range(self, values: Any, count: int | None, name: str, number: int) -> None:
         if count is None or not isinstance(values, Tensor) or not values.numel():

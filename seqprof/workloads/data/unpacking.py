@@ -38,7 +38,9 @@ from seqprof.workloads.parameters import (
 )
 from seqprof.workloads.structures import (
     Path,
+    children,
     from_array,
+    leaf_at,
     leaves,
     map_leaves,
     named_parts,
@@ -115,18 +117,38 @@ def without_nones(targets: Any) -> Any:
 
 
 def _whole(item: Any) -> Batch:
-    lengths, place = None, None
-    for path, leaf in leaves(item, ("inputs",)):
-        named = len(path) > 1 and is_length_name(path[-1])
-        if named and isinstance(leaf, Tensor) and looks_like_lengths(leaf):
-            lengths, place = leaf.cpu(), path
-            break
-    if lengths is None and isinstance(item, (tuple, list)):
-        at = _lengths_among(list(item))
-        if len(at) == 1:
-            lengths, place = item[at[0]].cpu(), ("inputs", at[0])
+    place = find_lengths(item, ("inputs",))
+    lengths = None if place is None else leaf_at(item, place[1:]).cpu()
     layout = Layout(lengths=place, by_rank=False)
     return Batch(item, None, lengths, layout=layout, padding_known=False, as_it_came=True)
+
+
+def find_lengths(value: Any, place: Path) -> Path | None:
+    """Return where the lengths of sequences stand in a structure that stands at ``place``.
+
+    They are called so, or stand beside their sequences and fit them. Of several, those that fit a
+    tensor beside them come first.
+    """
+    inside = children(value)
+    if inside is None:
+        return None
+    parts = [part for _, part in inside]
+    named = [i for i, (key, part) in enumerate(inside) if is_length_name(key) and _is_row(part)]
+    if not named and isinstance(value, (tuple, list)):
+        among = _lengths_among(parts)
+        named = among if len(among) == 1 else []
+    named.sort(key=lambda i: not _fits_some(parts[i], parts[:i] + parts[i + 1 :]))
+    if named:
+        return (*place, inside[named[0]][0])
+    for key, part in inside:
+        deeper = find_lengths(part, (*place, key))
+        if deeper is not None:
+            return deeper
+    return None
+
+
+def _is_row(part: Any) -> bool:
+    return isinstance(part, Tensor) and looks_like_lengths(part)
 
 
 def _from_mapping(mapping: Any, parts: dict[Any, Any]) -> Batch:
@@ -137,10 +159,10 @@ def _from_mapping(mapping: Any, parts: dict[Any, Any]) -> Batch:
         return _batch(parts["inputs"], parts["targets"], lengths)
     names = having(parts, is_target_name)
     targets = parts[names[0]] if len(names) == 1 else {name: parts[name] for name in names} or None
-    for name in having(parts, is_length_name):
-        if isinstance(parts[name], Tensor) and looks_like_lengths(parts[name]):
-            return _batch(mapping, targets, parts[name].cpu(), ("inputs", name))
-    return _batch(mapping, targets)
+    place = find_lengths(mapping, ("inputs",))
+    if place is None:
+        return _batch(mapping, targets)
+    return _batch(mapping, targets, leaf_at(mapping, place[1:]).cpu(), place)
 
 
 def _lengths_given(lengths: Any) -> Tensor:
@@ -185,7 +207,13 @@ def _from_items(items: list[Any], forward: Parameters | None) -> Batch:
 
 
 def _lengths_within(inputs: Any, forward: Parameters | None) -> tuple[Tensor | None, Path | None]:
-    """Return the lengths among several inputs, where ``forward`` takes them, and their place."""
+    """Return the lengths among several inputs, and their place.
+
+    Those in a mapping are called so; those in a tuple are what ``forward`` takes as such.
+    """
+    if named_parts(inputs) is not None:
+        place = find_lengths(inputs, ("inputs",))
+        return (None, None) if place is None else (leaf_at(inputs, place[1:]).cpu(), place)
     at = _place_asked_for_lengths(forward)
     if at is None or type(inputs) not in (tuple, list) or at not in _lengths_among(inputs):
         return None, None

@@ -16,12 +16,12 @@ INCIDENTS: dict[str, tuple[Severity, str, str]] = {
     "layout_doubtful": (
         "warning",
         "Where time is in your batches can be read in two ways, and every figure depends on it",
-        "say which dimension is T: --set data.time_dim=0 for [T, B], 1 for [B, T]",
+        "say which dimension is T: --set data.time_dim=0 for [T, B], 1 for [B, T], 2 for [B, ·, T]",
     ),
     "layout_assumed": (
         "note",
-        "Nothing tells where time is in your batches; [B, T] is assumed",
-        "say which dimension is T: --set data.time_dim=0 for [T, B], 1 for [B, T]",
+        "Nothing tells where time is in your batches; the usual layout is assumed",
+        "say which dimension is T: --set data.time_dim=0 for [T, B], 1 for [B, T], 2 for [B, ·, T]",
     ),
     "interrupted": (
         "error",
@@ -164,6 +164,11 @@ INCIDENTS: dict[str, tuple[Severity, str, str]] = {
         "warning",
         "The trace of the profiled pass could not be written",
         "give --trace a file in a folder with room for it",
+    ),
+    "bptt_unmarked": (
+        "note",
+        "The BPTT of a loop cannot be timed: no gradient was seen on what its module returns",
+        "it is in the backward phase all the same; torch.vmap, torch.func and no_grad hide it",
     ),
     "marks_failed": (
         "warning",

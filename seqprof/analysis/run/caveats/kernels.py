@@ -36,9 +36,11 @@ def _path(trial: Trial) -> tuple[str, str] | None:
     primitive = fused_primitive(trial.operations)
     if primitive is not None:
         return f"one fused primitive ({primitive})", f"it called {primitive}"
-    if not timesteps or kind_of_kernels(trial.operations, timesteps, trial.depth) != "unrolled":
+    lengths = trial.operations_by_length
+    form = kind_of_kernels(trial.operations, timesteps, trial.depth, lengths)
+    if not timesteps or form != "unrolled":
         return None
-    per = operations_per_timestep(trial.operations, timesteps)
+    per = operations_per_timestep(trial.operations, timesteps, lengths)
     return "a loop over timesteps inside torch", f"it launched {per:.1f} operations per timestep"
 
 
@@ -134,7 +136,7 @@ def sliced_sequence(trial: Trial, label: str = "", growth: str = "") -> Iterator
         ),
         evidence=f"{worst.name} ran {worst.sliced:,} times at T = {timesteps}, each time "
         "filling a gradient as large as the sequence: "
-        f"{worst.sliced_bytes / 2**20:,.0f} MiB in a step{growth}",
+        f"{_bytes_in_words(worst.sliced_bytes)} in a step{growth}",
         remedy="take the timesteps apart once, before the loop: for x_t in x.unbind(1)",
     )
 
@@ -158,3 +160,7 @@ def unflattened(trial: Trial, label: str = "") -> Iterator[Caveat]:
 
 def _of(label: str, text: str) -> str:
     return f"{label}: {text}" if label else text[0].upper() + text[1:]
+
+
+def _bytes_in_words(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB" if count >= 2**20 else f"{count / 2**10:,.0f} KiB"

@@ -15,6 +15,8 @@ from seqprof.analysis.wording import seconds_in_words
 
 #: Steps from which growth of memory is told, and the least growth over the first reading.
 MEMORY_STEPS, MEMORY_GROWTH = 18, 0.02
+#: The same where sizes differ from batch to batch: an allocator keeps room for each that it meets.
+MEMORY_GROWTH_OF_SIZES = 0.2
 #: Share of computed timesteps that is padding.
 HIGH_PADDING = 0.10
 
@@ -41,7 +43,9 @@ def memory_grows(case: Case) -> Iterator[Caveat]:
     later = held[len(held) // 3 :]  # allocators fill up at first
     slope, low, _ = theil_sen(range(len(later)), later)
     grown = slope * len(later)
-    if low > 0 and grown > MEMORY_GROWTH * held[0] and later[-1] == max(later):
+    sizes = {(step.timesteps, step.batch_sizes) for step in case.trial.steps}
+    least = MEMORY_GROWTH if len(sizes) == 1 else MEMORY_GROWTH_OF_SIZES
+    if low > 0 and grown > least * held[0] and later[-1] == max(later):
         yield Caveat(
             kind="memory_grows",
             severity="warning",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from seqprof.analysis.run.findings import Header
 from seqprof.analysis.run.summary import Summary
 from seqprof.analysis.run.trust import doubt
-from seqprof.analysis.wording import batch_in_words
-from seqprof.recording import Recording
+from seqprof.recording import Recording, Trial
 from seqprof.reports import cells
 from seqprof.reports import quantities as q
 from seqprof.reports.document import (
@@ -25,6 +24,7 @@ from seqprof.reports.documents.run.phases import idle_section, phase_section
 from seqprof.reports.documents.run.profile import profile_sections
 from seqprof.reports.documents.run.timesteps import timestep_sections
 from seqprof.reports.documents.run.words import (
+    batch_sizes_in_words,
     model_in_words,
     steps_in_words,
     timesteps_in_words,
@@ -39,7 +39,7 @@ def document(result: Result, view: View) -> Document:
     recording = result.recording
     assert recording is not None
     trial = recording.trials[0]
-    title = _title(summary.header)
+    title = _title(summary.header, trial)
     return Document(
         title=title,
         subtitle=_subtitle(summary),
@@ -64,10 +64,9 @@ def _detail(name: str, summary: Summary, recording: Recording) -> list[Section]:
     return detail_sections(name, summary, recording)
 
 
-def _title(header: Header) -> str:
-    workload = header.workload
+def _title(header: Header, trial: Trial) -> str:
     where = timesteps_in_words(header)
-    return f"{model_in_words(header)}: {where}, {batch_in_words(workload.batch_size)}"
+    return f"{model_in_words(header)}: {where}, {batch_sizes_in_words(trial)}"
 
 
 def _subtitle(summary: Summary) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from seqprof.analysis.run.findings import Header
 from seqprof.analysis.statistics import Estimate
-from seqprof.analysis.wording import length_in_words
+from seqprof.analysis.wording import batch_in_words, length_in_words
+from seqprof.recording import Trial
 from seqprof.reports import quantities as q
 
 
@@ -25,6 +26,15 @@ def timesteps_in_words(header: Header) -> str:
     if lengths is None or lengths.shortest == lengths.longest:
         return length_in_words(header.workload.timesteps)
     return f"T {lengths.shortest:,}–{lengths.longest:,}, median {lengths.median:,.0f}"
+
+
+def batch_sizes_in_words(trial: Trial) -> str:
+    """Say B: one number, or where it lay in the steps as they came."""
+    sizes = [size for step in trial.steps for size in step.batch_sizes]
+    smallest, largest = min(sizes, default=0), max(sizes, default=0)
+    if smallest == largest:
+        return batch_in_words(trial.workload.batch_size)
+    return f"batch {smallest:,}–{largest:,}"
 
 
 def steps_in_words(header: Header) -> str:
