@@ -12,7 +12,6 @@ from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import (
     MIN_REPEATS,
     Period,
-    RepeatRun,
     alike_length,
     likeness,
 )
@@ -69,12 +68,19 @@ class RepeatLoop(Struct, frozen=True):
 def loops_of(symbols: Ints, level: Period) -> list[RepeatLoop]:
     """The runs of a level as loops, their first and last repeats settled."""
     runs = [run for run in level.runs if run.repeats >= MIN_REPEATS]
-    floors = [0, *(run.end for run in runs)]
     ceilings = [*(run.starts[0] for run in runs[1:]), len(symbols)]
-    return [
-        _settled(symbols, run, level.symbols, floor, ceiling)
-        for run, floor, ceiling in zip(runs, floors, ceilings, strict=False)
-    ]
+    loops: list[RepeatLoop] = []
+    for run, ceiling in zip(runs, ceilings, strict=True):
+        # Two runs may reach for the same symbols: a repeat is the first's, a part the next's.
+        last, floor = (loops[-1].starts[-1], loops[-1].end) if loops else (-1, 0)
+        starts = tuple(start for start in run.starts if start > last)
+        if len(starts) < MIN_REPEATS:
+            continue
+        loop = _settled(symbols, starts, run.end, level.symbols, floor, ceiling)
+        if loops and loops[-1].end > loop.starts[0]:
+            loops[-1] = RepeatLoop(loops[-1].starts, loop.starts[0])
+        loops.append(loop)
+    return loops
 
 
 def turns(symbols: Ints, loop: RepeatLoop) -> Iterator[RepeatLoop]:
@@ -92,13 +98,15 @@ def turns(symbols: Ints, loop: RepeatLoop) -> Iterator[RepeatLoop]:
         yield RepeatLoop(tuple(at + shift for at in loop.starts), loop.end + shift)
 
 
-def _settled(symbols: Ints, run: RepeatRun, size: int, floor: int, ceiling: int) -> RepeatLoop:
+def _settled(
+    symbols: Ints, starts: tuple[int, ...], end: int, size: int, floor: int, ceiling: int
+) -> RepeatLoop:
     """Correct the number of repeats where most symbols of the pattern occur in another number.
 
     The first and the last timestep differ from the rest (no state yet, no gradient yet), and what
     precedes or follows a loop may look like one more.
     """
-    loop = RepeatLoop(run.starts, run.end)
+    loop = RepeatLoop(starts, end)
     middle = loop.repeats // 2
     pattern = symbols[loop.starts[middle] : loop.bounds()[middle + 1]]
     margin = int(_MARGIN * size)

@@ -20,10 +20,10 @@ from seqprof.analysis.timeline.timesteps.autograd import Nodes, autograd_nodes
 from seqprof.analysis.timeline.timesteps.batches import batch_sizes, is_packed
 from seqprof.analysis.timeline.timesteps.bptt import Reached, backward_of
 from seqprof.analysis.timeline.timesteps.candidates import Decision, PassLoops, Why, decide
-from seqprof.analysis.timeline.timesteps.evidence import Evidence
 from seqprof.analysis.timeline.timesteps.passes import Pass, host_work, passes, searched
 from seqprof.analysis.timeline.timesteps.slow import OpenedTimestep, slowest
 from seqprof.analysis.timeline.timesteps.timestep_loop import Origin, Recurrence, Rejected
+from seqprof.analysis.timeline.timesteps.verdict import Evidence
 
 _REASONS: dict[Why, str] = {
     "undecided": "{repeats} repeats; timesteps or layers, the trace cannot tell; {advice}",
