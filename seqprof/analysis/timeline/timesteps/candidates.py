@@ -128,12 +128,13 @@ class _Judged(Struct, frozen=True):
 
 
 def decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
-    """Find the timesteps of ``one``; on a device by the host's operators, where names alone tell.
+    """Find the timesteps of ``one``; on a device where the host's operators show them too.
 
-    The views between equal cells, and where another loop begins, are on the host only.
+    What fills a repeat the device's time tells; the views between equal cells, and where another
+    loop begins, are on the host only.
     """
     decision = _decide_inside(timeline, one, nodes)
-    if not decision.loops or any(each.evidence not in BY_NAMES for each in decision.loops):
+    if not decision.loops:
         return decision
     operators = on_the_host(timeline, one)
     if operators is None:
@@ -142,6 +143,11 @@ def decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     moved = [_moved(each, one) for each in by_host.loops]
     launched = [each for each in moved if each is not None]
     if not launched or len(launched) < len(moved):
+        return decision
+    by_names = all(each.evidence in BY_NAMES for each in decision.loops)
+    if not by_names and {each.evidence for each in launched} != {
+        each.evidence for each in decision.loops
+    }:
         return decision
     return structs.replace(decision, loops=tuple(launched))
 
