@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -145,11 +145,14 @@ def decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     if not launched or len(launched) < len(moved):
         return decision
     by_names = all(each.evidence in BY_NAMES for each in decision.loops)
-    if not by_names and {each.evidence for each in launched} != {
-        each.evidence for each in decision.loops
-    }:
+    if not by_names and _weakest(launched) > _weakest(decision.loops):
         return decision
     return structs.replace(decision, loops=tuple(launched))
+
+
+def _weakest(loops: Iterable[PassLoops]) -> int:
+    """The place in order of strength of the weakest evidence."""
+    return max(_STRENGTH.index(each.evidence) for each in loops)
 
 
 def _moved(loops: PassLoops, one: Pass) -> PassLoops | None:

@@ -18,6 +18,8 @@ from seqprof.analysis.timeline.timesteps.verdict import FILLS, MOST, STACKED, Re
 #: Share of a repeat's time in parameters that speaks: their gradients are seen, but not all of what
 #: is computed with them.
 _FILLS_GRADIENTS = 0.15
+#: Share of what is computed with parameters that is all of it.
+_ALL = 0.9
 #: Autocast casts a parameter once and hands on what it made; the cast finishes its gradient.
 _CAST = r"ToCopyBackward0$"
 #: Nodes of products by parameters.
@@ -80,12 +82,24 @@ def _first_uses(
     casts, products = timeline.named(names, _CAST), timeline.named(names, _PRODUCT)
     more[casts] *= more[products].any(axis=0)
     own = (np.where(begun > 0, begun - more, 0)).sum(axis=0) > 0
-    return np.flatnonzero(fills & own & (every >= FILLS * parametric))
+    # Where all products are with them it does not matter how little of the time these take.
+    alone = timeline.named(nodes.name[shared], _PRODUCT).any() & (every >= _ALL * parametric)
+    fills |= alone & (first >= MOST * every) & (first > 0)
+    begins = fills & own & (every >= FILLS * parametric)
+    # One set in two repeats, a part of it in each: the repeats begin within timesteps.
+    in_common = ((begun[:, :-1] > 0) & (begun[:, 1:] > 0)).any(axis=0)
+    begins[:-1] &= in_common | ~begins[1:]
+    return np.flatnonzero(begins)
 
 
 def _shares_of(one: Pass, loop: RepeatLoop, forward_ns: Ints) -> Floats:
     """Share of each repeat in the operators that run at these times."""
-    return shares(one, loop, _marked(one, forward_ns)[one.work_of(one.activities.launch_ns)])
+    marked = _marked(one, forward_ns)
+    # An operator around several repeats, as a recurrent layer is, does not fill one of them.
+    edges = one.activities.launch_ns[loop.bounds()[:-1]]
+    begun = np.searchsorted(edges, one.work_end_ns) - np.searchsorted(edges, one.work_start_ns)
+    marked[:-1] &= begun <= 1
+    return shares(one, loop, marked[one.work_of(one.activities.launch_ns)])
 
 
 def _marked(one: Pass, times: Ints) -> Bools:
