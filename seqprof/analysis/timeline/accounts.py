@@ -106,20 +106,20 @@ class Ledger(Struct, frozen=True):
         occupied = _summed(self.windows.within(self.covered), window_group, groups)
         of_gap = window_group[self.windows.of(self.gaps.where.start)]
         causes = np.zeros((groups, len(CAUSES)), dtype=np.int64)
-        inside = of_gap >= 0
-        np.add.at(causes, of_gap[inside], self.gaps.cause_ns[inside])
+        for cause in np.flatnonzero(self.gaps.cause_ns.any(axis=0)):
+            causes[:, cause] = _summed(self.gaps.cause_ns[:, cause], of_gap, groups)
         launched = self.segment >= 0
         group = np.where(launched, segment_group[self.segment], NO_GROUP)
-        mine = group >= 0
-        group, activities = group[mine], self.activities.where(mine)
+        mine = np.flatnonzero(group >= 0)
+        group, activities = group[mine], self.activities
         count = np.bincount(group, minlength=groups)
         return Totals(
             length,
             occupied,
             causes,
             count,
-            _distinct_by_group(activities.launch, group, groups),
-            union_by_group(activities.start_ns, activities.end_ns, group, groups),
+            _distinct_by_group(activities.launch[mine], group, groups),
+            union_by_group(activities.start_ns[mine], activities.end_ns[mine], group, groups),
         )
 
     def by_phase(self) -> tuple[PhaseWindowAccount, ...]:
