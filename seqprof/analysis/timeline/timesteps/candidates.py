@@ -218,7 +218,7 @@ def _decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     if inside_a_layer(one, bare.innermost):
         return bare
     several = _work(full.innermost, is_view) >= 2 * _work(bare.innermost, is_view)
-    return full if several or _repeats(full) > _repeats(bare) else bare
+    return full if several or _explained(full) > _explained(bare) else bare
 
 
 def _symbols(timeline: Timeline, one: Pass) -> Ints:
@@ -245,8 +245,10 @@ def _joined(timeline: Timeline, names: Ints, pattern: str, behind: str) -> Ints:
     return symbols
 
 
-def _repeats(decision: Decision) -> int:
-    return sum(loop.repeats for each in decision.loops for loop in each.loops)
+def _explained(decision: Decision) -> tuple[int, int]:
+    """How much of a pass the loops explain: repeats in all, and of equal ones in few loops."""
+    loops = [loop for each in decision.loops for loop in each.loops]
+    return sum(loop.repeats for loop in loops), -len(loops)
 
 
 def _work(loop: RepeatLoop, is_view: Bools) -> float:
