@@ -62,7 +62,7 @@ class Run:
         self.scheduled = choice([False, True])
         self.micro = choice([1, 1, 1, 2])
         self.chunks = choice([1, 1, 1, 3])
-        self.autocast = choice([False] * 5 + [True])
+        self.autocast = choice([False] * 5 + [True]) and device.type != "sim"
         self.loader = choice(["made", "made", "made", "loader", "workers"])
         self.clips, self.varies = choice([False, True]), choice([False] * 4 + [True])
         self.inference_mode = choice([False, True])
@@ -76,7 +76,7 @@ class Run:
             self.lengths = [self.lengths[0]] * 8
         self.optimizer = choice(OPTIMIZERS)
         self.model = draw.model()
-        self.modules = nn.ParameterList(self.model.parameters).to(device)
+        self.model.modules.to(device)
         self.number = 0
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ class Run:
     def record(self, path: Path) -> None:
         """Run the steps and leave the trace of the last ones in ``path``."""
         cls, options = self.optimizer
-        trained = [p for p in self.modules if p.requires_grad]
+        trained = [p for p in self.model.modules.parameters() if p.requires_grad]
         optimizer = cls(trained, lr=1e-3, **options) if trained else None
         activities = [ProfilerActivity.CPU]
         if self.device.type != "cpu":
@@ -159,7 +159,7 @@ class Run:
                     loss = self.model.loss(part.to(self.device), other.to(self.device))
                 loss.backward()
         if self.clips:
-            nn.utils.clip_grad_norm_(self.modules, 1.0)
+            nn.utils.clip_grad_norm_(self.model.modules.parameters(), 1.0)
         optimizer.step()
 
     def cast(self) -> Any:

@@ -97,10 +97,10 @@ def cell(kind: str, begins: bool = False) -> nn.Module:
 
 @dataclass
 class Model:
-    """What to run for a loss, its parameters, and T of each loop for the lengths that it is given."""
+    """What to run for a loss, its modules, and T of each loop for the lengths that it is given."""
 
     loss: Callable[[Tensor, Tensor], Tensor]
-    parameters: list[nn.Parameter]
+    modules: nn.ModuleList
     loops: Callable[[int, int], list[int]]
     what: str
     #: Fused calls and samplers: what may be said otherwise.
@@ -159,12 +159,13 @@ class Draw:
     def _model(
         self, modules: list[nn.Module], loss: Any, loops: Any, what: str, **more: Any
     ) -> Model:
-        parameters = [p for module in modules for p in module.parameters()]
         extras = [
             word for word, on in (("checkpoint", self.checkpoints), ("head", self.head_each)) if on
         ]
         kinds = f" {self.kinds}" if hasattr(self, "kinds") else ""
-        return Model(loss, parameters, loops, " ".join([what + kinds, self.way, *extras]), **more)
+        return Model(
+            loss, nn.ModuleList(modules), loops, " ".join([what + kinds, self.way, *extras]), **more
+        )
 
     # Recurrences ----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
-from seqprof.analysis.timeline.timesteps.evidence import judge
+from seqprof.analysis.timeline.timesteps.evidence import inside_a_layer, judge
 from seqprof.analysis.timeline.timesteps.loops import RepeatLoop
 from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS
@@ -67,7 +67,8 @@ def _of_equal_cells(timeline: Timeline, one: Pass, loop: RepeatLoop) -> tuple[Re
     """The loops in a loop over equal cells, which nothing but what lies between them tells apart.
 
     Cells stacked in a timestep take turns: each of a timestep has something that the others have
-    not. Another layer or direction is prepared, and a decoder's timesteps hold other operators.
+    not (but for the views of a recurrent layer, whose batch shrinks). Another layer or direction is
+    prepared, and a decoder's timesteps hold other operators.
     """
     works = ~timeline.named(one.activities.name, VIEW)
     parts = [
@@ -76,6 +77,8 @@ def _of_equal_cells(timeline: Timeline, one: Pass, loop: RepeatLoop) -> tuple[Re
         for lasting in _split_by_period(one, prepared, works)
         for part in _split_where_changed(one, lasting, works)
     ]
+    if inside_a_layer(one, loop):
+        return tuple(parts)
     return tuple(part.every(_taking_turns(one, part)) for part in parts)
 
 

@@ -74,7 +74,9 @@ def _first_uses(
     works = _marked(one, nodes.forward_ns[among(nodes.name, distinct(nodes.name[shared]))])
     works[:-1] |= timeline.named(one.work_name, _PARAMETRIC)
     parametric = shares(one, loop, works[one.work_of(one.activities.launch_ns)])
-    fills = (first >= _FILLS_GRADIENTS) & (first >= MOST * every)
+    # What looks like a last repeat may be several of the next loop.
+    mostly = (first >= MOST * every) | (np.arange(loop.repeats) == loop.repeats - 1)
+    fills = (first >= _FILLS_GRADIENTS) & mostly
     # More of a kind than other repeats have do not count: what prepares all timesteps of the next
     # layer at once lies behind the last timestep of the one before.
     more = np.maximum(count - np.median(count, axis=1).astype(np.int64)[:, None], 0)
@@ -84,7 +86,7 @@ def _first_uses(
     own = (np.where(begun > 0, begun - more, 0)).sum(axis=0) > 0
     # Where all products are with them it does not matter how little of the time these take.
     alone = timeline.named(nodes.name[shared], _PRODUCT).any() & (every >= _ALL * parametric)
-    fills |= alone & (first >= MOST * every) & (first > 0)
+    fills |= alone & mostly & (first > 0)
     begins = fills & own & (every >= FILLS * parametric)
     # One set in two repeats, a part of it in each: the repeats begin within timesteps.
     in_common = ((begun[:, :-1] > 0) & (begun[:, 1:] > 0)).any(axis=0)
