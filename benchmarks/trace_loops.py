@@ -2,18 +2,19 @@
 
 ::
 
-    python benchmarks/trace_loops.py [--seeds 200] [--from 0] [--keep FOLDER]
+    python benchmarks/trace_loops.py [--seeds 200] [--from 0] [--keep FOLDER] [--device cpu]
 
 A seed draws a model (cells of torch and of its own, stacked, in sequence, in two directions,
 encoders and decoders, samplers, packed and fused layers, convolutions, transformers; see
 `trace_models.py`), how it is run (training with an optimizer, accumulation, truncated BPTT,
 autocast, checkpoints, a DataLoader; or inference) and how it is recorded (stacks, shapes,
-ProfilerStep). What it prints of each seed:
+ProfilerStep). It counts, and names the seeds of all but the first::
 
-right: T of each loop, forward and backward, and no loop that is none; "cannot tell": nothing was
-claimed, and the report says that it may be timesteps; SILENT: nothing was claimed and the report
-does not say so; WRONG: something was claimed that is not so. Where an accelerator is at hand the
-models run on it.
+right         T of each loop, forward and backward, and no loop that is none
+cannot tell   nothing was claimed, and the report says that there may be timesteps
+SILENT        nothing was claimed, and the report does not say so
+INCOMPLETE    what was claimed is so, but a loop is missing
+WRONG         something was claimed that is not so, or a figure is impossible
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from device_clock import add_device
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, schedule
 from torch.utils.data import DataLoader
@@ -37,7 +39,7 @@ from trace_models import BATCH, HIDDEN, Draw
 from seqprof.analysis.timeline.summary import DeviceSummary, summarise
 from seqprof.traces.kineto import read_trace
 
-OPTIMIZERS = (
+OPTIMIZERS: tuple[tuple[Any, dict[str, Any]], ...] = (
     (torch.optim.SGD, {}),
     (torch.optim.SGD, {"momentum": 0.9, "foreach": False}),
     (torch.optim.Adam, {}),
@@ -105,7 +107,11 @@ class Run:
             activities += [
                 ProfilerActivity.PrivateUse1 if self.device.type == "sim" else ProfilerActivity.CUDA
             ]
-        how = {"activities": activities, "with_stack": self.stacks, "record_shapes": self.shapes}
+        how: dict[str, Any] = {
+            "activities": activities,
+            "with_stack": self.stacks,
+            "record_shapes": self.shapes,
+        }
         if self.scheduled:
             how["schedule"] = schedule(wait=0, warmup=self.warmup, active=self.steps, repeat=1)
             how["on_trace_ready"] = lambda p: p.export_chrome_trace(str(path))
@@ -134,7 +140,8 @@ class Run:
                 yield tuple(part.unsqueeze(0).repeat(BATCH, 1, 1) for part in rows[0])  # type: ignore[misc]
             return
         workers = int(self.loader == "workers")
-        yield from DataLoader(rows * BATCH * self.micros, BATCH, num_workers=workers)
+        data: Any = rows * BATCH * self.micros
+        yield from DataLoader(data, BATCH, num_workers=workers)
 
     @property
     def chunk_count(self) -> int:
@@ -145,6 +152,8 @@ class Run:
         return self.micro if self.training else 1
 
     def step(self, number: int, optimizer: Any) -> None:
+        x: Any
+        y: Any
         if not self.training:
             with torch.inference_mode() if self.inference_mode else torch.no_grad(), self.cast():
                 for x, y in self.batches(number):
@@ -156,7 +165,7 @@ class Run:
             pairs = zip(x.split(source, 1), y.split(target, 1), strict=True)
             for part, other in pairs:
                 with self.cast():
-                    loss = self.model.loss(part.to(self.device), other.to(self.device))
+                    loss: Any = self.model.loss(part.to(self.device), other.to(self.device))
                 loss.backward()
         if self.clips:
             nn.utils.clip_grad_norm_(self.model.modules.parameters(), 1.0)
@@ -227,14 +236,14 @@ def main() -> None:
     parser.add_argument("--from", type=int, default=0, dest="first")
     parser.add_argument("--keep", type=Path, help="folder for the traces of wrong ones")
     parser.add_argument("--all", action="store_true", help="print the right ones too")
+    add_device(parser)
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    device = torch.accelerator.current_accelerator() or torch.device("cpu")
     count: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(options.first, options.first + options.seeds):
-            run, path = Run(seed, device), Path(folder) / "trace.json"
+            run, path = Run(seed, options.device), Path(folder) / "trace.json"
             run.record(path)
             word, said = run.verdict(path)
             count[word] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,15 @@ from torch.utils.checkpoint import checkpoint
 
 HIDDEN, BATCH, TOKENS = 24, 6, 40
 State = Any
+Step = tuple[Tensor, Any]
+#: Losses, outputs and cells, which torch types as anything.
+Loss = Any
 
 
 class TorchCell(nn.Module):
     """One of torch's cells, or a cell of several functions, with the same call for all."""
 
-    def __init__(self, kind: type[nn.RNNCellBase]) -> None:
+    def __init__(self, kind: Callable[[int, int], nn.RNNCellBase]) -> None:
         super().__init__()
         self.cell = kind(HIDDEN, HIDDEN)
         self.has_two = kind is nn.LSTMCell
@@ -110,6 +113,11 @@ class Model:
 Inputs = Callable[[Tensor], list[Tensor]]
 
 
+def initial(one: nn.Module, like: Tensor) -> State:
+    """A cell's state before the first timestep."""
+    return cast(Any, one).initial(like)
+
+
 def slices(way: str, x: Tensor) -> Any:
     """The inputs of the timesteps, [batch, time, hidden], cut when they are asked for."""
     if way == "unbind":
@@ -135,7 +143,7 @@ class Draw:
         self.head_each = self.choice([False, False, True])
 
     def model(self) -> Model:
-        return getattr(self, self.choice(STRUCTURES))()
+        return cast(Model, getattr(self, self.choice(STRUCTURES))())
 
     def _cells(self, count: int, equal: bool) -> nn.ModuleList:
         first = self.choice(KINDS)
@@ -145,13 +153,13 @@ class Draw:
 
     def _call(self, one: nn.Module, x: Tensor, state: State) -> tuple[Tensor, State]:
         if self.checkpoints and torch.is_grad_enabled():
-            return checkpoint(one, x, state, use_reentrant=False)
-        return one(x, state)
+            return cast(Step, checkpoint(one, x, state, use_reentrant=False))
+        return cast(Step, one(x, state))
 
     def _over(self, one: nn.Module, inputs: Any, state: State = None) -> tuple[list[Tensor], State]:
-        outputs = []
+        outputs: list[Tensor] = []
         for x in inputs:
-            state = one.initial(x) if state is None and not outputs else state
+            state = initial(one, x) if state is None and not outputs else state
             y, state = self._call(one, x, state)
             outputs.append(y)
         return outputs, state
@@ -175,12 +183,12 @@ class Draw:
         cells, head = self._cells(count, self.choice([True, False])), nn.Linear(HIDDEN, HIDDEN)
         residual = self.choice([False, True]) and count > 1
 
-        def loss(x: Tensor, _: Tensor) -> Tensor:
+        def loss(x: Tensor, _: Tensor) -> Loss:
             states: list[State] = [None] * count
             total: Any = 0
             for t, y in enumerate(slices(self.way, x)):
                 for row, one in enumerate(cells):
-                    state = one.initial(y) if t == 0 else states[row]
+                    state = initial(one, y) if t == 0 else states[row]
                     h, states[row] = self._call(one, y, state)
                     y = y + h if residual else h
                     y = functional.dropout(y, self.dropout) if self.dropout else y
@@ -194,7 +202,7 @@ class Draw:
         count = self.choice([2, 2, 3])
         cells, head = self._cells(count, self.choice([True, False])), nn.Linear(HIDDEN, HIDDEN)
 
-        def loss(x: Tensor, _: Tensor) -> Tensor:
+        def loss(x: Tensor, _: Tensor) -> Loss:
             inputs: Any = slices(self.way, x)
             for one in cells:
                 outputs, _ = self._over(one, inputs)
@@ -211,7 +219,7 @@ class Draw:
         equal = self.choice([True, True, False])
         cells, head = self._cells(2, equal), nn.Linear(2 * HIDDEN, HIDDEN)
 
-        def loss(x: Tensor, _: Tensor) -> Tensor:
+        def loss(x: Tensor, _: Tensor) -> Loss:
             there, _ = self._over(cells[0], slices(self.way, x))
             back, _ = self._over(cells[1], slices(self.way, x.flip(1)))
             y = torch.cat([torch.stack(there, 1), torch.stack(back[::-1], 1)], -1)
@@ -224,10 +232,10 @@ class Draw:
         how = self.choice(["forced", "fed back", "attention"])
         head, hand_over = nn.Linear(HIDDEN, HIDDEN), self.choice([True, False])
 
-        def loss(x: Tensor, y: Tensor) -> Tensor:
+        def loss(x: Tensor, y: Tensor) -> Loss:
             seen, _ = self._over(cells[0], slices(self.way, x))
             memory, out = torch.stack(seen, 1) if how == "attention" else seen[-1], seen[-1]
-            state, outputs = cells[1].initial(out), []
+            state, outputs = initial(cells[1], out), []
             for target in slices(self.way, y):
                 given = out if how == "fed back" else target + out if hand_over else target
                 if how == "attention":
@@ -245,9 +253,9 @@ class Draw:
         words, head = nn.Embedding(TOKENS, HIDDEN), nn.Linear(HIDDEN, TOKENS)
         how = self.choice(["multinomial", "argmax"])
 
-        def loss(x: Tensor, _: Tensor) -> Tensor:
+        def loss(x: Tensor, _: Tensor) -> Loss:
             token = torch.zeros(BATCH, dtype=torch.long, device=x.device)
-            state, total = one.initial(x[:, 0]), torch.zeros((), device=x.device)
+            state, total = initial(one, x[:, 0]), torch.zeros((), device=x.device)
             for _t in range(x.shape[1]):
                 y, state = self._call(one, words(token), state)
                 scores = torch.log_softmax(head(y), -1)
@@ -268,7 +276,7 @@ class Draw:
         model = kind(HIDDEN, HIDDEN, layers, batch_first=True, bidirectional=both)
         count = layers * (2 if both else 1)
 
-        def loss(x: Tensor, _: Tensor) -> Tensor:
+        def loss(x: Tensor, _: Tensor) -> Loss:
             lengths = torch.linspace(x.shape[1], max(x.shape[1] // 3, 1), BATCH).long()
             packed = pack_padded_sequence(x, lengths, batch_first=True)
             return model(packed)[0].data.square().mean()
@@ -281,7 +289,7 @@ class Draw:
         layers = self.choice([1, 2])
         model, head = kind(HIDDEN, HIDDEN, layers, batch_first=True), nn.Linear(HIDDEN, HIDDEN)
 
-        def loss(x: Tensor, _: Tensor) -> Tensor:
+        def loss(x: Tensor, _: Tensor) -> Loss:
             return head(model(x)[0]).square().mean()
 
         what = f"fused {kind.__name__} x{layers}"
@@ -290,7 +298,7 @@ class Draw:
     def conv_lstm(self) -> Model:
         gates = nn.Conv2d(4, 8, 3, padding=1)
 
-        def loss(x: Tensor, _: Tensor) -> Tensor:
+        def loss(x: Tensor, _: Tensor) -> Loss:
             frames = x[..., :18].reshape(x.shape[0], x.shape[1], 2, 3, 3)
             hidden = state = frames.new_zeros(x.shape[0], 2, 3, 3)
             for frame in slices(self.way, frames):
@@ -312,7 +320,9 @@ class Draw:
             shared = self.choice([nn.GELU(), nn.PReLU(), nn.Identity()])
             model = nn.Sequential(*(Block(shared) for _ in range(count)))
         frozen = self.choice([0, 0, count // 2])
-        parts = list(model.children()) if isinstance(model, nn.Sequential) else list(model.layers)
+        parts = list(
+            model.children() if isinstance(model, nn.Sequential) else cast(Any, model).layers
+        )
         for part in parts[:frozen]:
             part.requires_grad_(False)
         return self._model(
@@ -337,7 +347,7 @@ class Draw:
         one = self._cells(1, True)[0]
         model = nn.Sequential(*(Block(nn.GELU()) for _ in range(count)))
 
-        def loss(x: Tensor, _: Tensor) -> Tensor:
+        def loss(x: Tensor, _: Tensor) -> Loss:
             y = model(x) if before else x
             y = torch.stack(self._over(one, slices(self.way, y))[0], 1)
             return (y if before else model(y)).square().mean()
@@ -362,7 +372,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(self.norm(x)).chunk(3, -1)
         x = x + self.out(functional.scaled_dot_product_attention(q, k, v))
-        return x + self.down(self.shared(self.up(x)))
+        return cast(Tensor, x + self.down(self.shared(self.up(x))))
 
 
 STRUCTURES = (

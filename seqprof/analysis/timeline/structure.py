@@ -142,7 +142,7 @@ class Timeline(Struct, frozen=True):
     synchronized: bool = False
     #: Whether calls of Python were recorded, as those of modules are.
     has_stacks: bool = False
-    #: Of each name the first that differs in a number behind a # only (``ProfilerStep#7``), [names];
+    #: Of each name the first that differs in the number behind a # only (as ``ProfilerStep#7``);
     #: no pattern tells these apart. None: each is its own.
     first_alike: Ints | None = None
     #: By regular expression, of which names it is known that it finds them or not.

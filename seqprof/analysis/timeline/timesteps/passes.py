@@ -95,12 +95,12 @@ class Passes(Sequence[Pass]):
         names: Sequence[str],
         work: Work,
     ) -> None:
-        """``order[bounds[0, i] : bounds[1, i]]`` are the rows of pass i, in ``windows_ns[:, i]``."""
+        """Pass i is the rows ``order[bounds[0, i] : bounds[1, i]]``, in ``windows_ns[:, i]``."""
         self._activities, self._order, self._bounds = activities, order, bounds
         self._windows_ns, self._phase, self._names, self._work = windows_ns, phase, names, work
 
     def __len__(self) -> int:
-        return self._bounds.shape[1]
+        return len(self._names)
 
     @overload
     def __getitem__(self, at: int) -> Pass: ...
@@ -122,7 +122,8 @@ class Passes(Sequence[Pass]):
     @property
     def sizes(self) -> Ints:
         """How many activities each has."""
-        return np.minimum(self._bounds[1] - self._bounds[0], _LONGEST)
+        sizes: Ints = np.minimum(self._bounds[1] - self._bounds[0], _LONGEST)
+        return sizes
 
     def ending_after(self, time_ns: int, most: int) -> list[Pass]:
         """The first passes that end after ``time_ns``, at most ``most``."""
