@@ -211,6 +211,45 @@ def test_a_decoder_of_the_encoders_cells_with_one_operator_more(tmp_path: Path) 
     assert loops(recorded(tmp_path, loss, training=False)) == {"other": [31, 20]}
 
 
+def forced(source: int, target: int, how: str, handed_on: bool) -> Loss:
+    """An encoder and a decoder of equal cells, the decoder given all of its inputs."""
+    encoder, decoder = Gated(), Gated()
+
+    def loss() -> Tensor:
+        x, y = sequence(source), sequence(target)
+        if how == "listed":
+            listed = [x[:, t] for t in range(source)], [y[:, t] for t in range(target)]
+        seen = over(
+            encoder,
+            listed[0] if how == "listed" else (x[:, t] for t in range(source)),
+            nothing_yet(),
+        )
+        states = over(
+            decoder,
+            listed[1] if how == "listed" else (y[:, t] for t in range(target)),
+            seen[-1] if handed_on else nothing_yet(),
+        )
+        return states[-1]
+
+    return loss
+
+
+@pytest.mark.parametrize("how", ["listed", "indexed"])
+@pytest.mark.parametrize("shapes", [False, True])
+def test_a_new_state_begins_a_decoder_of_equal_cells(
+    tmp_path: Path, how: str, shapes: bool
+) -> None:
+    loss = forced(23, 11, how, handed_on=False)
+    summary = recorded(tmp_path, loss, training=False, record_shapes=shapes)
+    assert loops(summary) == {"other": [23, 11]}
+
+
+def test_inputs_begin_anew_in_a_decoder_of_equal_cells(tmp_path: Path) -> None:
+    loss = forced(23, 11, "indexed", handed_on=True)
+    summary = recorded(tmp_path, loss, training=False, record_shapes=True)
+    assert loops(summary) == {"other": [23, 11]}
+
+
 @pytest.mark.parametrize("decoder", [Plain, Gated, Leaky])
 def test_a_loop_that_begins_a_repeat_too_early_is_no_stack_of_layers(
     tmp_path: Path, decoder: Callable[[], Cell]

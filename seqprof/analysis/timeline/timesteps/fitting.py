@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from seqprof.analysis.timeline.grouping import among, distinct
 from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.evidence import inside_a_layer, judge
@@ -41,6 +42,8 @@ def fitted(
     Args:
         others: the same loop begun elsewhere.
     """
+    if timeline.named(one.activities.name[loop.starts[0] : loop.end], VIEW).all():
+        return None  # inputs that are cut before the loop that takes them
     best = judge(timeline, one, loop, nodes)
     if best is not None and not best.loops:
         return best
@@ -73,7 +76,8 @@ def _of_equal_cells(timeline: Timeline, one: Pass, loop: RepeatLoop) -> tuple[Re
     works = ~timeline.named(one.activities.name, VIEW)
     parts = [
         part
-        for prepared in _split_where_prepared(timeline, one, loop)
+        for indexed in _split_where_indices_begin(timeline, one, loop)
+        for prepared in _split_where_prepared(timeline, one, indexed)
         for lasting in _split_by_period(one, prepared, works)
         for part in _split_where_changed(one, lasting, works)
     ]
@@ -93,9 +97,49 @@ def _split_where_prepared(
     breaks = np.all([count > np.median(count) for count in many], axis=0)
     begins = np.flatnonzero(breaks[:-1]) + 1
     parts = np.diff([0, *begins.tolist(), loop.repeats])
-    if len(parts) > _FOLLOWING or parts.min() != parts.max():
+    if len(parts) <= _FOLLOWING and parts.min() == parts.max():
+        return loop.split(begins.tolist())
+    # A decoder has a length of its own: nothing else in the loop is like what is before it.
+    inner = np.arange(loop.repeats)
+    inner = (inner >= MIN_REPEATS - 1) & (inner <= loop.repeats - MIN_REPEATS)
+    alone = breaks & inner & np.all([count > count[~breaks].max() for count in many], axis=0)
+    if alone.sum() != 1:
         return (loop,)
-    return loop.split(begins.tolist())
+    row = int(alone.argmax())
+    rows = np.arange(bounds[row], bounds[row + 1])
+    extra = rows[prepares[rows] & ~among(names[rows], distinct(names[bounds[1] : bounds[row]]))]
+    if not len(extra):
+        return (loop,)
+    return loop.split([_next_begin(row, float(extra.mean()), bounds)])
+
+
+def _split_where_indices_begin(
+    timeline: Timeline, one: Pass, loop: RepeatLoop
+) -> tuple[RepeatLoop, ...]:
+    """Cut a loop where the slices that its repeats take are not the next ones any more."""
+    host, edges = timeline.host, loop.edges_ns(one)
+    begin, end = np.searchsorted(host.start_ns, edges[[0, -1]])
+    rows = np.flatnonzero(host.index[begin:end] >= 0) + begin
+    repeat = np.searchsorted(edges, host.start_ns[rows], side="right") - 1
+    first = np.append(True, np.diff(repeat) != 0)[: len(repeat)]
+    rows, repeat = rows[first], repeat[first]
+    if len(rows) < _REGULAR * loop.repeats:
+        return (loop,)
+    step = np.diff(host.index[rows])
+    begins = np.flatnonzero(np.abs(step) != 1) + 1
+    begins = np.append(begins, np.flatnonzero(step[1:] * step[:-1] == -1) + 1)
+    parts = np.diff([0, *np.sort(begins).tolist(), len(rows)])
+    if not 1 < len(parts) <= _FOLLOWING or parts.min() < MIN_REPEATS:
+        return (loop,)
+    middle = (edges[:-1] + edges[1:]) // 2
+    # The slice of a timestep may be taken at the end of the repeat before it.
+    late = int((host.start_ns[rows] > middle[repeat]).mean() > _REGULAR)
+    return loop.split((repeat[np.sort(begins)] + late).tolist())
+
+
+def _next_begin(row: int, at: float, bounds: Ints) -> int:
+    """The repeat with which a loop begins that is prepared at ``at`` in the repeat ``row``."""
+    return row + int(at > (bounds[row] + bounds[row + 1]) / 2)
 
 
 def _split_by_period(one: Pass, loop: RepeatLoop, works: Bools) -> tuple[RepeatLoop, ...]:
