@@ -100,8 +100,8 @@ def _split_where_prepared(
     if len(parts) <= _FOLLOWING and parts.min() == parts.max():
         return loop.split(begins.tolist())
     # A decoder has a length of its own: nothing else in the loop is like what is before it.
-    inner = np.arange(loop.repeats)
-    inner = (inner >= MIN_REPEATS - 1) & (inner <= loop.repeats - MIN_REPEATS)
+    repeat = np.arange(loop.repeats)
+    inner = (repeat >= MIN_REPEATS - 1) & (repeat <= loop.repeats - MIN_REPEATS)
     alone = breaks & inner & np.all([count > count[~breaks].max() for count in many], axis=0)
     if alone.sum() != 1:
         return (loop,)
