@@ -211,6 +211,27 @@ def test_a_decoder_of_the_encoders_cells_with_one_operator_more(tmp_path: Path) 
     assert loops(recorded(tmp_path, loss, training=False)) == {"other": [31, 20]}
 
 
+@pytest.mark.parametrize("timesteps", [8, 12])
+def test_two_short_timesteps_are_no_long_one_of_the_next_loop(
+    tmp_path: Path, timesteps: int
+) -> None:
+    """An attention over the encoder's states makes the decoder's timesteps half as long again."""
+    encoder, decoder, head = Gated(), Gated(), nn.Linear(HIDDEN, 1)
+
+    def loss() -> Tensor:
+        x, y = sequence(timesteps), sequence(26)
+        seen = over(encoder, (x[:, t] for t in range(timesteps)), nothing_yet())
+        memory, out, state = torch.stack(seen, 1), seen[-1], nothing_yet()
+        for t in range(26):
+            scores = torch.softmax(torch.bmm(memory, out.unsqueeze(2)), 1)
+            state = decoder(y[:, t] + out + (scores * memory).sum(1), state)
+            out = state
+        result: Tensor = head(out)
+        return result
+
+    assert loops(recorded(tmp_path, loss, training=False)) == {"other": [timesteps, 26]}
+
+
 def forced(source: int, target: int, how: str, handed_on: bool) -> Loss:
     """An encoder and a decoder of equal cells, the decoder given all of its inputs."""
     encoder, decoder = Gated(), Gated()

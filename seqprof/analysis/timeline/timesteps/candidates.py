@@ -14,7 +14,7 @@ from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.evidence import CELL_KERNEL, inside_a_layer
 from seqprof.analysis.timeline.timesteps.fitting import VIEW, fitted
-from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, loops_of, turns
+from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, loops_of, turns, without_anothers
 from seqprof.analysis.timeline.timesteps.passes import (
     Pass,
     dominant,
@@ -348,6 +348,7 @@ def _judged(
     level = levels[at]
     runs = loops_of(stream.symbols, level)
     longest = sorted(runs, key=lambda loop: -loop.repeats)[:_JUDGED]
+    longest = [without_anothers(stream.symbols, loop) for loop in longest]
     innermost = stream.in_rows(longest[0])
     verdicts = [
         fitted(

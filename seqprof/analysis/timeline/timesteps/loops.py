@@ -16,6 +16,8 @@ from seqprof.analysis.timeline.timesteps.repeats import (
     likeness,
 )
 
+#: Repeats of a loop beside another, and the longest of them, that are compared with its ends.
+_BEFORE, _LONGEST_BESIDE = 3, 200
 #: Turns of a loop that are tried, the nearest ones.
 _TURNS = 16
 #: Share of the pattern's symbols that must agree on a number of repeats to correct it by one.
@@ -81,6 +83,43 @@ def loops_of(symbols: Ints, level: Period) -> list[RepeatLoop]:
             loops[-1] = RepeatLoop(loops[-1].starts, loop.starts[0])
         loops.append(loop)
     return loops
+
+
+def without_anothers(symbols: Ints, loop: RepeatLoop) -> RepeatLoop:
+    """The loop less a first and a last repeat that are several repeats of a loop beside it.
+
+    As noisy repeats they are as long; but the other loop goes on in them exactly as it repeats.
+    """
+    if loop.repeats > MIN_REPEATS and _goes_on(symbols, loop.bounds()):
+        loop = RepeatLoop(loop.starts[1:], loop.end)
+    backwards = len(symbols) - loop.bounds()[::-1]
+    if loop.repeats > MIN_REPEATS and _goes_on(symbols[::-1], backwards):
+        loop = RepeatLoop(loop.starts[:-1], loop.starts[-1])
+    return loop
+
+
+def _goes_on(symbols: Ints, bounds: Ints) -> bool:
+    """Whether what repeats before ``bounds`` goes on in the first repeat, not in the second."""
+    begin, second, third = bounds[:3].tolist()
+    usual = third - second
+    for period in range(2, min(2 * usual, _LONGEST_BESIDE) + 1):
+        low = max(begin - _BEFORE * period, 0)
+        if period == usual or begin - low < _BEFORE * period:
+            continue
+        before = symbols[low : begin + period]
+        if (before[period:] != before[:-period]).any():
+            continue
+        # From here on it is a repeat of the other loop, of which this is the part behind `begin`.
+        inside = symbols[begin:second]
+        if len(inside) >= period and not _holds_twice(symbols[second:third], period):
+            return True
+    return False
+
+
+def _holds_twice(symbols: Ints, period: int) -> bool:
+    return len(symbols) >= 2 * period and bool(
+        (symbols[period : 2 * period] == symbols[:period]).all()
+    )
 
 
 def turns(symbols: Ints, loop: RepeatLoop) -> Iterator[RepeatLoop]:
