@@ -14,8 +14,8 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 #: They train nothing: they read files, count operations, draw noise, or are about the processor's
 #: own clock or scripts that choose their device themselves.
 WITHOUT = {"attach_loops", "attach_peers", "attach_truth", "cpu_clock", "depth", "html_report",
-           "intervals", "trace_memory", "traces", "parts_model", "device_clock", "ratios",
-           "soak"}  # fmt: skip
+           "intervals", "trace_memory", "trace_models", "traces", "parts_model", "device_clock",
+           "ratios", "soak"}  # fmt: skip
 TRAINING = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in WITHOUT)
 #: A few seconds of each that trains in its own process.
 SHORT = {
@@ -23,6 +23,7 @@ SHORT = {
     "bare": ("--rounds", "5"),
     "loop_growth": ("--rounds", "1", "--batch", "2", "--lengths", "4", "8"),
     "perturbation": ("--pairs", "6", "--lengths", "8"),
+    "trace_loops": ("--seeds", "2"),
 }
 
 
@@ -60,6 +61,12 @@ def test_it_runs_on_an_accelerator(name: str, sim_env: SimEnvironment) -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(r"\d", done.stdout)
     assert "nan" not in done.stdout
+
+
+def test_loops_of_random_models_are_found() -> None:
+    done = run("trace_loops", "--seeds", "4")
+    assert done.returncode == 0, done.stderr
+    assert "4 right, 0 cannot tell, 0 SILENT, 0 INCOMPLETE, 0 WRONG" in done.stdout
 
 
 @pytest.mark.timing

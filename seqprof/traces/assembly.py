@@ -41,6 +41,7 @@ def timeline_of(source: str, columns: EventColumns, reader: EventReader) -> Time
         host=HostEvents.none(),
         device_names=_device_names(reader.header),
         rank=_rank(reader.header),
+        first_alike=_first_alike(names),
         has_stacks=columns.counts["calls of Python"] > 0,
         defects=Defects(
             truncated=reader.truncated,
@@ -138,6 +139,17 @@ def _rank_of_each_name(names: tuple[str, ...]) -> Ints:
     rank = np.empty(len(names), dtype=np.int64)
     rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
     return rank
+
+
+def _first_alike(names: tuple[str, ...]) -> Ints:
+    """Of each name the first that differs in the number behind its last # only."""
+    first: dict[str, int] = {}
+    alike = np.arange(len(names))
+    for code, name in enumerate(names):
+        stem = name.rstrip("0123456789")
+        if stem.endswith("#"):
+            alike[code] = first.setdefault(stem, code)
+    return alike
 
 
 def _ordered_host(host: HostColumns, rank: Ints) -> HostColumns:

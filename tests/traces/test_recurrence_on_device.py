@@ -76,11 +76,27 @@ def stacked(timesteps: int) -> models.Loss:
     return loss
 
 
+def encoder_and_decoder(source: int, target: int) -> models.Loss:
+    """Equal cells over inputs that are not indexed; the decoder begins with a state of its own."""
+    cells = [nn.GRUCell(16, 16) for _ in range(2)]
+
+    def loss() -> torch.Tensor:
+        inputs = [torch.randn(8, length, 16).unbind(1) for length in (source, target)]
+        for cell, slices in zip(cells, inputs, strict=True):
+            hidden = torch.zeros(8, 16)
+            for x in slices:
+                hidden = cell(x, hidden)
+        return hidden
+
+    return loss
+
+
 @pytest.mark.parametrize("with_stack", [False, True])
 @pytest.mark.parametrize(
     ("loss", "right"),
     [
         (stacked(21), [21]),
+        (encoder_and_decoder(23, 11), [23, 11]),
         (models.sampled_characters(24), [24]),
         (models.convolutional_lstm(9), [9]),
     ],

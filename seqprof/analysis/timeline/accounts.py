@@ -56,27 +56,27 @@ class StepAccount(Account, frozen=True, kw_only=True):
 
 
 class Totals(Struct, frozen=True):
-    """Columns of :class:`Account`, one row per group; ``cause_ns[group, cause]``."""
+    """Columns of :class:`Account`, one row per group; ``cause_ns[group][cause]``."""
 
-    window_ns: Ints
-    busy_ns: Ints
-    cause_ns: Ints
-    activities: Ints
-    launches: Ints
-    own_busy_ns: Ints
+    window_ns: list[int]
+    busy_ns: list[int]
+    cause_ns: list[list[int]]
+    activities: list[int]
+    launches: list[int]
+    own_busy_ns: list[int]
 
     def fields(self, group: int) -> dict[str, object]:
         """The fields of the :class:`Account` of one group."""
-        length, occupied = int(self.window_ns[group]), int(self.busy_ns[group])
+        length, occupied = self.window_ns[group], self.busy_ns[group]
         return {
             "window_ns": length,
             "busy_ns": occupied,
             "idle_ns": length - occupied,
             "idle_fraction": fraction(length - occupied, length),
             "idle_by_cause_ns": by_cause(self.cause_ns[group]),
-            "activities": int(self.activities[group]),
-            "launches": int(self.launches[group]),
-            "own_busy_ns": int(self.own_busy_ns[group]),
+            "activities": self.activities[group],
+            "launches": self.launches[group],
+            "own_busy_ns": self.own_busy_ns[group],
         }
 
     def is_empty(self, group: int) -> bool:
@@ -106,21 +106,17 @@ class Ledger(Struct, frozen=True):
         occupied = _summed(self.windows.within(self.covered), window_group, groups)
         of_gap = window_group[self.windows.of(self.gaps.where.start)]
         causes = np.zeros((groups, len(CAUSES)), dtype=np.int64)
-        inside = of_gap >= 0
-        np.add.at(causes, of_gap[inside], self.gaps.cause_ns[inside])
+        for cause in np.flatnonzero(self.gaps.cause_ns.any(axis=0)):
+            causes[:, cause] = _summed(self.gaps.cause_ns[:, cause], of_gap, groups)
         launched = self.segment >= 0
         group = np.where(launched, segment_group[self.segment], NO_GROUP)
-        mine = group >= 0
-        group, activities = group[mine], self.activities.where(mine)
+        mine = np.flatnonzero(group >= 0)
+        group, activities = group[mine], self.activities
         count = np.bincount(group, minlength=groups)
-        return Totals(
-            length,
-            occupied,
-            causes,
-            count,
-            _distinct_by_group(activities.launch, group, groups),
-            union_by_group(activities.start_ns, activities.end_ns, group, groups),
-        )
+        launches = _distinct_by_group(activities.launch[mine], group, groups)
+        own = union_by_group(activities.start_ns[mine], activities.end_ns[mine], group, groups)
+        columns = (length, occupied, causes, count, launches, own)
+        return Totals(*(column.tolist() for column in columns))
 
     def by_phase(self) -> tuple[PhaseWindowAccount, ...]:
         """One account for each phase that has windows or activities."""
@@ -193,9 +189,9 @@ def _distinct_by_group(values: Ints, group: Ints, groups: int) -> Ints:
     return np.bincount(distinct(group * width + values) // width, minlength=groups)
 
 
-def by_cause(causes: Ints) -> dict[str, int]:
+def by_cause(causes: Sequence[int]) -> dict[str, int]:
     """Nanoseconds by the name of the cause."""
-    return dict(zip(CAUSES, causes.tolist(), strict=True))
+    return dict(zip(CAUSES, causes, strict=True))
 
 
 def fraction(part: int, whole: int) -> float | None:

@@ -75,10 +75,15 @@ def _by_cause(gaps: Gaps, edges: Ints) -> Floats:
     where = gaps.where
     if not len(where):
         return np.zeros((len(CAUSES), len(edges) - 1))
-    times = np.stack((where.start, where.end), axis=1).ravel() - edges[0]
-    before = np.cumsum(gaps.cause_ns, axis=0) - gaps.cause_ns
-    until = np.stack((before, before + gaps.cause_ns), axis=1).reshape(len(times), -1)
-    return np.stack([np.diff(np.interp(edges - edges[0], times, one)) for one in until.T])
+    row = np.searchsorted(where.start, edges, side="right") - 1
+    at = np.maximum(row, 0)
+    length = np.maximum(where.end[at] - where.start[at], 1)
+    left = 1 - ((edges - where.start[at]) / length).clip(0.0, 1.0)
+    by_cause = np.zeros((len(CAUSES), len(edges) - 1))
+    for cause in np.flatnonzero(gaps.cause_ns.any(axis=0)):
+        until = np.cumsum(gaps.cause_ns[:, cause])[at] - gaps.cause_ns[at, cause] * left
+        by_cause[cause] = np.diff(np.where(row >= 0, until, 0.0))
+    return by_cause
 
 
 def _streams(activities: Activities, edges: Ints) -> Iterator[Lane]:

@@ -122,7 +122,7 @@ def _find_marks(timeline: Timeline) -> _Marks:
     is_step = timeline.named(annotations.name, _STEP)
     every_step = annotations.where(is_step)
     steps = _innermost_steps(every_step)
-    phase = _phase_of_names(timeline.names)[annotations.name]
+    phase = _phase_of_names(timeline)[annotations.name]
     phased = (phase >= 0) & ~is_step
     main = _main_thread(host, annotations, is_step, phased)
     marks = phased & (annotations.thread == main)
@@ -158,13 +158,16 @@ def _settled(timeline: Timeline, steps: HostEvents) -> Ints:
     return steps.start_ns if timeline.synchronized else steps.start_ns[:0]
 
 
-def _phase_of_names(names: tuple[str, ...]) -> Ints:
+def _phase_of_names(timeline: Timeline) -> Ints:
     """The phase that each name spells, or -1."""
     spellings = [(PHASES.index(phase), re.compile(text)) for phase, text in _SPELLINGS]
-    phase_of = np.full(len(names) + 1, -1, dtype=np.int64)
-    for code, name in enumerate(names):
-        lower = name.lower()
+    phase_of = np.full(len(timeline.names) + 1, -1, dtype=np.int64)
+    every = np.arange(len(timeline.names))
+    first = timeline.first_alike if timeline.first_alike is not None else every
+    for code in every[first == every].tolist():
+        lower = timeline.names[code].lower()
         phase_of[code] = next((phase for phase, text in spellings if text.search(lower)), -1)
+    phase_of[:-1] = phase_of[first]
     return phase_of
 
 

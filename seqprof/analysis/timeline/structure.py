@@ -142,6 +142,9 @@ class Timeline(Struct, frozen=True):
     synchronized: bool = False
     #: Whether calls of Python were recorded, as those of modules are.
     has_stacks: bool = False
+    #: Of each name the first that differs in the number behind a # only (as ``ProfilerStep#7``);
+    #: no pattern tells these apart. None: each is its own.
+    first_alike: Ints | None = None
     #: By regular expression, of which names it is known that it finds them or not.
     searched: dict[str, Ints] = field(default_factory=dict)
 
@@ -153,7 +156,10 @@ class Timeline(Struct, frozen=True):
         # Only names that occur: those of kernels are long, and most questions are about the host.
         occurs = np.bincount(codes, minlength=len(result)) > 0
         search = re.compile(pattern).search
-        for code in np.flatnonzero(occurs & (result == _UNKNOWN)).tolist():
+        new = np.flatnonzero(occurs & (result == _UNKNOWN))
+        first = self.first_alike[new] if self.first_alike is not None else new
+        for code in np.flatnonzero(np.bincount(first)).tolist():
             result[code] = search(self.names[code]) is not None
+        result[new] = result[first]
         matching: Bools = result[codes] == 1
         return matching

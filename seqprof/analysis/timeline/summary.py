@@ -201,7 +201,7 @@ def _summary(view: _View) -> DeviceSummary:
     launched = activities.where(activities.launch >= 0)
     span = int(activities.end_ns.max() - activities.start_ns[0])
     idle = gaps(view.covered).length
-    causes = by_cause(view.gaps.cause_ns.sum(axis=0))
+    causes = by_cause(view.gaps.cause_ns.sum(axis=0).tolist())
     device = int(activities.device[0])
     largest = _largest_gap(view, idle)
     recurrences, rejected = find_recurrences(view.timeline, activities, view.segment, phases)

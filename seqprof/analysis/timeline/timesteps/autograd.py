@@ -38,6 +38,11 @@ class Nodes(Struct, frozen=True):
         """The rows for which ``keep`` holds, in the same order."""
         return Nodes(*(getattr(self, column)[keep] for column in self.__struct_fields__))
 
+    def finish_in(self, start_ns: int, end_ns: int) -> bool:
+        """Whether a gradient is finished by a node whose forward operator began in between."""
+        inside = (self.forward_ns >= start_ns) & (self.forward_ns < end_ns)
+        return bool((self.finishes & inside).any())
+
     def forward_of(self, times: Ints) -> Ints:
         """Of the node evaluated at each of ``times`` the time of its forward operator."""
         if not len(self):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from msgspec import Struct
 
@@ -12,7 +10,7 @@ from seqprof.analysis.timeline.structure import Ints
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.candidates import PassLoops
 from seqprof.analysis.timeline.timesteps.loops import RepeatLoop
-from seqprof.analysis.timeline.timesteps.passes import Pass
+from seqprof.analysis.timeline.timesteps.passes import Pass, Passes
 
 #: Backward passes behind a forward in which its nodes are sought.
 _BEHIND = 3
@@ -33,9 +31,9 @@ class Reached(Struct, frozen=True):
         return distinct(self.timestep[self.timestep >= 0])
 
 
-def backward_of(loops: PassLoops, backward: Sequence[Pass], nodes: Nodes) -> list[Reached]:
+def backward_of(loops: PassLoops, backward: Passes, nodes: Nodes) -> list[Reached]:
     """Each loop of ``loops`` in the backward; those that it does not reach are left out."""
-    behind = [one for one in backward if one.end_ns > loops.one.start_ns][:_BEHIND]
+    behind = backward.ending_after(loops.one.start_ns, _BEHIND)
     forward = [nodes.forward_of(one.activities.launch_ns) for one in behind]
     reached = []
     for loop in loops.loops:

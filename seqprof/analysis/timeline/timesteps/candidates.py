@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -12,14 +12,9 @@ from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.processor import PROCESSOR
 from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
-from seqprof.analysis.timeline.timesteps.evidence import (
-    BY_NAMES,
-    CELL_KERNEL,
-    Evidence,
-    RecurrenceVerdict,
-    judge,
-)
-from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, loops_of, turns
+from seqprof.analysis.timeline.timesteps.evidence import CELL_KERNEL, inside_a_layer
+from seqprof.analysis.timeline.timesteps.fitting import VIEW, fitted
+from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, loops_of, turns, without_anothers
 from seqprof.analysis.timeline.timesteps.passes import (
     Pass,
     dominant,
@@ -28,26 +23,19 @@ from seqprof.analysis.timeline.timesteps.passes import (
     recurrent_layers,
 )
 from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS, Period, find_periods
+from seqprof.analysis.timeline.timesteps.verdict import BY_NAMES, Evidence
 
-#: Operators that only name a part of a tensor, or memory: no work of their own.
-_VIEW = (
-    r"^aten::(?:empty\w*|as_strided\w*|view\w*|_unsafe_view|narrow|slice|select|t|transpose|permute"
-    r"|expand|expand_as|unsqueeze|squeeze|(?:unsafe_)?(?:chunk|split)\w*|unbind|detach|alias"
-    r"|resize_|lift_fresh|numpy_T|swapaxes|movedim)$"
-)
-#: What joins the outputs of a layer, begins a state or projects all inputs of the next layer.
-_PREPARES = r"(?i)cat|stack|zero|fill|flip|linear|addmm|gemm|matmul"
 #: What torch.compile made of a function: its number, and the how manieth of it.
 _COMPILED = r"^Torch-Compiled Region: \d+/\d+$"
 #: What seeks it: it belongs to the operator behind it.
 _LOOKUP = r"^TorchDynamo Cache Lookup$"
-#: Equal parts of a loop that are layers and directions; more are something else in the loop.
-_LAYERS = 8
+#: Share of a stretch that timesteps must be where nothing repeats through most of it.
+_SMALL_COVERAGE = 0.1
 #: Runs of a level that are judged one by one, the longest ones.
 _JUDGED = 8
 #: Stretches of a pass that are searched one after another, and the smallest of it that counts.
-_STRETCHES = 4
-_SMALLEST_STRETCH = 0.1
+_STRETCHES = 64
+_SMALLEST_STRETCH = 0.02
 #: Share of a pass's time below which repeats that nothing speaks for are not reported.
 _SMALLEST_SHARE = 0.2
 #: Loops of different lengths that are reported one by one; more are one loop of varying length.
@@ -140,12 +128,13 @@ class _Judged(Struct, frozen=True):
 
 
 def decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
-    """Find the timesteps of ``one``; on a device by the host's operators, where names alone tell.
+    """Find the timesteps of ``one``; on a device where the host's operators show them too.
 
-    The views between equal cells, and where another loop begins, are on the host only.
+    What fills a repeat the device's time tells; the views between equal cells, and where another
+    loop begins, are on the host only.
     """
     decision = _decide_inside(timeline, one, nodes)
-    if not decision.loops or any(each.evidence not in BY_NAMES for each in decision.loops):
+    if not decision.loops:
         return decision
     operators = on_the_host(timeline, one)
     if operators is None:
@@ -155,7 +144,15 @@ def decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     launched = [each for each in moved if each is not None]
     if not launched or len(launched) < len(moved):
         return decision
+    by_names = all(each.evidence in BY_NAMES for each in decision.loops)
+    if not by_names and _weakest(launched) > _weakest(decision.loops):
+        return decision
     return structs.replace(decision, loops=tuple(launched))
+
+
+def _weakest(loops: Iterable[PassLoops]) -> int:
+    """The place in order of strength of the weakest evidence."""
+    return max(_STRENGTH.index(each.evidence) for each in loops)
 
 
 def _moved(loops: PassLoops, one: Pass) -> PassLoops | None:
@@ -207,19 +204,21 @@ def _weighed(one: Pass, decision: Decision) -> Decision:
 def _decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     """By all operators and by those that work.
 
-    Views break a loop where a batch shrinks; but a view is all that tells two equal cells, called
-    one after another in a timestep, from two timesteps.
+    Views break a loop where a batch shrinks, as in a recurrent layer; but a view is all that tells
+    two equal cells, called one after another in a timestep, from two timesteps.
     """
     everything = _Stream.of(timeline, one)
-    is_view = timeline.named(one.activities.name, _VIEW)
+    is_view = timeline.named(one.activities.name, VIEW)
     full = _loops(timeline, one, nodes, everything)
     if not is_view.any():
         return full
     bare = _loops(timeline, one, nodes, everything.at(~is_view[everything.own_rows]))
     if not (full.loops and bare.loops and full.innermost and bare.innermost):
         return full if full.loops else bare
+    if inside_a_layer(one, bare.innermost):
+        return bare
     several = _work(full.innermost, is_view) >= 2 * _work(bare.innermost, is_view)
-    return full if several else bare
+    return full if several or _explained(full) > _explained(bare) else bare
 
 
 def _symbols(timeline: Timeline, one: Pass) -> Ints:
@@ -246,15 +245,21 @@ def _joined(timeline: Timeline, names: Ints, pattern: str, behind: str) -> Ints:
     return symbols
 
 
+def _explained(decision: Decision) -> tuple[int, int]:
+    """How much of a pass the loops explain: repeats in all, and of equal ones in few loops."""
+    loops = [loop for each in decision.loops for loop in each.loops]
+    return sum(loop.repeats for loop in loops), -len(loops)
+
+
 def _work(loop: RepeatLoop, is_view: Bools) -> float:
     """Operators that work per repeat."""
     return float((~is_view[loop.starts[0] : loop.end]).sum()) / loop.repeats
 
 
 def _loops(timeline: Timeline, one: Pass, nodes: Nodes, stream: _Stream) -> Decision:
-    """Search a stream, then what is left of it before and behind the loops that were found."""
+    """Search a stream, then what is left of it before and behind what repeats."""
     loops: list[PassLoops] = []
-    first: Decision | None = None
+    decisions: list[Decision] = []
     smallest = max(_SMALLEST_STRETCH * len(stream.symbols), MIN_REPEATS)
     open_parts = [(0, len(stream.symbols))]
     for _ in range(_STRETCHES):
@@ -262,29 +267,39 @@ def _loops(timeline: Timeline, one: Pass, nodes: Nodes, stream: _Stream) -> Deci
             break
         begin, end = open_parts.pop(0)
         decision, taken = _search(timeline, one, nodes, stream.part(begin, end))
-        first = first or decision
+        decisions.append(decision)
         loops += decision.loops
-        parts = [(begin, begin + taken[0]), (begin + taken[1], end)] if decision.loops else []
+        edges = [begin, *(begin + at for span in taken for at in span), end]
+        parts = zip(edges[::2], edges[1::2], strict=True) if taken else ()
         open_parts += [part for part in parts if part[1] - part[0] >= smallest]
-    if first is None or not loops:
-        return first or Decision(())
+    if not loops:
+        return decisions[0] if decisions else Decision(())
     ordered = tuple(sorted(loops, key=lambda each: each.loops[0].starts[0]))
-    return Decision(ordered, innermost=first.innermost)
+    return Decision(ordered, innermost=next(each.innermost for each in decisions if each.loops))
 
 
 def _search(
     timeline: Timeline, one: Pass, nodes: Nodes, stream: _Stream
-) -> tuple[Decision, tuple[int, int]]:
-    """The timesteps of a stretch, and from where to where in it they reach."""
+) -> tuple[Decision, list[tuple[int, int]]]:
+    """The timesteps of a stretch, else what repeats in it; and where it is, in order."""
     levels = find_periods(stream.symbols)
     judged = [_judged(timeline, one, nodes, stream, levels, at) for at in range(len(levels))]
     time = [each for each in judged if each.is_time]
+    if not levels:
+        # Several loops, none of which is most of it: only what is known to be timesteps counts.
+        levels = find_periods(stream.symbols, _SMALL_COVERAGE)
+        judged = [_judged(timeline, one, nodes, stream, levels, at) for at in range(len(levels))]
+        time = [each for each in judged if each.is_time]
+        if int(one.activities.device[0]) != PROCESSOR:
+            # Some of a device's kernels of cells are not all of its cells.
+            time = [each for each in time if each.evidence not in BY_NAMES]
+        judged = time
     if not time:
-        return _without(judged), (0, 0)
+        return _without(judged)
     best = min(time, key=_preference)
     assert best.evidence is not None  # loops come with the evidence for them
     loops = best.loops
-    starts = np.searchsorted(stream.rows, [loops[0].starts[0], loops[-1].end])
+    spans = [np.searchsorted(stream.rows, [loop.starts[0], loop.end]).tolist() for loop in loops]
     outer = best.outer
     over_timesteps = tuple(
         PassLoops(
@@ -296,7 +311,7 @@ def _search(
         )
         for group in _by_length(loops)
     )
-    return Decision(over_timesteps, innermost=judged[0].longest), (int(starts[0]), int(starts[1]))
+    return Decision(over_timesteps, innermost=judged[0].longest), spans
 
 
 def _preference(judged: _Judged) -> tuple[int, int]:
@@ -305,15 +320,21 @@ def _preference(judged: _Judged) -> tuple[int, int]:
     return strength, -judged.level.repeats
 
 
-def _without(judged: list[_Judged]) -> Decision:
-    """Why no level is a loop over timesteps."""
+def _without(judged: list[_Judged]) -> tuple[Decision, list[tuple[int, int]]]:
+    """Why no level is a loop over timesteps, and where what repeats instead is."""
     for each in judged:
         if each.evidence is not None:
-            return Decision((), "layers", each.level.symbols, each.level.repeats)
+            level = each.level
+            return Decision((), "layers", level.symbols, level.repeats), _extent(level)
     if judged:
         level = max((each.level for each in judged), key=lambda level: level.repeats)
-        return Decision((), "undecided", level.symbols, level.repeats, judged[0].longest)
-    return Decision(())
+        decision = Decision((), "undecided", level.symbols, level.repeats, judged[0].longest)
+        return decision, _extent(level)
+    return Decision(()), []
+
+
+def _extent(level: Period) -> list[tuple[int, int]]:
+    return [(level.runs[0].starts[0], level.runs[-1].end)]
 
 
 def _judged(
@@ -327,8 +348,18 @@ def _judged(
     level = levels[at]
     runs = loops_of(stream.symbols, level)
     longest = sorted(runs, key=lambda loop: -loop.repeats)[:_JUDGED]
+    longest = [without_anothers(stream.symbols, loop) for loop in longest]
     innermost = stream.in_rows(longest[0])
-    verdicts = [_best_turn(timeline, one, nodes, stream, loop) for loop in longest]
+    verdicts = [
+        fitted(
+            timeline,
+            one,
+            nodes,
+            stream.in_rows(loop),
+            map(stream.in_rows, turns(stream.symbols, loop)),
+        )
+        for loop in longest
+    ]
     known = [verdict for verdict in verdicts if verdict is not None]
     time = [verdict for verdict in known if verdict.loops]
     outer = levels[at + 1] if at + 1 < len(levels) else None
@@ -337,43 +368,6 @@ def _judged(
     loops = sorted((loop for each in time for loop in each.loops), key=lambda loop: loop.starts[0])
     evidence = min((each.evidence for each in time), key=_STRENGTH.index)
     return _Judged(level, evidence, tuple(loops), outer, innermost)
-
-
-def _best_turn(
-    timeline: Timeline, one: Pass, nodes: Nodes, stream: _Stream, loop: RepeatLoop
-) -> RecurrenceVerdict | None:
-    """What a loop is, begun where its edges fit best what the repeats hold."""
-    best = judge(timeline, one, stream.in_rows(loop), nodes)
-    if best is None or not best.loops:
-        return best
-    if best.evidence in BY_NAMES:
-        return RecurrenceVerdict(best.evidence, _equal_parts(timeline, one, best.loops[0]))
-    if best.unevenness == (1, 0):
-        return best
-    for other in turns(stream.symbols, loop):
-        verdict = judge(timeline, one, stream.in_rows(other), nodes)
-        if (
-            verdict is not None
-            and verdict.loops
-            and verdict.evidence == best.evidence
-            and verdict.unevenness < best.unevenness
-        ):
-            best = verdict
-    return best
-
-
-def _equal_parts(timeline: Timeline, one: Pass, loop: RepeatLoop) -> tuple[RepeatLoop, ...]:
-    """Cut a loop where another layer or direction is prepared, if that makes equal parts."""
-    names, bounds = one.activities.name, loop.bounds()
-    works = ~timeline.named(names, _VIEW)
-    prepares = timeline.named(names, _PREPARES)
-    many = [np.add.reduceat(each[: loop.end], bounds[:-1]) for each in (works, prepares)]
-    breaks = np.all([count > np.median(count) for count in many], axis=0)
-    begins = np.flatnonzero(breaks[:-1]) + 1
-    parts = np.diff([0, *begins.tolist(), loop.repeats])
-    if len(parts) > _LAYERS or parts.min() != parts.max():
-        return (loop,)
-    return loop.split(begins.tolist())
 
 
 def _by_length(loops: tuple[RepeatLoop, ...]) -> Iterator[tuple[RepeatLoop, ...]]:

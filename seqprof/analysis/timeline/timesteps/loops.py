@@ -12,11 +12,12 @@ from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import (
     MIN_REPEATS,
     Period,
-    RepeatRun,
     alike_length,
     likeness,
 )
 
+#: Repeats of a loop beside another, and the longest of them, that are compared with its ends.
+_BEFORE, _LONGEST_BESIDE = 3, 200
 #: Turns of a loop that are tried, the nearest ones.
 _TURNS = 16
 #: Share of the pattern's symbols that must agree on a number of repeats to correct it by one.
@@ -69,12 +70,56 @@ class RepeatLoop(Struct, frozen=True):
 def loops_of(symbols: Ints, level: Period) -> list[RepeatLoop]:
     """The runs of a level as loops, their first and last repeats settled."""
     runs = [run for run in level.runs if run.repeats >= MIN_REPEATS]
-    floors = [0, *(run.end for run in runs)]
     ceilings = [*(run.starts[0] for run in runs[1:]), len(symbols)]
-    return [
-        _settled(symbols, run, level.symbols, floor, ceiling)
-        for run, floor, ceiling in zip(runs, floors, ceilings, strict=False)
-    ]
+    loops: list[RepeatLoop] = []
+    for run, ceiling in zip(runs, ceilings, strict=True):
+        # Two runs may reach for the same symbols: a repeat is the first's, a part the next's.
+        last, floor = (loops[-1].starts[-1], loops[-1].end) if loops else (-1, 0)
+        starts = tuple(start for start in run.starts if start > last)
+        if len(starts) < MIN_REPEATS:
+            continue
+        loop = _settled(symbols, starts, run.end, level.symbols, floor, ceiling)
+        if loops and loops[-1].end > loop.starts[0]:
+            loops[-1] = RepeatLoop(loops[-1].starts, loop.starts[0])
+        loops.append(loop)
+    return loops
+
+
+def without_anothers(symbols: Ints, loop: RepeatLoop) -> RepeatLoop:
+    """The loop less a first and a last repeat that are several repeats of a loop beside it.
+
+    As noisy repeats they are as long; but the other loop goes on in them exactly as it repeats.
+    """
+    if loop.repeats > MIN_REPEATS and _goes_on(symbols, loop.bounds()):
+        loop = RepeatLoop(loop.starts[1:], loop.end)
+    backwards = len(symbols) - loop.bounds()[::-1]
+    if loop.repeats > MIN_REPEATS and _goes_on(symbols[::-1], backwards):
+        loop = RepeatLoop(loop.starts[:-1], loop.starts[-1])
+    return loop
+
+
+def _goes_on(symbols: Ints, bounds: Ints) -> bool:
+    """Whether what repeats before ``bounds`` goes on in the first repeat, not in the second."""
+    begin, second, third = bounds[:3].tolist()
+    usual = third - second
+    for period in range(2, min(2 * usual, _LONGEST_BESIDE) + 1):
+        low = max(begin - _BEFORE * period, 0)
+        if period == usual or begin - low < _BEFORE * period:
+            continue
+        before = symbols[low : begin + period]
+        if (before[period:] != before[:-period]).any():
+            continue
+        # From here on it is a repeat of the other loop, of which this is the part behind `begin`.
+        inside = symbols[begin:second]
+        if len(inside) >= period and not _holds_twice(symbols[second:third], period):
+            return True
+    return False
+
+
+def _holds_twice(symbols: Ints, period: int) -> bool:
+    return len(symbols) >= 2 * period and bool(
+        (symbols[period : 2 * period] == symbols[:period]).all()
+    )
 
 
 def turns(symbols: Ints, loop: RepeatLoop) -> Iterator[RepeatLoop]:
@@ -92,13 +137,15 @@ def turns(symbols: Ints, loop: RepeatLoop) -> Iterator[RepeatLoop]:
         yield RepeatLoop(tuple(at + shift for at in loop.starts), loop.end + shift)
 
 
-def _settled(symbols: Ints, run: RepeatRun, size: int, floor: int, ceiling: int) -> RepeatLoop:
+def _settled(
+    symbols: Ints, starts: tuple[int, ...], end: int, size: int, floor: int, ceiling: int
+) -> RepeatLoop:
     """Correct the number of repeats where most symbols of the pattern occur in another number.
 
     The first and the last timestep differ from the rest (no state yet, no gradient yet), and what
     precedes or follows a loop may look like one more.
     """
-    loop = RepeatLoop(run.starts, run.end)
+    loop = RepeatLoop(starts, end)
     middle = loop.repeats // 2
     pattern = symbols[loop.starts[middle] : loop.bounds()[middle + 1]]
     margin = int(_MARGIN * size)

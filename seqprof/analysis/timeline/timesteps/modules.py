@@ -6,9 +6,10 @@ import numpy as np
 from msgspec import Struct
 
 from seqprof.analysis.timeline.grouping import among, distinct
-from seqprof.analysis.timeline.structure import MODULE, Floats, HostEvents, Ints, Timeline
+from seqprof.analysis.timeline.structure import MODULE, Bools, Floats, HostEvents, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.loops import RepeatLoop
 from seqprof.analysis.timeline.timesteps.passes import Pass
+from seqprof.analysis.timeline.timesteps.verdict import MOST
 
 #: Compiled graphs all bear the same name, whichever they are.
 _OWN_MODULE = r"^nn\.Module: (?!GraphModule)"
@@ -16,6 +17,8 @@ _OWN_MODULE = r"^nn\.Module: (?!GraphModule)"
 _ENOUGH = 0.3
 #: Events on the host before a pass in which calls are sought that last into it.
 _BEFORE = 1000
+#: By how many repeats a loop may be miscounted at its ends.
+_MISCOUNTED = 2
 #: A call in which so many repeats begin is around several of them.
 _AROUND_MORE = 2
 
@@ -24,6 +27,7 @@ class ModuleCalls(Struct, frozen=True):
     """Time of each repeat in each module that is called inside it; one row per pair.
 
     ``inside_ns`` is the time of each repeat in modules, also in calls that an earlier one began.
+    ``calls`` are those that may lie inside a repeat.
     """
 
     repeats: int
@@ -31,6 +35,7 @@ class ModuleCalls(Struct, frozen=True):
     module: Ints
     time_ns: Ints
     inside_ns: Ints
+    calls: HostEvents
 
     def shared_with(self, distance: int) -> Floats:
         """Of the time in modules, the share in those that repeat i − ``distance`` calls too.
@@ -49,6 +54,51 @@ class ModuleCalls(Struct, frozen=True):
         np.add.at(again, self.repeat[before], self.time_ns[before])
         known = (whole > 0) & (2 * whole >= self.inside_ns)
         return np.where(known, again / np.maximum(whole, 1), np.nan)[distance:]
+
+    def settled(self, one: Pass, whole: RepeatLoop, part: RepeatLoop) -> RepeatLoop:
+        """The loop ``part`` of ``whole``, begun where its module is called if it is cut in calls.
+
+        Then one more repeat, or one less, fits as well. The module that is called once in most
+        repeats, of several the one called most often, is called once in each timestep.
+        """
+        launch_ns, bounds = one.activities.launch_ns, part.bounds()
+        if self._cut(launch_ns, part) < MOST * part.repeats:
+            return part
+        row = np.searchsorted(launch_ns, self.calls.start_ns)
+        ends = np.searchsorted(launch_ns, self.calls.end_ns)
+        inside = (ends > whole.starts[0]) & (row < whole.end)
+        row, ends, calls = row[inside], ends[inside], self.calls.where(inside)
+        repeat = np.searchsorted(bounds, row, side="right") - 1
+        mine = (repeat >= 0) & (repeat < part.repeats)
+        each_once = [
+            called
+            for module in distinct(calls.name[mine])
+            if (_per_repeat(repeat, mine & (called := calls.name == module), part) == 1).mean()
+            >= MOST
+        ]
+        length = calls.end_ns - calls.start_ns
+        chosen = max(
+            each_once, key=lambda called: (called.sum(), length[called].sum()), default=None
+        )
+        if chosen is None or not 0 <= abs(chosen.sum() - part.repeats) <= _MISCOUNTED:
+            return part
+        rows, ends = row[chosen], ends[chosen]
+        behind = max(int(np.median(rows[1:] - ends[:-1])), 0)
+        return RepeatLoop(tuple(rows.tolist()), min(int(ends[-1]) + behind, whole.end))
+
+    def _cut(self, launch_ns: Ints, loop: RepeatLoop) -> int:
+        """How many repeats begin within a call, with something of it before them."""
+        calls = self.calls
+        outermost = np.append(True, calls.start_ns[1:] >= np.maximum.accumulate(calls.end_ns)[:-1])
+        calls = calls.where(outermost[: len(calls)])
+        starts = loop.bounds()[1:-1]
+        row = np.searchsorted(calls.start_ns, launch_ns[starts], side="right") - 1
+        inside = (row >= 0) & (launch_ns[starts] < calls.end_ns[row])
+        return int((inside & (calls.start_ns[row] <= launch_ns[starts - 1])).sum())
+
+
+def _per_repeat(repeat: Ints, chosen: Bools, loop: RepeatLoop) -> Ints:
+    return np.bincount(repeat[chosen], minlength=loop.repeats)
 
 
 def calls_per_repeat(timeline: Timeline, one: Pass, loop: RepeatLoop) -> ModuleCalls | None:
@@ -87,7 +137,14 @@ def calls_per_repeat(timeline: Timeline, one: Pass, loop: RepeatLoop) -> ModuleC
     np.add.at(time, np.searchsorted(keys, pairs), duration[inside])
     in_modules = np.zeros(loop.repeats, dtype=np.int64)
     np.add.at(in_modules, repeat[inside], duration[inside])
-    return ModuleCalls(loop.repeats, keys // width, keys % width, time, in_modules)
+    return ModuleCalls(
+        loop.repeats,
+        keys // width,
+        keys % width,
+        time,
+        in_modules,
+        calls.where(begun < _AROUND_MORE),
+    )
 
 
 def innermost_calls(calls: HostEvents, times: Ints) -> Ints:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias, overload
 
 import numpy as np
 from msgspec import Struct
@@ -81,10 +82,57 @@ class Pass(Struct, frozen=True):
         return np.where(inside, row, -1)
 
 
-def passes(
-    activities: Activities, segment: Ints, phases: Phases, phase: str, work: Work
-) -> list[Pass]:
-    """The passes of a phase in order of time; launchless activities are left out.
+class Passes(Sequence[Pass]):
+    """The passes of a phase in order of time; each is cut out when it is asked for."""
+
+    def __init__(
+        self,
+        activities: Activities,
+        order: Ints,
+        bounds: Ints,
+        windows_ns: Ints,
+        phase: str,
+        names: Sequence[str],
+        work: Work,
+    ) -> None:
+        """Pass i is the rows ``order[bounds[0, i] : bounds[1, i]]``, in ``windows_ns[:, i]``."""
+        self._activities, self._order, self._bounds = activities, order, bounds
+        self._windows_ns, self._phase, self._names, self._work = windows_ns, phase, names, work
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, at: int) -> Pass: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Pass]: ...
+
+    def __getitem__(self, at: int | slice) -> Pass | list[Pass]:
+        if isinstance(at, slice):
+            return [self[row] for row in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        begin, stop = self._bounds[:, at].tolist()
+        first_ns, last_ns = self._windows_ns[:, at].tolist()
+        rows = self._order[begin:stop][:_LONGEST]
+        activities = self._activities.at(rows)
+        return _pass(self._phase, activities, (first_ns, last_ns), self._work, self._names[at])
+
+    @property
+    def sizes(self) -> Ints:
+        """How many activities each has."""
+        sizes: Ints = np.minimum(self._bounds[1] - self._bounds[0], _LONGEST)
+        return sizes
+
+    def ending_after(self, time_ns: int, most: int) -> list[Pass]:
+        """The first passes that end after ``time_ns``, at most ``most``."""
+        row = int(np.searchsorted(self._windows_ns[1], time_ns, side="right"))
+        return self[row : row + most]
+
+
+def passes(activities: Activities, segment: Ints, phases: Phases, phase: str, work: Work) -> Passes:
+    """The passes of a phase; launchless activities are left out.
 
     Args:
         segment: the segment of each activity's launch.
@@ -94,23 +142,15 @@ def passes(
     wanted = np.flatnonzero(segments.phase == PHASES.index(phase))
     counts = np.bincount(segment[segment >= 0], minlength=len(segments.phase))
     wanted = wanted[counts[wanted] > _SCRAP * counts[wanted].max(initial=0)]
-    if not len(wanted):
-        return []
     # One sort by segment and launch: each pass is then a slice.
     order = np.lexsort((activities.start_ns, activities.launch_ns, segment))
     begins = np.searchsorted(segment[order], wanted, side="left")
     stops = np.searchsorted(segment[order], wanted, side="right")
     ends = np.append(segments.start_ns[1:], _FAR)
-    return [
-        _pass(
-            phase,
-            activities.at(order[begin:stop][:_LONGEST]),
-            (int(segments.start_ns[row]), int(ends[row])),
-            work,
-            phases.step_names[step] if (step := int(segments.step[row])) >= 0 else "",
-        )
-        for row, begin, stop in zip(wanted, begins, stops, strict=True)
-    ]
+    steps = segments.step[wanted].tolist()
+    names = [phases.step_names[step] if step >= 0 else "" for step in steps]
+    windows_ns = np.stack((segments.start_ns[wanted], ends[wanted]))
+    return Passes(activities, order, np.stack((begins, stops)), windows_ns, phase, names, work)
 
 
 def _pass(
@@ -148,21 +188,21 @@ def on_the_host(timeline: Timeline, one: Pass) -> Pass | None:
     return Pass(one.phase, operators, one.start_ns, one.end_ns, *work, step=one.step)
 
 
-def searched(passes: list[Pass]) -> list[Pass]:
+def searched(passes: Passes) -> list[Pass]:
     """The passes that are searched, in order of time.
 
     Passes of the same size would only repeat the answer; where sizes differ T may, and each is
     searched as long as there are not too many.
     """
-    sizes = np.array([len(one.activities) for one in passes])
+    sizes = passes.sizes
     if len(passes) <= SEARCHED:
-        return passes
+        return list(passes)
     if sizes.max() - sizes.min() <= _SAME_SIZE * sizes.max():
         chosen = np.sort(np.argsort(-sizes, kind="stable")[:SEARCHED])
     else:
         most = min(len(passes), _MOST_SEARCHED, max(_SEARCHED_ACTIVITIES // int(sizes.mean()), 3))
         chosen = np.arange(most)
-    return [passes[row] for row in chosen]
+    return [passes[row] for row in chosen.tolist()]
 
 
 def dominant(one: Pass) -> int | None:

@@ -20,10 +20,16 @@ from seqprof.analysis.timeline.timesteps.autograd import Nodes, autograd_nodes
 from seqprof.analysis.timeline.timesteps.batches import batch_sizes, is_packed
 from seqprof.analysis.timeline.timesteps.bptt import Reached, backward_of
 from seqprof.analysis.timeline.timesteps.candidates import Decision, PassLoops, Why, decide
-from seqprof.analysis.timeline.timesteps.evidence import Evidence
-from seqprof.analysis.timeline.timesteps.passes import Pass, host_work, passes, searched
+from seqprof.analysis.timeline.timesteps.passes import (
+    Pass,
+    Passes,
+    host_work,
+    passes,
+    searched,
+)
 from seqprof.analysis.timeline.timesteps.slow import OpenedTimestep, slowest
 from seqprof.analysis.timeline.timesteps.timestep_loop import Origin, Recurrence, Rejected
+from seqprof.analysis.timeline.timesteps.verdict import Evidence
 
 _REASONS: dict[Why, str] = {
     "undecided": "{repeats} repeats; timesteps or layers, the trace cannot tell; {advice}",
@@ -74,7 +80,7 @@ def find_recurrences(
     nodes = autograd_nodes(timeline)
     work = host_work(timeline, activities)
 
-    def of_phase(phase: str) -> list[Pass]:
+    def of_phase(phase: str) -> Passes:
         return passes(activities, segment, phases, phase, work)
 
     if not {"forward", "backward"} & phases.methods.keys():
@@ -90,7 +96,7 @@ def find_recurrences(
     return (*first[0], *_beside(first[0], second[0])), (*first[1], *second[1])
 
 
-def _search(timeline: Timeline, nodes: Nodes, phase: str, passes: list[Pass]) -> Result:
+def _search(timeline: Timeline, nodes: Nodes, phase: str, passes: Passes) -> Result:
     decisions = _decided(timeline, searched(passes), nodes)
     entries = [_entries(timeline, each) for each in decisions]
     return _result(timeline, phase, decisions, entries, len(passes) - len(decisions))
@@ -128,7 +134,7 @@ def _backward(
     timeline: Timeline,
     nodes: Nodes,
     forward: list[Decision],
-    backward: list[Pass],
+    backward: Passes,
     unsearched: int,
 ) -> Result:
     """The backward by the forward's timesteps, else by what repeats in it."""
@@ -261,7 +267,7 @@ def _timed(
 # Backward by the forward's timesteps ------------------------------------------------------------
 
 
-def _tied(timeline: Timeline, loops: PassLoops, backward: list[Pass], nodes: Nodes) -> list[_Entry]:
+def _tied(timeline: Timeline, loops: PassLoops, backward: Passes, nodes: Nodes) -> list[_Entry]:
     """The loops of ``loops`` in the backward; those that it follows as far are one entry."""
     reached = backward_of(loops, backward, nodes)
     by_length: dict[int, list[Reached]] = {}

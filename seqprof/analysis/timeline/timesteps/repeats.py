@@ -16,16 +16,18 @@ from seqprof.analysis.timeline.structure import Ints
 
 #: Fewer repeats of a pattern are a coincidence, or a few blocks of a network.
 MIN_REPEATS = 4
-#: Share of the sequence that a period must explain.
+#: Share of the sequence that a period must explain, unless less is asked for.
 MIN_COVERAGE = 0.4
 #: Share of the pattern that a noisy repeat must contain, in order.
 MIN_LIKENESS = 0.75
 #: Share of all repeats' symbols that must be as the pattern has them; random ones reach 0.8.
 MIN_MATCHED = 0.9
-#: Share of the sequence in repeats without noise below which a period is not considered.
-MIN_EXACT = 0.2
+#: Part of that share in repeats without noise below which a period is not considered.
+MIN_EXACT = 0.5
 #: A noisy repeat may be this much longer than the pattern.
 _NOISE_LENGTH = 1.5
+#: Share of a noisy first or last repeat that must be the pattern's.
+_OWN = 0.6
 #: More noisy repeats than this between two exact ones end a run.
 _NOISY_IN_A_ROW = 8
 #: Symbols between two repeats that are noise: one, or this part of the pattern.
@@ -63,15 +65,20 @@ class Period(Struct, frozen=True):
         return sum(run.matched for run in self.runs)
 
 
-def find_periods(sequence: Ints) -> tuple[Period, ...]:
+def find_periods(sequence: Ints, coverage: float = MIN_COVERAGE) -> tuple[Period, ...]:
     """The periods of ``sequence`` from the innermost to the outermost: none, one or two.
 
     ``Period.repeats`` is the number of repeats in a run (the most frequent one if runs differ).
+
+    Args:
+        coverage: share of the sequence that a period must explain, in (0, 1].
     """
     if len(sequence) < MIN_REPEATS:
         return ()
     symbols = np.searchsorted(distinct(sequence), sequence).astype(np.int64)
-    periods = [p for c in _candidate_periods(symbols) if (p := _judge(symbols, c)) is not None]
+    periods = [
+        p for c in _candidate_periods(symbols) if (p := _judge(symbols, c, coverage)) is not None
+    ]
     # Through noise a period one symbol off covers as much, but leaves a symbol of each unexplained.
     # The pattern itself counts against it, as in a description that gives it once.
     periods.sort(key=lambda period: (period.symbols - period.matched, period.symbols))
@@ -80,7 +87,8 @@ def find_periods(sequence: Ints) -> tuple[Period, ...]:
         if all(_nested(period, level) for level in levels) and len(levels) < 2:
             levels.append(period)
     return tuple(
-        _refined(symbols, level) for level in sorted(levels, key=lambda period: period.symbols)
+        _refined(symbols, level, coverage)
+        for level in sorted(levels, key=lambda period: period.symbols)
     )
 
 
@@ -129,40 +137,40 @@ def _window_hashes(symbols: Ints, length: int) -> np.ndarray[tuple[int], np.dtyp
     return result
 
 
-def _judge(symbols: Ints, period: int) -> Period | None:
+def _judge(symbols: Ints, period: int, coverage: float) -> Period | None:
     """Count the repeats of the best pattern of ``period`` symbols; ``None`` if it is none."""
-    pattern = _best_pattern(symbols, period)
+    pattern = _best_pattern(symbols, period, coverage * MIN_EXACT)
     if pattern is None or _is_power(pattern):
         return None
-    return _best_turn(symbols, _rotations(symbols, pattern))
+    return _best_turn(symbols, _rotations(symbols, pattern), coverage)
 
 
-def _refined(symbols: Ints, period: Period) -> Period:
+def _refined(symbols: Ints, period: Period, coverage: float) -> Period:
     """Try more turns of the pattern: with noise near both ends of a run neither end tells it."""
-    pattern = _best_pattern(symbols, period.symbols)
+    pattern = _best_pattern(symbols, period.symbols, coverage * MIN_EXACT)
     if pattern is None:
         return period
     step = max(period.symbols // _TURNS, 1)
     turns = [np.roll(pattern, turn) for turn in range(0, period.symbols, step)]
-    best = _best_turn(symbols, turns)
+    best = _best_turn(symbols, turns, coverage)
     return best if best is not None and best.matched > period.matched else period
 
 
-def _best_turn(symbols: Ints, turns: list[Ints]) -> Period | None:
+def _best_turn(symbols: Ints, turns: list[Ints], coverage: float) -> Period | None:
     """The turn of a pattern whose repeats explain most of ``symbols``, if they suffice."""
     chains = [_runs(symbols, turn) for turn in turns]
     best = max(chains, key=lambda runs: sum(run.matched for run in runs))
     runs = [run for run in best if run.repeats >= MIN_REPEATS]
     covered = sum(run.end - run.starts[0] for run in runs)
     matched = sum(run.matched for run in runs)
-    if not runs or covered < MIN_COVERAGE * len(symbols) or matched < MIN_MATCHED * covered:
+    if not runs or covered < coverage * len(symbols) or matched < MIN_MATCHED * covered:
         return None
     counts = [run.repeats for run in runs]
     repeats = max(set(counts), key=lambda count: (counts.count(count), count))
     return Period(len(turns[0]), repeats, covered / len(symbols), tuple(runs))
 
 
-def _best_pattern(symbols: Ints, period: int) -> Ints | None:
+def _best_pattern(symbols: Ints, period: int, exact: float) -> Ints | None:
     """The window of ``period`` symbols that recurs at that distance most often.
 
     All rotations of a pattern recur alike but for the ends of runs, where only the true one gains a
@@ -178,7 +186,7 @@ def _best_pattern(symbols: Ints, period: int) -> Ints | None:
     first = order[begins]
     best = np.lexsort((first, -counts))[0]
     # Spares judging most candidates: a repetition of which so little is exact is none.
-    if (int(counts[best]) + 1) * period < MIN_EXACT * len(symbols):
+    if (int(counts[best]) + 1) * period < exact * len(symbols):
         return None
     at = int(recurring[first[best]])
     return symbols[at : at + period]
@@ -268,24 +276,31 @@ def _extended(symbols: Ints, pattern: Ints, run: RepeatRun, floor: int, ceiling:
     """Add a first and a last repeat that differ a little, as those of a recurrence do."""
     reach = int(len(pattern) * _NOISE_LENGTH)
     starts, end, matched = run.starts, run.end, run.matched
-    taken, common = _shortest_alike(symbols[end : min(end + reach, ceiling)], pattern)
+    taken, common = _most_alike(symbols[end : min(end + reach, ceiling)], pattern)
     if taken:
         starts, end, matched = (*starts, end), end + taken, matched + common
     before = symbols[max(starts[0] - reach, floor) : starts[0]]
-    taken, common = _shortest_alike(before[::-1], pattern[::-1])
+    taken, common = _most_alike(before[::-1], pattern[::-1])
     if taken:
         starts, matched = (starts[0] - taken, *starts), matched + common
     return RepeatRun(starts, end, matched)
 
 
-def _shortest_alike(window: Ints, pattern: Ints) -> tuple[int, int]:
-    """Shortest head of ``window`` that is a noisy repeat: length and symbols matched, 0 if none."""
+def _most_alike(window: Ints, pattern: Ints) -> tuple[int, int]:
+    """The head of ``window`` that is a noisy repeat: length and symbols matched, 0 if none.
+
+    Of all heads the one with most symbols matched beyond those that are not: a symbol that lies
+    behind several foreign ones is another's.
+    """
     if not _may_be_alike(window, pattern):
         return 0, 0
-    lengths = _common_by_prefix(window, pattern)
-    if lengths[-1] < MIN_LIKENESS * len(pattern):
+    matched = np.array(_common_by_prefix(window, pattern))
+    length = np.arange(1, len(window) + 1)
+    alike = (matched >= MIN_LIKENESS * len(pattern)) & (matched >= _OWN * length)
+    if not alike.any():
         return 0, 0
-    return lengths.index(lengths[-1]) + 1, lengths[-1]
+    best = int(np.where(alike, 2 * matched - length, -len(window)).argmax())
+    return best + 1, int(matched[best])
 
 
 def likeness(window: Ints, pattern: Ints) -> float:

@@ -7,8 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from seqprof.analysis.timeline.timesteps.evidence import BY_NAMES, MEANING, Evidence
 from seqprof.analysis.timeline.timesteps.slow import OpenedTimestep
+from seqprof.analysis.timeline.timesteps.verdict import BY_NAMES, MEANING, Evidence
 
 #: Told by what repeats, or by the forward's timesteps and autograd's sequence numbers.
 Origin = Literal["repeats", "sequence numbers"]

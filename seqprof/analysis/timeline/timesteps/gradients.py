@@ -1,0 +1,154 @@
+"""Timesteps or layers by gradients: where that of a parameter is finished, and what it fills.
+
+The gradient of a parameter that the repeats share is finished in the first repeat that uses it (the
+last that the backward reaches), that of a layer's own in its repeat.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seqprof.analysis.timeline.grouping import among, distinct
+from seqprof.analysis.timeline.structure import Bools, Floats, Ints, Timeline
+from seqprof.analysis.timeline.timesteps.autograd import Nodes
+from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, shares, with_usual_times
+from seqprof.analysis.timeline.timesteps.passes import Pass
+from seqprof.analysis.timeline.timesteps.verdict import FILLS, MOST, STACKED, RecurrenceVerdict
+
+#: Share of a repeat's time in parameters that speaks: their gradients are seen, but not all of what
+#: is computed with them.
+_FILLS_GRADIENTS = 0.15
+#: Share of what is computed with parameters that is all of it.
+_ALL = 0.9
+#: Autocast casts a parameter once and hands on what it made; the cast finishes its gradient.
+_CAST = r"ToCopyBackward0$"
+#: Nodes of products by parameters.
+_PRODUCT = r"(?:mm|onvolution|T)Backward\d$"
+#: Operators that multiply by parameters, though autograd may have none of them to follow.
+_PARAMETRIC = r"^aten::(?:linear|addmm|mm|conv\w*|_convolution|embedding|\w+_cell|\w*layer_norm)$"
+
+
+def by_gradients(
+    timeline: Timeline, one: Pass, loop: RepeatLoop, nodes: Nodes
+) -> RecurrenceVerdict | None:
+    one = with_usual_times(one, loop)
+    edges = loop.edges_ns(one)
+    mine = nodes.where((nodes.forward_ns >= edges[0]) & (nodes.forward_ns < edges[-1]))
+    if not mine.finishes.any():
+        return None
+    own = _shares_of(one, loop, mine.forward_ns[mine.finishes])
+    if (own >= _FILLS_GRADIENTS).mean() >= MOST:
+        return RecurrenceVerdict("shared parameters")
+    repeat = np.searchsorted(edges, mine.forward_ns, side="right") - 1
+    shared = mine.finishes & (
+        _contributed_behind(mine, repeat, loop.repeats) | timeline.named(mine.name, _CAST)
+    )
+    shared &= ~_finished_in_most(mine, repeat, loop.repeats)
+    first = _first_uses(timeline, one, loop, mine, repeat, shared)
+    if not len(first):
+        return None
+    # What precedes a loop may look like a repeat of it.
+    loop = RepeatLoop(loop.starts[first[0] :], loop.end)
+    loops = _by_first_use(loop, first - first[0])
+    if not loops:
+        return None
+    return RecurrenceVerdict("shared parameters", loops, len(distinct(repeat[shared])))
+
+
+def _first_uses(
+    timeline: Timeline, one: Pass, loop: RepeatLoop, nodes: Nodes, repeat: Ints, shared: Bools
+) -> Ints:
+    """The repeats in which a set of ``shared`` parameters that fills a repeat is used first.
+
+    A parameter that the first timestep does not use yet (no state) begins no loop and no other
+    cell; one beside others that are frozen (a shared activation's slope) does not fill a repeat.
+    """
+    kinds = np.searchsorted(distinct(nodes.name), nodes.name)
+    shape = int(kinds.max()) + 1, loop.repeats
+    at = kinds * loop.repeats + repeat
+    begun = np.bincount(at[shared], minlength=shape[0] * shape[1]).reshape(shape)
+    count = np.bincount(at, minlength=shape[0] * shape[1]).reshape(shape)
+    first = _shares_of(one, loop, nodes.forward_ns[shared])
+    alike = begun[kinds, repeat] > 0
+    every = _shares_of(one, loop, nodes.forward_ns[alike])
+    works = _marked(one, nodes.forward_ns[among(nodes.name, distinct(nodes.name[shared]))])
+    works[:-1] |= timeline.named(one.work_name, _PARAMETRIC)
+    parametric = shares(one, loop, works[one.work_of(one.activities.launch_ns)])
+    # What looks like a last repeat may be several of the next loop.
+    mostly = (first >= MOST * every) | (np.arange(loop.repeats) == loop.repeats - 1)
+    fills = (first >= _FILLS_GRADIENTS) & mostly
+    # More of a kind than other repeats have do not count: what prepares all timesteps of the next
+    # layer at once lies behind the last timestep of the one before.
+    more = np.maximum(count - np.median(count, axis=1).astype(np.int64)[:, None], 0)
+    names = distinct(nodes.name)
+    casts, products = timeline.named(names, _CAST), timeline.named(names, _PRODUCT)
+    more[casts] *= more[products].any(axis=0)
+    own = (np.where(begun > 0, begun - more, 0)).sum(axis=0) > 0
+    # Where all products are with them it does not matter how little of the time these take.
+    alone = timeline.named(nodes.name[shared], _PRODUCT).any() & (every >= _ALL * parametric)
+    fills |= alone & mostly & (first > 0)
+    begins = fills & own & (every >= FILLS * parametric)
+    # One set in two repeats, a part of it in each: the repeats begin within timesteps.
+    in_common = ((begun[:, :-1] > 0) & (begun[:, 1:] > 0)).any(axis=0)
+    begins[:-1] &= in_common | ~begins[1:]
+    return np.flatnonzero(begins)
+
+
+def _shares_of(one: Pass, loop: RepeatLoop, forward_ns: Ints) -> Floats:
+    """Share of each repeat in the operators that run at these times."""
+    marked = _marked(one, forward_ns)
+    # An operator around several repeats, as a recurrent layer is, does not fill one of them.
+    edges = one.activities.launch_ns[loop.bounds()[:-1]]
+    begun = np.searchsorted(edges, one.work_end_ns) - np.searchsorted(edges, one.work_start_ns)
+    marked[:-1] &= begun <= 1
+    return shares(one, loop, marked[one.work_of(one.activities.launch_ns)])
+
+
+def _marked(one: Pass, times: Ints) -> Bools:
+    """Which operators of the pass run at ``times``; the last row stands for none."""
+    marked = np.zeros(len(one.work_start_ns) + 1, dtype=np.bool_)
+    marked[one.work_of(times)] = True
+    marked[-1] = False
+    return marked
+
+
+def _contributed_behind(nodes: Nodes, repeat: Ints, repeats: int) -> Bools:
+    """Which nodes finish a gradient to which most repeats behind contributed.
+
+    There are as many nodes of the name in these as finish one here; up to the repeat in which
+    another set of parameters is used first.
+    """
+    size = int(nodes.name.max()) + 1
+    at = nodes.name * repeats + repeat
+    present = np.bincount(at, minlength=size * repeats).reshape(size, repeats)
+    finishing = np.bincount(at[nodes.finishes], minlength=size * repeats).reshape(size, repeats)
+    sets = distinct(repeat[nodes.finishes])
+    sets = sets[np.append(True, np.diff(sets) > STACKED)[: len(sets)]]
+    behind = np.zeros((size, repeats), dtype=np.bool_)
+    for begin, stop in zip(sets, [*sets[1:], repeats], strict=True):
+        needed = finishing[:, begin:stop].max(axis=1)
+        enough = (present[:, begin:stop] >= needed[:, None]).mean(axis=1) >= MOST
+        behind[enough, begin:stop] = True
+    chosen: Bools = behind[nodes.name, repeat]
+    return chosen
+
+
+def _finished_in_most(nodes: Nodes, repeat: Ints, repeats: int) -> Bools:
+    """Which nodes finish gradients in most repeats: each has parameters of its own of that kind."""
+    size = int(nodes.name.max()) + 1
+    at = (nodes.name * repeats + repeat)[nodes.finishes]
+    finished = np.bincount(at, minlength=size * repeats).reshape(size, repeats) > 0
+    own: Bools = (finished.mean(axis=1) >= MOST)[nodes.name]
+    return own
+
+
+def _by_first_use(loop: RepeatLoop, first: Ints) -> tuple[RepeatLoop, ...]:
+    """Loops told apart by where each set of parameters is used first.
+
+    Sets that begin one after another are cells stacked in a timestep.
+    """
+    begins = first[np.append(True, np.diff(first) > 1)]
+    cells = int(np.searchsorted(first, begins[1])) if len(begins) > 1 else len(first)
+    if cells > min(STACKED, loop.repeats // 2):
+        return ()
+    return loop.split(begins.tolist(), cells)
