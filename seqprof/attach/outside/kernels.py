@@ -106,6 +106,8 @@ def _annotated(timeline: Timeline, steps: Sequence[ProfiledStep]) -> Timeline:
     return msgspec.structs.replace(
         timeline,
         names=(*timeline.names, *names),
+        first_alike=None,
+        searched={},
         host=joined.at(order),
         activities=msgspec.structs.replace(activities, launch=moved[activities.launch]),
     )
