@@ -66,7 +66,8 @@ def locate_in(
     if layout is None:
         raise SeqprofError(
             f"data.target: no tensor of a batch has a time axis: {shape_in_words(first.inputs)}",
-            "yield sequences as [B, T], [B, T, F] or with time at data.time_dim",
+            "yield sequences as [B, T], [B, T, F] or with time at data.time_dim; what has no T, as "
+            "a tree, is measured in its own script: seqprof exec -- python train.py",
         )
     batch = replace(first, layout=layout)
     gathering = _Gathering(built, forward, upcoming if own else lambda _count: [])

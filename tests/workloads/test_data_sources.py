@@ -164,8 +164,15 @@ def test_a_model_that_sees_the_window_predicts_what_comes_after_it(
 
 @pytest.mark.parametrize(
     ("text", "names"),
-    [("1;2\n3;4\n", 2), ("1\t2\n3\t4\n", 2), ("\ufeffa,b\n1,2\n", 2), ("x\n1\n\n2\n", 1)],
-    ids=["semicolon", "tab", "byte order mark", "blank line"],
+    [
+        ("1;2\n3;4\n", 2),
+        ("1\t2\n3\t4\n", 2),
+        ("\ufeffa,b\n1,2\n", 2),
+        ("x\n1\n\n2\n", 1),
+        ("  1  0.5  -2 \n 10 12.5   3 \n", 3),
+        ("day;x\nMon 1 May;2\nTue 2 May;3\n", 1),
+    ],
+    ids=["semicolon", "tab", "byte order mark", "blank line", "spaces", "spaces in a name"],
 )
 def test_other_csv_dialects_are_read(tmp_path: Path, text: str, names: int) -> None:
     from seqprof.spec import DataSpec
@@ -182,6 +189,7 @@ def test_other_csv_dialects_are_read(tmp_path: Path, text: str, names: int) -> N
         ("a,b\n1,2\n3\n", {}, r"t\.csv:3:1: 1 values where the first line has 2", "drop"),
         ("a,b\n1,2\n3,x\n", {}, r"t\.csv:3:3: column 'b' is 'x'", "data.columns"),
         ("a,b\n1,2\n3,\n", {}, r"t\.csv:3:3: column 'b' has no value: ''", "data.missing"),
+        (" a   b\n 1   2\n 3   x\n", {}, r"t\.csv:3:6: column 'b' is 'x'", "data.columns"),
         ("a,b\n1,2\n3,nan\n", {}, r"t\.csv:3:3: column 'b' has no value: 'nan'", None),
         ("a,b\n1,2\n", {}, "1 rows, too few", "horizon"),
         ("a\n" + "1\n" * 5, {}, "5 rows, too few", "at most 4"),

@@ -7,7 +7,8 @@ import difflib
 import io
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,7 @@ class _Cells:
 
     Attributes:
         lines: line in the file of each row.
+        aligned: the lines of a file whose cells stand apart by any number of spaces.
     """
 
     file: Path
@@ -61,11 +63,16 @@ class _Cells:
     rows: list[list[str]]
     lines: list[int]
     comma: bool = False
+    aligned: list[str] = field(default_factory=list)
 
     def place(self, row: int, column: int) -> str:
         """``file:line:column`` of a cell."""
-        before = sum(len(cell) + 1 for cell in self.rows[row][:column])
-        return f"{self.file}:{self.lines[row]}:{before + 1}"
+        line = self.lines[row]
+        if self.aligned:
+            before = [cell.start() for cell in re.finditer(r"\S+", self.aligned[line - 1])][column]
+        else:
+            before = sum(len(cell) + 1 for cell in self.rows[row][:column])
+        return f"{self.file}:{line}:{before + 1}"
 
     def number(self, text: str) -> float | None:
         """The number that a cell holds; None where it is none."""
@@ -96,8 +103,9 @@ def is_missing(text: str) -> bool:
 def read_table(file: Path, data: DataSpec) -> NumberTable:
     """Read the numeric columns of ``file``, or those that ``data.columns`` names.
 
-    Delimiter (comma, semicolon, tab, bar), decimal comma, header, encoding and compression are told
-    by the content, unless the spec says them. Without a header columns are called 1, 2, ….
+    Delimiter (comma, semicolon, tab, bar, else spaces), decimal comma, header, encoding and
+    compression are told by the content, unless the spec says them. Without a header columns are
+    called 1, 2, ….
 
     Raises:
         SeqprofError: unreadable, ragged, not numeric, with gaps that ``data.missing`` does not say
@@ -133,31 +141,45 @@ def _split(file: Path, text: str, data: DataSpec) -> _Cells:
         raise SeqprofError(f"data.path: {file} has no rows of data")
     delimiter = _delimiter(sample)
     rows, lines = [], []
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append(row)
-                lines.append(reader.line_num)
-    except csv.Error as error:
-        raise SeqprofError(f"{file}:{reader.line_num}:1: not a CSV file: {error}") from error
+    for row, line in _rows(file, text, delimiter):
+        if any(cell.strip() for cell in row):
+            rows.append(row)
+            lines.append(line)
     comma = data.decimal == "," if data.decimal else delimiter != "," and _has_commas(rows)
-    cells = _Cells(file, [], rows, lines, comma)
+    aligned = text.splitlines() if delimiter == " " else []
+    cells = _Cells(file, [], rows, lines, comma, aligned)
     cells.header = _take_header(cells, data.header)
     if not cells.rows:
         raise SeqprofError(f"data.path: {file} has no rows of data")
     return cells
 
 
+def _rows(file: Path, text: str, delimiter: str) -> Iterator[tuple[list[str], int]]:
+    """Yield the cells of each row and the number of its line; those of spaces may be aligned."""
+    if delimiter == " ":
+        yield from ((line.split(), number) for number, line in enumerate(text.splitlines(), 1))
+        return
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        yield from ((row, reader.line_num) for row in reader)
+    except csv.Error as error:
+        raise SeqprofError(f"{file}:{reader.line_num}:1: not a CSV file: {error}") from error
+
+
 def _delimiter(sample: list[str]) -> str:
-    """The one that splits most lines alike; of several the one that splits into most."""
+    """The one that splits most lines alike; of several the one that splits into most.
+
+    Spaces are one where no other is: names and dates may have spaces in them.
+    """
 
     def evenness(delimiter: str) -> tuple[int, int]:
-        counts = [line.count(delimiter) for line in sample]
+        runs = delimiter == " "
+        counts = [len(line.split()) - 1 if runs else line.count(delimiter) for line in sample]
         usual = max(set(counts), key=counts.count)
         return (counts.count(usual) if usual else 0), usual
 
-    return max(_DELIMITERS, key=evenness)
+    best = max(_DELIMITERS, key=evenness)
+    return best if evenness(best)[0] or not evenness(" ")[0] else " "
 
 
 def _has_commas(rows: list[list[str]]) -> bool:
