@@ -100,6 +100,18 @@ def test_bptt_that_no_gradient_marks_is_said() -> None:
     assert caveats["bptt_unmarked"].evidence == "`cell`"
 
 
+def test_backwards_that_a_step_runs_itself_are_said() -> None:
+    kinds = {
+        own_step: {c.kind: c for c in summarise(recorded(spec_of(*models, own_step=True))).caveats}
+        for own_step, models in {
+            "two": ("Adversaries", "adversaries"),
+            "none": ("Synthesizer", "synthesizer"),
+        }.items()
+    }
+    assert "1 in one step" in str(kinds["two"]["backward_inside"].evidence)
+    assert "backward_inside" not in kinds["none"]
+
+
 @pytest.mark.parametrize("alike", [True, False])
 def test_memory_that_grows_a_little_with_new_sizes_is_no_leak(alike: bool) -> None:
     recording = recorded(spec_of("Scan", "scan"))

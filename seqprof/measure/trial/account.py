@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from seqprof.analysis.run.kernels import kind_of_kernels
+from seqprof.instruments.backward_calls import BackwardCalls
 from seqprof.instruments.loops import TimestepLoop
 from seqprof.instruments.memory import PeakMemory, peak_memory
 from seqprof.instruments.operations import OperationCounter, OperationTallies
@@ -38,6 +39,7 @@ class CountedStep:
         phases: operations and peak memory of each phase.
         timesteps: operations of each timestep of a loop.
         by_name: forward and backward operations, the most frequent first.
+        backwards_inside: of the step of the user's own, in its forward and loss.
         by_length: operations of a forward, of this length and of another, where these tell whether
             they grow with T.
         flops: of matrix products, convolutions and attention in the step, by torch's formulas.
@@ -50,6 +52,7 @@ class CountedStep:
     by_length: tuple[LengthCount, ...] = ()
     flops: int | None = None
     flops_reason: str | None = None
+    backwards_inside: int = 0
 
 
 class _PhaseAccounts:
@@ -70,6 +73,10 @@ class _PhaseAccounts:
         self._count_before = self._counter.count
         if self._memory is not None:
             self._memory.reset()
+
+    def before_the_backward(self) -> bool:
+        """Whether the step is in its forward or its loss."""
+        return self._running in ("forward", "loss")
 
     def end(self) -> None:
         phase = self._running
@@ -96,13 +103,14 @@ def account(
     memory, memory_reason = peak_memory(device)
     tallies = OperationTallies(step.timesteps)
     accounts = _PhaseAccounts(tallies, memory)
+    backwards = BackwardCalls(accounts.before_the_backward)
     probe = TimestepProbe(loops, tallies.read)
     probe.begin_step()
     if compiled:
         result = step.run(accounts, SILENCE)
     else:
         try:
-            with tallies:
+            with tallies, backwards:
                 result = step.run(accounts, probe if loops else SILENCE)
         finally:
             probe.end_forward()  # also where the step failed: modules get their `forward` back
@@ -128,7 +136,7 @@ def account(
     flops = None if reason else tallies.flops.total
     by_name = _by_name(tallies)
     by_length = () if loops or compiled else _by_length(step, by_name, max(result.timesteps))
-    return CountedStep(rows, marked, by_name, by_length, flops, reason)
+    return CountedStep(rows, marked, by_name, by_length, flops, reason, backwards.count)
 
 
 def _by_length(

@@ -157,6 +157,9 @@ class Bench:
         if timesteps:
             self._find_loops()
         made = self._count()
+        if made.backwards_inside:
+            detail = f"{made.backwards_inside} in one step"
+            self._guard.incidents.append(Incident(kind="backward_inside", detail=detail))
         if self._sought_in_vain:
             reason = self._loops_reason or ""
             self._loops_reason = why_no_loop(reason, made, self.step.timesteps)

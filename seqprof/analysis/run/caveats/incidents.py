@@ -165,6 +165,12 @@ INCIDENTS: dict[str, tuple[Severity, str, str]] = {
         "The trace of the profiled pass could not be written",
         "give --trace a file in a folder with room for it",
     ),
+    "backward_inside": (
+        "warning",
+        "Backwards that the training step runs itself lie in the forward or the loss, not in BPTT",
+        "return the sum of the losses, whose backward seqprof runs; or measure the loop as it is: "
+        "seqprof exec -- python train.py",
+    ),
     "bptt_unmarked": (
         "note",
         "The BPTT of a loop cannot be timed: no gradient was seen on what its module returns",
