@@ -66,6 +66,11 @@ class Cascade:
     ended_at_s: float = 0.0
     reason: Annotated[str | None, Meta(description="why there is none; null if there is")] = None
 
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file may say."""
+        if len(self.gradient_s) != len(self.forward_s):
+            raise ValueError("`gradient_s` has another number of timesteps than `forward_s`")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reachable:
