@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from example_recordings import CPU_PHASES, change_trial, cpu_cell, latency, pairs
+from html_results import explanation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqprof.analysis.explain.summary import explain
 from seqprof.analysis.run.timesteps import Bin
 from seqprof.analysis.statistics import Estimate
 from seqprof.recording import Recording
@@ -117,6 +120,22 @@ def test_every_renderer_shows_what_hangs_together(format_: object, made: Recordi
     assert not _MINUS_ZERO.search(words)
     for table in tables(document_of(result, View()).sections):
         hangs_together(table)
+
+
+def test_an_explanation_has_no_negative_idle_either() -> None:
+    """Clocks of threads are read a little apart: cores may seem busier than all the time."""
+    busier = change_trial(cpu_cell(), steps=pairs(CPU_PHASES, busy=1.004))
+    made = explanation()
+    facts = replace(made.summary.facts, run=busier)
+    document = document_of(replace(made, summary=explain(facts)), View(full=True))
+    idle = [
+        row[1].text
+        for table in tables(document.sections)
+        for row in table.rows
+        if row[0].text.startswith("cores idle")
+    ]
+    assert len(idle) > 3
+    assert all(text.startswith("< ") for text in idle)
 
 
 def tables(sections: object) -> list[Table]:

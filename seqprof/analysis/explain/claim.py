@@ -25,6 +25,10 @@ class Figure:
     name: str
     estimate: Estimate
     derived: Annotated[bool, Meta(description="follows from the graph: not measured")] = False
+    part_of: Annotated[
+        Estimate | None,
+        Meta(description="the time of which it is what is left: noise can make that negative"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,6 +132,7 @@ def _idle(run: Summary | None) -> tuple[Figure, ...]:
         Figure(
             name=f"{'device' if part.on_device else 'cores'} idle, {part.phase}",
             estimate=part.idle_time,
+            part_of=part.time,
         )
         for part in run.idle
         if part.idle_time.value is not None

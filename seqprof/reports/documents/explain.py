@@ -224,13 +224,16 @@ def _drawn(claim: Claim, explanation: Explanation) -> list[Block]:
 
 def _figures(caption: str, figures: list[Figure], *, exact: bool = False) -> Table:
     """Return figures as a table; ``exact``: they have no interval."""
-    rows = [[word(f.name), _value(f.estimate), _interval(f.estimate)] for f in figures]
+    rows = [[word(f.name), _value(f), _interval(f.estimate)] for f in figures]
     columns = heads("quantity", "value", ("95 % interval", "95 %"))
     shown = slice(2 if exact else 3)
     return Table(caption=caption, columns=columns[shown], rows=[row[shown] for row in rows])
 
 
-def _value(estimate: Estimate) -> Cell:
+def _value(figure: Figure) -> Cell:
+    estimate = figure.estimate
+    if figure.part_of is not None:
+        return cells.idle(estimate, figure.part_of)
     if estimate.unit == "s":
         return cells.time(estimate)
     return cells.number(estimate, lambda e: f"{e.value:,.3g}")
