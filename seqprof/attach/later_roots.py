@@ -29,8 +29,11 @@ class LaterRoots:
         self._until = -1
 
     def look(self) -> None:
-        """Look for them until the iteration after this one has begun."""
-        if self._session.explorer is None:
+        """Look for them until the iteration after this one has begun.
+
+        Not beside a compiled model: torch.compile would trace it anew for what is changed here.
+        """
+        if self._session.explorer is None and not self._session.compiled:
             looking = self._until >= 0
             self._until = self._session.iteration + 1
             if not looking:

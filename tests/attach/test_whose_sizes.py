@@ -307,3 +307,22 @@ def test_t_of_packed_sequences_that_the_model_packs_itself() -> None:
 
     loop, _ = watched(run)
     assert lengths(loop) == [(length,) for length in longest]
+
+
+def test_beside_a_compiled_model_no_other_is_looked_for() -> None:
+    """torch.compile would trace it anew."""
+    original, changed = nn.Module.__call__, []
+
+    def run() -> None:
+        model: Any = torch.compile(Cells(), backend="eager")
+        optimizer = sgd(model)
+        for x in batches():
+            optimizer.zero_grad()
+            loss: Any = model(x).square().mean()
+            loss.backward()
+            optimizer.step()
+            changed.append(nn.Module.__call__ is not original)
+
+    loop, _ = watched(run)
+    assert loop.compiled
+    assert changed == [False] * 12
