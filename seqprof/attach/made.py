@@ -45,21 +45,24 @@ class MadeOptimizers:
 
         A generator may be trained after several updates of its critic.
         """
-        called = {id(parameter) for module in modules for parameter in module.parameters()}
-        return any(
-            id(parameter) in called
-            for optimizer in self.living()
-            if id(optimizer) not in stepped
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-        )
+        unstepped = [one for one in self.living() if id(one) not in stepped]
+        return bool(_called(modules) & _trained(unstepped))
 
     def _look(self, modules: Sequence[nn.Module]) -> bool:
         living = self.living()
-        called = {id(parameter) for module in modules for parameter in module.parameters()}
-        groups = (group for optimizer in living for group in optimizer.param_groups)
-        trained = {id(parameter) for group in groups for parameter in group["params"]}
-        return bool(called & trained) if called else bool(living)
+        called = _called(modules)
+        return bool(called & _trained(living)) if called else bool(living)
+
+
+def _called(modules: Sequence[nn.Module]) -> set[int]:
+    """Parameters of modules, each by ``id``."""
+    return {id(parameter) for module in modules for parameter in module.parameters()}
+
+
+def _trained(optimizers: Sequence[Any]) -> set[int]:
+    """Parameters that optimizers step, each by ``id``."""
+    groups = (group for optimizer in optimizers for group in optimizer.param_groups)
+    return {id(parameter) for group in groups for parameter in group["params"]}
 
 
 def living_optimizers() -> list[Optimizer]:

@@ -43,23 +43,26 @@ def test_the_model_of_the_next_trial_is_read_as_the_first_was() -> None:
     assert lengths(loop) == [(7,)] * 8 + [(9,)] * 8
 
 
+class Reader(nn.Module):
+    """[B, T, 4] → [B, 8]: the last state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reader = nn.GRUCell(4, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = x.new_zeros(x.size(0), 8)
+        for part in x.unbind(1):
+            h = self.reader(part, h)
+        return h
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_model_of_another_class_has_no_t_of_the_first(late: bool) -> None:
     """It is seen from its first step on if its optimizer is made then, else from the second."""
 
-    class Others(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.cell = nn.RNNCell(4, 8)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            h = x.new_zeros(x.size(0), 8)
-            for part in x.unbind(1):
-                h = self.cell(part, h)
-            return h
-
     def run() -> None:
-        models: list[nn.Module] = [Cells(), Others()]
+        models: list[nn.Module] = [Cells(), Reader()]
         before = [sgd(model) for model in models]
         for model, made, timesteps in zip(models, before, (7, 9), strict=True):
             optimizer = made if late else sgd(model)
@@ -68,7 +71,7 @@ def test_a_model_of_another_class_has_no_t_of_the_first(late: bool) -> None:
 
     loop, _ = watched(run)
     assert lengths(loop) == [(7,)] * 8 + [()] * 8
-    assert loop.roots == ("Cells", "Others")
+    assert loop.roots == ("Cells", "Reader")
     assert all("forward" in iteration.phases_s for iteration in loop.iterations[8 + late :])
 
 
@@ -218,20 +221,9 @@ def test_of_nested_loops_the_outer_one_has_the_timesteps() -> None:
 
 
 def test_a_generator_is_trained_after_three_updates_of_its_critic() -> None:
-    class Critic(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.reader = nn.GRUCell(4, 8)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            h = x.new_zeros(x.size(0), 8)
-            for part in x.unbind(1):
-                h = self.reader(part, h)
-            return h
-
     def run() -> None:
         generator = nn.Sequential(Cells(), nn.Linear(4, 4))
-        critic = Critic()
+        critic = Reader()
         optimizers = [sgd(critic), sgd(generator)]
         for _ in range(12):
             for x in batches(3):

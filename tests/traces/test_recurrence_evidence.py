@@ -6,45 +6,14 @@ import itertools
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 import recurrent_models as models
 import torch
+from processor_traces import processor_of, traced
 from torch import nn
-from torch.profiler import ProfilerActivity, profile
 
-from seqprof.analysis.timeline.summary import DeviceSummary, summarise
-from seqprof.traces.kineto import read_trace
-
-
-def traced(
-    tmp_path: Path, loss: models.Loss, training: bool = True, steps: int = 1, **options: Any
-) -> DeviceSummary:
-    """The processor's summary of some steps; a first one is not recorded."""
-
-    def step() -> None:
-        with torch.set_grad_enabled(training):
-            result = loss()
-        if training:
-            result.backward()  # type: ignore[no-untyped-call]
-
-    step()
-    with profile(activities=[ProfilerActivity.CPU], **options) as profiler:
-        for _ in range(steps):
-            step()
-    path = tmp_path / "trace.json"
-    profiler.export_chrome_trace(str(path))
-    return processor_of(path)
-
-
-def processor_of(path: Path) -> DeviceSummary:
-    processor = summarise(read_trace(path)).processor
-    assert processor is not None
-    for one in processor.recurrences:
-        assert len(one.latency_ns) == len(one.gap_ns) == one.repeats
-        assert 0 < one.coverage <= 1
-    return processor
+from seqprof.analysis.timeline.summary import DeviceSummary
 
 
 def timesteps(summary: DeviceSummary) -> dict[str, list[int]]:

@@ -5,53 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import recurrent_models as models
 import torch
+from processor_traces import processor_of, traced
 from recurrent_models import HIDDEN, Loss, nothing_yet, sequence
 from torch import Tensor, nn
-from torch.profiler import ProfilerActivity, profile
 
-from seqprof.analysis.timeline.summary import DeviceSummary, summarise
-from seqprof.traces.kineto import read_trace
+from seqprof.analysis.timeline.summary import DeviceSummary
 
 #: A cell's input and state → its next state.
 Cell = Callable[[Tensor, Tensor], Tensor]
-
-
-def recorded(
-    path: Path, loss: Loss, training: bool = True, steps: int = 1, **options: Any
-) -> DeviceSummary:
-    """Some steps' summary on the processor; a first step is not recorded."""
-
-    def step() -> None:
-        with torch.set_grad_enabled(training):
-            result = loss()
-        if training:
-            result.backward()  # type: ignore[no-untyped-call]
-
-    step()
-    with profile(activities=[ProfilerActivity.CPU], **options) as profiler:
-        for _ in range(steps):
-            step()
-    profiler.export_chrome_trace(str(path / "trace.json"))
-    return processor_of(path / "trace.json")
-
-
-def processor_of(path: Path) -> DeviceSummary:
-    processor = summarise(read_trace(path)).processor
-    assert processor is not None
-    return processor
 
 
 def loops(summary: DeviceSummary) -> dict[str, list[int]]:
     """T of each loop, by phase."""
     by_phase: dict[str, list[int]] = {}
     for one in summary.recurrences:
-        assert len(one.latency_ns) == one.repeats
-        assert 0 < one.coverage <= 1
         by_phase.setdefault(one.phase, []).extend([one.repeats] * one.loops)
     return by_phase
 
@@ -146,7 +117,7 @@ def cell_and_layers(timesteps: int, layers: int) -> Loss:
 def test_a_recurrence_beside_layers_that_take_more_of_the_pass(
     tmp_path: Path, with_stack: bool
 ) -> None:
-    summary = recorded(tmp_path, cell_and_layers(12, 6), with_stack=with_stack)
+    summary = traced(tmp_path, cell_and_layers(12, 6), with_stack=with_stack)
     assert loops(summary) == {"forward": [12], "backward": [12]}
 
 
@@ -154,32 +125,32 @@ def test_a_recurrence_beside_layers_that_take_more_of_the_pass(
     "cells", [(Gated(), nn.GRUCell(HIDDEN, HIDDEN)), (nn.RNNCell(HIDDEN, HIDDEN), Gated(), Leaky())]
 )
 def test_loops_of_few_operators_beside_one_of_many(tmp_path: Path, cells: list[Cell]) -> None:
-    summary = recorded(tmp_path, in_sequence(32, cells))
+    summary = traced(tmp_path, in_sequence(32, cells))
     right = [32] * len(cells)
     assert loops(summary) == {"forward": right, "backward": right}
 
 
 def test_loops_none_of_which_is_most_of_the_pass(tmp_path: Path) -> None:
     cells = [nn.GRUCell(HIDDEN, HIDDEN), Plain(), Leaky(), nn.RNNCell(HIDDEN, HIDDEN)]
-    summary = recorded(tmp_path, in_sequence(15, cells), training=False, with_stack=True)
+    summary = traced(tmp_path, in_sequence(15, cells), training=False, with_stack=True)
     assert loops(summary) == {"other": [15] * 4}
 
 
 def test_a_small_loop_between_the_large_ones_of_several_steps(tmp_path: Path) -> None:
     loss = in_sequence(21, [nn.GRUCell(HIDDEN, HIDDEN), Gated()])
-    summary = recorded(tmp_path, loss, training=False, steps=3)
+    summary = traced(tmp_path, loss, training=False, steps=3)
     assert loops(summary) == {"other": [21] * 6}
 
 
 def test_steps_share_no_repeat_that_both_reach_for(tmp_path: Path) -> None:
     sampled = models.sampled_characters(7)
-    summary = recorded(tmp_path, sampled, training=False, steps=2, with_stack=True)
+    summary = traced(tmp_path, sampled, training=False, steps=2, with_stack=True)
     assert loops(summary) == {"other": [7, 7]}
 
 
 def test_modules_tell_where_a_loop_behind_another_begins(tmp_path: Path) -> None:
     """The tail of the first loop looks like a repeat of the second."""
-    summary = recorded(tmp_path, in_sequence(22, [Leaky(), Gated()]), with_stack=True)
+    summary = traced(tmp_path, in_sequence(22, [Leaky(), Gated()]), with_stack=True)
     assert loops(summary) == {"forward": [22, 22], "backward": [22, 22]}
 
 
@@ -189,7 +160,7 @@ def test_batches_that_shrink_every_few_timesteps(
 ) -> None:
     """Three timesteps and the view that makes a batch smaller repeat as well."""
     loss = models.packed([24, 21, 18, 15, 12, 9, 6, 3], kind)
-    assert loops(recorded(tmp_path, loss, training=False)) == {"other": [24]}
+    assert loops(traced(tmp_path, loss, training=False)) == {"other": [24]}
 
 
 def test_equal_cells_stacked_in_few_timesteps(tmp_path: Path) -> None:
@@ -203,12 +174,12 @@ def test_equal_cells_stacked_in_few_timesteps(tmp_path: Path) -> None:
                 y = states[row] = cell(y, states[row])
         return y
 
-    assert loops(recorded(tmp_path, loss, training=False)) == {"other": [9]}
+    assert loops(traced(tmp_path, loss, training=False)) == {"other": [9]}
 
 
 def test_a_decoder_of_the_encoders_cells_with_one_operator_more(tmp_path: Path) -> None:
     loss = encoder_and_decoder(31, 20, Gated(), Gated())
-    assert loops(recorded(tmp_path, loss, training=False)) == {"other": [31, 20]}
+    assert loops(traced(tmp_path, loss, training=False)) == {"other": [31, 20]}
 
 
 @pytest.mark.parametrize("timesteps", [8, 12])
@@ -229,7 +200,7 @@ def test_two_short_timesteps_are_no_long_one_of_the_next_loop(
         result: Tensor = head(out)
         return result
 
-    assert loops(recorded(tmp_path, loss, training=False)) == {"other": [timesteps, 26]}
+    assert loops(traced(tmp_path, loss, training=False)) == {"other": [timesteps, 26]}
 
 
 def forced(source: int, target: int, how: str, handed_on: bool) -> Loss:
@@ -261,13 +232,13 @@ def test_a_new_state_begins_a_decoder_of_equal_cells(
     tmp_path: Path, how: str, shapes: bool
 ) -> None:
     loss = forced(23, 11, how, handed_on=False)
-    summary = recorded(tmp_path, loss, training=False, record_shapes=shapes)
+    summary = traced(tmp_path, loss, training=False, record_shapes=shapes)
     assert loops(summary) == {"other": [23, 11]}
 
 
 def test_inputs_begin_anew_in_a_decoder_of_equal_cells(tmp_path: Path) -> None:
     loss = forced(23, 11, "indexed", handed_on=True)
-    summary = recorded(tmp_path, loss, training=False, record_shapes=True)
+    summary = traced(tmp_path, loss, training=False, record_shapes=True)
     assert loops(summary) == {"other": [23, 11]}
 
 
@@ -276,7 +247,7 @@ def test_a_loop_that_begins_a_repeat_too_early_is_no_stack_of_layers(
     tmp_path: Path, decoder: Callable[[], Cell]
 ) -> None:
     loss = encoder_and_decoder(18, 30, Gated() if decoder is Gated else Leaky(), decoder())
-    assert loops(recorded(tmp_path, loss)) == {"forward": [18, 30], "backward": [18, 30]}
+    assert loops(traced(tmp_path, loss)) == {"forward": [18, 30], "backward": [18, 30]}
 
 
 def test_weights_that_autocast_casts_once_are_shared(tmp_path: Path) -> None:
@@ -290,12 +261,12 @@ def test_weights_that_autocast_casts_once_are_shared(tmp_path: Path) -> None:
                     y = states[row] = cell(y, states[row])
         return y.float().mean()
 
-    assert loops(recorded(tmp_path, loss)) == {"forward": [20], "backward": [20]}
+    assert loops(traced(tmp_path, loss)) == {"forward": [20], "backward": [20]}
 
 
 def test_parameters_need_not_fill_a_repeat_that_has_no_others(tmp_path: Path) -> None:
     """A product that takes hardly any time, as on a device that is fast at them."""
-    recorded(tmp_path, in_sequence(28, [Leaky()]))
+    traced(tmp_path, in_sequence(28, [Leaky()]))
     trace = json.loads((tmp_path / "trace.json").read_text())
     events = [e for e in trace["traceEvents"] if e.get("ph") == "X" and "dur" in e]
     for product in [dict(e) for e in events if e["name"] == "aten::linear"]:
@@ -313,4 +284,4 @@ def test_parameters_need_not_fill_a_repeat_that_has_no_others(tmp_path: Path) ->
 def test_layers_are_none_where_only_what_they_share_learns(tmp_path: Path) -> None:
     """As much of a repeat as a cell's product, but others' products are beside it."""
     loss = models.shared_activation(12, frozen=True)
-    assert recorded(tmp_path, loss).recurrences == ()
+    assert traced(tmp_path, loss).recurrences == ()

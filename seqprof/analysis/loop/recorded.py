@@ -70,6 +70,8 @@ class LoopRecord:
     def __init__(self, log: ProcessLog) -> None:
         self.log = log
         self.loop: LoopAnalysis = find_loop(log.events)
+        #: What was found out in the first iterations; empty where the loop ended before.
+        self._explored: Fact = log.last_of("explored") or {}
         by_fetch = self.loop.boundary == "fetch"
         self._latencies = Latencies(log.all_of("loop"), log.device_marks)
         self._origin_ns = log.events[0].at_ns if log.events else 0
@@ -178,7 +180,7 @@ class LoopRecord:
 
     def _sizes(self, iteration: Iteration) -> list[tuple[int, int]]:
         """(T, B) of each forward that trains, or of each round where roots are timesteps."""
-        explored = self.log.last_of("explored") or {}
+        explored = self._explored
         root = explored.get("timestep_root")
         if root is not None:
             calls = sum(span.key == root for span in iteration.training_forwards())
@@ -191,7 +193,7 @@ class LoopRecord:
 
     def _explored_sizes(self, iteration: Iteration) -> list[tuple[int, int]]:
         """The sizes that were seen in the iteration; else those that all had that were seen."""
-        explored = self.log.last_of("explored") or {}
+        explored = self._explored
         first, last = iteration.start.at_ns, iteration.end.at_ns
         seen = [(at, (t or 0, b or 0)) for at, t, b in explored.get("sizes", ())]
         own = [sizes for at, sizes in seen if first <= at <= last and sizes[0]]
@@ -204,14 +206,14 @@ class LoopRecord:
 
     def _has_other_roots(self, iteration: Iteration) -> bool:
         """Whether a root is called that came after the loop was explored, or that is not known."""
-        explored = self.log.last_of("explored") or {}
+        explored = self._explored
         forwards = {span.key for span in iteration.training_forwards()}
         known = set(explored.get("roots", ()))
         return bool(known) and not (explored["compiled"] or forwards & known == forwards != set())
 
     def _roots(self) -> list[Fact]:
         """What the script calls as a whole, not the parts of it that it also calls alone."""
-        parts = (self.log.last_of("explored") or {}).get("parts", ())
+        parts = self._explored.get("parts", ())
         modules = self.log.by_key("module").items()
         return [fact for key, fact in modules if fact["parameters"] and key not in parts]
 
@@ -219,7 +221,7 @@ class LoopRecord:
 
     def _foreign_loop(self, exit_code: int | None, ended: str) -> ForeignLoop:
         log, loop = self.log, self.loop
-        explored = log.last_of("explored") or {}
+        explored = self._explored
         failed, closed = log.last_of("failed"), log.last_of("closed")
         why = f"failed: {failed['error']}" if failed else (closed or {}).get("why", ended)
         process = log.last_of("process") or {}
@@ -271,7 +273,7 @@ class LoopRecord:
         parameters = sum(fact["parameters"] for fact in roots) or sum(
             fact["parameters"] for fact in log.all_of("optimizer")
         )
-        explored = log.last_of("explored") or {}
+        explored = self._explored
         return Workload(
             model=" + ".join(_names(roots)) or "no module",
             family=None,
@@ -300,8 +302,8 @@ class LoopRecord:
     def _timesteps_reason(self) -> str | None:
         if self._latencies.samples():
             return None
-        explored = self.log.last_of("explored")
-        if explored is None:
+        explored = self._explored
+        if not explored:
             return "the loop ended before its modules were known"
         if explored["compiled"]:
             return "the model is compiled: its timesteps are no longer calls"
