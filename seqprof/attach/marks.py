@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from seqprof.attach.exploring.discovery import DiscoveredLoop
-from seqprof.instruments.gradient_nodes import first_tensor, last_nodes, tensors_of
+from seqprof.instruments.gradient_nodes import first_tensor, last_nodes, sequence_number, tensors_of
 
 #: Number of the loop, calls, stride, offset, exit mark, end of the first call's backward.
 HEAD = struct.Struct("<6q")
@@ -69,7 +69,7 @@ class _Pass:
             if 0 < i < last and 1 < phase < stride - 1:
                 entries.append(0)
                 return original(*args, **kwargs)
-            before = 0 if i else int(torch._C._autograd._get_sequence_nr())
+            before = 0 if i else sequence_number()
             entries.append(clock() if phase < 2 or not i else 0)
             output = original(*args, **kwargs)
             if i >= last:

@@ -110,14 +110,14 @@ class ScriptObjects:
         return callee
 
     def heed_sizes(self) -> None:
-        """Where one callee's sizes are read, those of every call are said, if only as unknown.
+        """Where one root's sizes are read, those of every root are said, if only as unknown.
 
         Else a call would seem to have the sizes of the one before, which may be another's.
         """
-        callees = self.callees.values()
-        if any(callee.attentive for callee in callees):
-            for callee in callees:
-                callee.attentive = True
+        roots = [callee for callee in self.callees.values() if callee.root]
+        if any(root.attentive for root in roots):
+            for root in roots:
+                root.attentive = True
 
     def living(self, ident: int) -> weakref.ref[Any] | None:
         """The object of an ``id``, as long as it lives."""

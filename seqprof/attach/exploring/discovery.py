@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from seqprof.attach.exploring.tensors import Shapes, comes_from, tensors
+from seqprof.attach.exploring.tensors import Shapes, comes_from, shapes_of, tensors
 
 #: Below this number of calls a repetition is no loop over timesteps.
 FEWEST = 4
@@ -51,7 +51,7 @@ class SubmoduleCalls:
         placed = list(tensors(((result,), {})))
         self.last_outputs = [tensor for _, tensor in placed]
         if len(self.entered) == 1:
-            self.returned = [(place, tuple(tensor.shape)) for place, tensor in placed]
+            self.returned = shapes_of(placed)
 
     @property
     def passes(self) -> list[int]:
@@ -101,7 +101,7 @@ class Group:
     def _entered(self, calls: SubmoduleCalls, given: Any) -> SubmoduleCalls:
         placed = list(tensors(given))
         if not calls.entered:
-            calls.given = [(place, tuple(tensor.shape)) for place, tensor in placed]
+            calls.given = shapes_of(placed)
         calls.entered.append(self.order)
         self.order += 1
         _judge_inputs(calls, [tensor for _, tensor in placed])

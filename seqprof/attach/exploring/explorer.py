@@ -12,9 +12,10 @@ from torch import is_grad_enabled, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from seqprof.attach.exploring.discovery import DiscoveredLoop, Group, SubmoduleCalls, plain_path
-from seqprof.attach.exploring.graph import operations_so_far, repeated_use
+from seqprof.attach.exploring.graph import repeated_use
 from seqprof.attach.exploring.sizes import SizeReader, size_readers, sizes_of
-from seqprof.attach.exploring.tensors import is_compiled, tensors
+from seqprof.attach.exploring.tensors import is_compiled, shapes_of, tensors
+from seqprof.instruments.gradient_nodes import sequence_number
 
 if TYPE_CHECKING:
     from seqprof.attach.callees import Callee
@@ -33,7 +34,7 @@ class Explorer:
         self._session = session
         self._stack: list[int] = []
         self._names: dict[int, str] = {}
-        self._group, self._since = Group(), operations_so_far()
+        self._group, self._since = Group(), sequence_number()
         self._groups: list[tuple[Group, list[DiscoveredLoop]]] = []
         self._forwards: list[tuple[Group, list[DiscoveredLoop]]] = []
         self._watching = self._gradients = False
@@ -94,9 +95,7 @@ class Explorer:
 
     def _begin_root(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         if not self._group.roots:
-            self._group.shapes = [
-                (place, tuple(tensor.shape)) for place, tensor in tensors((args, kwargs))
-            ]
+            self._group.shapes = shapes_of(tensors((args, kwargs)))
         self._group.roots.append(str(id(module)))
         self._root = self._group.enter_root(module, (args, kwargs))
         if isinstance(module, nn.RNNBase):
@@ -141,7 +140,7 @@ class Explorer:
                 an evaluation before training.
         """
         group, self._group = self._group, Group()
-        since, self._since = self._since, operations_so_far()
+        since, self._since = self._since, sequence_number()
         group.at_ns = group.at_ns or perf_counter_ns()
         groups = self._forwards if without_gradients else self._groups
         if len(groups) >= _MOST_GROUPS or (without_gradients and not group.roots):

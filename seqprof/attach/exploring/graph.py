@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from seqprof.attach.exploring.discovery import FEWEST
@@ -24,11 +23,6 @@ _SAME = (
     "ToCopyBackward", "TBackward", "TransposeBackward", "PermuteBackward", "ViewBackward",
     "ReshapeAliasBackward", "UnsafeViewBackward", "CloneBackward",
 )  # fmt: skip
-
-
-def operations_so_far() -> int:
-    """Number of the next operation that autograd records on this thread."""
-    return int(torch._C._autograd._get_sequence_nr())
 
 
 def repeated_use(outputs: Any, since: int = 0) -> int | None:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any
 
-import torch
 from torch import Tensor, is_grad_enabled
 from torch.compiler import is_dynamo_compiling
 
 from seqprof.analysis.loop.kinds import Kind
 from seqprof.attach.exploring.discovery import FEWEST
 from seqprof.attach.session import Session
+from seqprof.instruments.gradient_nodes import sequence_number
 
 Call = Callable[..., Any]
 _JOIN_IN, _JOIN_OUT = int(Kind.JOIN_IN), int(Kind.JOIN_OUT)
@@ -35,7 +35,7 @@ class Joins:
         def __call__(module: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
             result = original(module, *args, **kwargs)
             if not is_dynamo_compiling():
-                self._made = torch._C._autograd._get_sequence_nr()
+                self._made = sequence_number()
             return result
 
         return __call__

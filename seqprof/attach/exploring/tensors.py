@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -37,6 +37,11 @@ def tensors(value: Any, place: Place = (), depth: int = 0) -> Iterator[tuple[Pla
     elif depth < _DEEPEST and isinstance(value, dict):
         for key in list(value)[:_MOST]:
             yield from tensors(value[key], (*place, key), depth + 1)
+
+
+def shapes_of(placed: Iterable[tuple[Place, Tensor]]) -> Shapes:
+    """Shapes of tensors, with their places."""
+    return [(place, tuple(tensor.shape)) for place, tensor in placed]
 
 
 class Where(NamedTuple):
