@@ -7,8 +7,9 @@
 ``BIN`` holds the programs of the other tools; those that are not there are left out. Each runs with
 its defaults and the fewest of its own windows and servers. Given is the processor time of all
 processes, which a busy machine disturbs less than wall time, over that of the bare script in the
-same round; and the same of the steps alone: what a long run takes beyond a short one, in which
-start-up, the window and the report are the same.
+same round; the same without the tool's start-up, which is what a script that only imports torch
+takes longer; and of the steps alone: what a long run takes beyond a short one, in which start-up,
+the window and the report are the same.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _EXEC = [sys.executable, "-m", "seqprof", "exec", "-q", "-o", "run.json", "--"]
 
 
 Timing = tuple[float, float, int]
-Round = dict[str, tuple[Timing, Timing]]
+#: A long run, a short one, and one of a script that only imports torch.
+Round = dict[str, tuple[Timing, Timing, Timing]]
 
 
 def commands(peers: Path | None) -> dict[str, list[str]]:
@@ -64,15 +66,16 @@ def run(command: list[str], folder: str) -> Timing:
 def rounds(
     script: Path, steps: tuple[int, int], tools: dict[str, list[str]], count: int
 ) -> Iterator[Round]:
-    """Each tool once a round, over a long and a short run of the script."""
+    """Each tool once a round, over a long and a short run of the script and a script of nothing."""
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "nothing.py").write_text("import torch\n")
         for _ in range(count):
             found: Round = {}
             for name, before in tools.items():
                 long, short = (
                     run([*before, str(script), "--steps", str(count)], folder) for count in steps
                 )
-                found[name] = long, short
+                found[name] = long, short, run([*before, "nothing.py"], folder)
             yield found
 
 
@@ -88,15 +91,21 @@ def main() -> None:
     tools = commands(args.peers)
     lengths = (args.steps, args.short)
     seen = list(rounds(args.script.resolve(), lengths, tools, args.rounds))
-    print(f"{'tool':14} {'wall':>7} {'CPU':>7} {'CPU of the steps':>17}   exit")
+    print(
+        f"{'tool':14} {'wall':>7} {'CPU':>7} {'without start-up':>17} {'of the steps':>13}   exit"
+    )
     for name in tools:
         pairs = [(found[name], found["bare"]) for found in seen]
         wall = median(ours[0][0] / bare[0][0] for ours, bare in pairs)
         used = median(ours[0][1] / bare[0][1] for ours, bare in pairs)
+        begun = median(
+            (ours[0][1] - ours[2][1]) / (bare[0][1] - bare[2][1]) for ours, bare in pairs
+        )
         later = median(
             (ours[0][1] - ours[1][1]) / (bare[0][1] - bare[1][1]) for ours, bare in pairs
         )
-        print(f"{name:14} {wall:7.2f} {used:7.2f} {later:17.3f}   {pairs[-1][0][0][2]}", flush=True)
+        figures = f"{wall:7.2f} {used:7.2f} {begun:17.3f} {later:13.3f}"
+        print(f"{name:14} {figures}   {pairs[-1][0][0][2]}", flush=True)
 
 
 if __name__ == "__main__":
