@@ -1,6 +1,6 @@
 """``python -m seqprof`` (``torchrun -m`` needs it)."""
 
-from seqprof.cli import main
+from seqprof.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +13,11 @@ def nearest(word: str, options: Iterable[str]) -> str | None:
     """
     spelled = {option.lower(): option for option in options}
     begun = [option for option in spelled if len(word) > 1 and option.startswith(word.lower())]
-    matches = begun if len(begun) == 1 else difflib.get_close_matches(word.lower(), spelled, n=1)
+    if len(begun) == 1:
+        return spelled[begun[0]]
+    import difflib  # only a mistake waits for it
+
+    matches = difflib.get_close_matches(word.lower(), spelled, n=1)
     return spelled[matches[0]] if matches else None
 
 

@@ -8,20 +8,43 @@ import sys
 
 from seqprof import ending_signals
 
-__all__ = ["main"]
+__all__ = ["main", "program"]
+
+
+def program() -> None:
+    """The program `seqprof`, and ``python -m seqprof``: the command line, and the process ends."""
+    code = _run()
+    if _is_plain_trace():  # all is written, and no thread, child or temporary file is left
+        os._exit(code)  # taking the modules apart is a fifteenth of a small trace
+    sys.exit(code)
 
 
 def main() -> None:
-    """Run the command line; the console script and ``python -m seqprof`` come here."""
+    """Run the command line in a process that goes on.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command line of this process; return its exit code."""
     ending_signals.install(_end_at_once)  # importing the rest takes a while on a busy machine
     from seqprof.cli.guard import guarded
 
-    sys.exit(guarded(_command))
+    return guarded(_command)
 
 
 def _end_at_once(number: int, _: object) -> None:
     os.write(2, f"seqprof: interrupted ({signal.Signals(number).name})\n".encode())
     os._exit(128 + number)
+
+
+def _is_plain_trace() -> bool:
+    from seqprof.cli.trace_files import plain_request
+
+    return plain_request(sys.argv[1:]) is not None
 
 
 def _command() -> object:
