@@ -11,7 +11,7 @@ from seqprof import __version__
 from seqprof.analysis.loop.kinds import WORDS
 from seqprof.analysis.loop.process import Fact, ProcessLog, read_process
 from seqprof.analysis.loop.recorded import LoopRecord
-from seqprof.attach.outside.kernels import keep_trace, profiled_loop
+from seqprof.attach.outside.profiled_steps import keep_trace, profiled_loop
 from seqprof.measure.machine import cpu_name, git_commit
 from seqprof.recording import (
     Device,

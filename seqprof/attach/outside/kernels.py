@@ -3,74 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from seqprof.analysis.loop.recorded import LoopRecord, ProfiledStep
+from seqprof.analysis.loop.recorded import ProfiledStep
 from seqprof.analysis.timeline.alignment import Alignment, align
 from seqprof.analysis.timeline.profiled import profiled_pass
 from seqprof.analysis.timeline.structure import ANNOTATION, OPERATOR, HostEvents, Ints, Timeline
 from seqprof.instruments.range_names import OWN
-from seqprof.recording import Incident, ProfiledPass
+from seqprof.recording import ProfiledPass
 from seqprof.traces.kineto import read_own_trace
-from seqprof.traces.tracks import Range, track_events, write_with_tracks
+from seqprof.traces.tracks import Range
 
 _NS = 1e-9
-_NOT_REACHED = "the script ended before the measured steps were complete"
 #: As torch.profiler names its steps.
 _STEP = "ProfilerStep#{}"
 
 
-@dataclass(frozen=True, slots=True)
-class ProfiledLoop:
-    """The pass over the profiled steps of one process, and its phases as bars for a trace."""
+def read_profile(
+    trace: Path,
+    around: Sequence[tuple[str, Sequence[tuple[int, int]]]],
+    steps: Sequence[ProfiledStep],
+    device: int | None,
+) -> tuple[ProfiledPass, tuple[Range, ...]] | None:
+    """Return the pass over the profiled steps, and their phases as bars for the trace.
 
-    measured: ProfiledPass
-    bars: tuple[Range, ...] = ()
+    Args:
+        trace: that the profiler of the script's process wrote.
+        around: names of ranges → host clock before and after each of them was opened, in order.
+        steps: on the host's clock.
+        device: its index; None for the processor.
 
-    @property
-    def incidents(self) -> tuple[Incident, ...]:
-        """Defects of the trace."""
-        return tuple(Incident(kind="profile_quality", detail=t) for t in self.measured.quality)
-
-
-def profiled_loop(record: LoopRecord, trace: Path) -> ProfiledLoop:
-    """Read the trace of a process's profiled steps, or say why there is none."""
-    fact = record.log.last_of("profiled") or {"reason": _NOT_REACHED}
-    device = (record.log.last_of("process") or {}).get("device") or {"kind": "cpu"}
-    index = None if device["kind"] == "cpu" else int(device.get("index") or 0)
-    absent = ProfiledPass(on="processor" if index is None else "device")
-    if fact.get("reason") is not None or not trace.exists():
-        return ProfiledLoop(replace(absent, reason=fact.get("reason") or "no trace was written"))
-    try:
-        timeline = read_own_trace(trace)
-        alignment = align(timeline, [(str(name), stamps) for name, stamps in fact["around"]])
-        if alignment is None:
-            return ProfiledLoop(replace(absent, reason="the trace's clock is not the host's"))
-        loop = _read(timeline, alignment, record.profiled_steps(), index)
-        stopped_s = fact["stopped_ns"] * _NS
-        return replace(loop, measured=replace(loop.measured, stopped_s=stopped_s))
-    except Exception as error:  # it must not cost what was timed
-        reason = f"{type(error).__name__}: {error}"
-        return ProfiledLoop(replace(absent, reason=reason.splitlines()[0]))
-
-
-def _read(
-    timeline: Timeline, alignment: Alignment, steps: list[ProfiledStep], device: int | None
-) -> ProfiledLoop:
+    Returns:
+        None where the trace's clock cannot be tied to the host's.
+    """
+    timeline = read_own_trace(trace)
+    alignment = align(timeline, around)
+    if alignment is None:
+        return None
     moved = [_moved(step, alignment) for step in steps]
     begun = int(timeline.host.start_ns.min()) if len(timeline.host) else 0
     inside = [step for step in moved if step.start_ns >= begun]  # the others came before it
     measured = profiled_pass(_annotated(timeline, inside), device=device)
     counted = inside[1:] or inside
     wall_s = tuple((step.end_ns - step.start_ns) * _NS for step in counted)
-    return ProfiledLoop(
-        replace(measured, wall_s=wall_s, clock_error_s=alignment.error_ns * _NS),
-        tuple(_bars(inside)),
-    )
+    measured = replace(measured, wall_s=wall_s, clock_error_s=alignment.error_ns * _NS)
+    return measured, tuple(_bars(inside))
 
 
 def _moved(step: ProfiledStep, alignment: Alignment) -> ProfiledStep:
@@ -131,14 +112,3 @@ def _bars(steps: Sequence[ProfiledStep]) -> Iterator[Range]:
     for step in steps:
         for label, start, end in step.segments:
             yield Range("phases", label, start, end)
-
-
-def keep_trace(loop: ProfiledLoop, trace: Path, target: Path) -> tuple[Incident, ...]:
-    """Write the trace to where it is to be kept, with the phases as a track."""
-    if not loop.bars:
-        return ()
-    try:
-        write_with_tracks(trace, target, track_events(loop.bars, ()))
-    except (OSError, ValueError) as error:
-        return (Incident(kind="trace_not_written", detail=f"{target}: {error}"),)
-    return ()
