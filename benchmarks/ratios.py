@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seqprof.analysis.statistics import estimate_median
+from seqprof.analysis.statistics import paired_change
 
 
 def described(ratios: Sequence[float], digits: int = 3) -> str:
     """The median with its 95 % interval, which few ratios do not have."""
-    found = estimate_median(ratios, unit="1", method="median of paired ratios", absent="none")
-    if found.value is None:
-        return str(found.reason)
-    if found.low is None or found.high is None:
-        return f"{found.value:.{digits}f} (n = {found.n}: too few for an interval)"
-    interval = f"{found.low:.{digits}f} to {found.high:.{digits}f}"
-    return f"{found.value:.{digits}f} (95 %: {interval}, n = {found.n})"
+    ones = [1.0] * len(ratios)
+    change = paired_change(ratios, ones, method="median of paired ratios", absent="none")
+    if change.value is None:
+        return str(change.reason)
+    if change.low is None or change.high is None:
+        return f"{1 + change.value:.{digits}f} (n = {change.n}: too few for an interval)"
+    interval = f"{1 + change.low:.{digits}f} to {1 + change.high:.{digits}f}"
+    return f"{1 + change.value:.{digits}f} (95 %: {interval}, n = {change.n})"

@@ -23,7 +23,12 @@ from typing import Any
 import torch
 
 from seqprof.attach.exploring.discovery import DiscoveredLoop
-from seqprof.instruments.gradient_nodes import first_tensor, last_nodes, sequence_number, tensors_of
+from seqprof.instruments.gradient_nodes import (
+    LastNode,
+    first_tensor,
+    sequence_number,
+    tensors_of,
+)
 
 #: Number of the loop, calls, stride, offset, exit mark, end of the first call's backward.
 HEAD = struct.Struct("<6q")
@@ -37,17 +42,24 @@ class _Pass:
         last: index of the first call that may be the last; those after it may be, too.
         stride, offset: every ``stride``-th call is marked, from ``offset`` on.
         clock: what is read at a mark, never 0.
+        last_node: of the first call's backward.
     """
 
     __slots__ = (
         "_clock", "_end", "_entries", "_exit", "_final", "_first", "_gradients", "_last",
-        "_number", "_offset", "_outputs", "_stride",
+        "_last_node", "_number", "_offset", "_outputs", "_stride",
     )  # fmt: skip
 
     def __init__(
-        self, number: int, last: int, stride: int, offset: int, clock: Callable[[], int]
+        self,
+        number: int,
+        last: int,
+        stride: int,
+        offset: int,
+        clock: Callable[[], int],
+        last_node: LastNode,
     ) -> None:
-        self._number, self._last = number, last
+        self._number, self._last, self._last_node = number, last, last_node
         self._stride, self._offset, self._clock = stride, offset, clock
         self._entries: list[int] = []
         self._outputs: dict[int, Any] = {}
@@ -121,10 +133,9 @@ class _Pass:
             return
 
         def ran(_inputs: Any, _outputs: Any) -> None:
-            self._end = self._clock()  # the last of the nodes to run leaves the mark that stays
+            self._end = self._clock()
 
-        for node in last_nodes(tensor, before):
-            node.register_hook(ran)
+        self._last_node.of(tensor, before).register_hook(ran)
 
     def block(self) -> bytes:
         """What was marked, packed; nothing where the loop was not called."""
@@ -158,6 +169,7 @@ class ScriptLoopMarks:
         self._attached = False
         self._stride, self._offset, self._which = 1, 0, 0
         self._passes: list[_Pass] = []
+        self._last_node = LastNode()
 
     def begin(self, stride: int, offset: int) -> None:
         """A group begins in which every ``stride``-th call is marked, from ``offset`` on."""
@@ -171,7 +183,9 @@ class ScriptLoopMarks:
             return
         if self._anew or not self._passes:
             last = self._first_last(timesteps)
-            self._passes.append(_Pass(self._number, last, self._stride, self._offset, self._clock))
+            self._passes.append(
+                _Pass(self._number, last, self._stride, self._offset, self._clock, self._last_node)
+            )
         self._previous = module.__dict__.get("forward")
         object.__setattr__(module, "forward", self._passes[-1].marking(module.forward))
         self._attached = True

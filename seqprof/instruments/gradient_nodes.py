@@ -36,25 +36,52 @@ def sequence_number() -> int:
     return int(torch._C._autograd._get_sequence_nr())
 
 
-def last_nodes(tensor: Tensor, sequence_number: int) -> list[Node]:
-    """The autograd nodes behind ``tensor``, made since then, of which one is the last to run.
+class LastNode:
+    """Finds the node of a call that runs last in the backward, and remembers the way to it.
 
-    These are the nodes that hand their gradients to older nodes and leaves only.
+    Of what is ready autograd runs what was made last (``CompareNodeTaskTime`` in torch's
+    autograd/engine.h), and a node is ready when all that hand it gradients have run, which were
+    made after it. So of a call's nodes the first that was made runs last, on one device.
     """
-    assert tensor.grad_fn is not None
-    pending, seen, last = [tensor.grad_fn], {tensor.grad_fn}, []
-    while pending:
-        node = pending.pop()
-        inner = [
-            parent
-            for parent, _ in node.next_functions
-            # A leaf's accumulator is the one node that knows a `variable`.
-            if parent is not None
-            and not hasattr(parent, "variable")
-            and parent._sequence_nr() >= sequence_number
-        ]
-        if not inner:
-            last.append(node)
-        pending.extend(parent for parent in inner if parent not in seen)
-        seen.update(inner)
-    return last
+
+    def __init__(self) -> None:
+        self._way: tuple[int, ...] = ()
+        self._number: int | None = None
+
+    def of(self, tensor: Tensor, sequence_number: int) -> Node:
+        """Return the node.
+
+        Args:
+            tensor: an output of the call, with a gradient.
+            sequence_number: :func:`sequence_number` before the call.
+        """
+        assert tensor.grad_fn is not None
+        if self._number is not None:
+            node = self._at_end_of_way(tensor.grad_fn)
+            if node is not None and node._sequence_nr() - sequence_number == self._number:
+                return node
+        return self._search(tensor.grad_fn, sequence_number)
+
+    def _at_end_of_way(self, node: Node | None) -> Node | None:
+        for turn in self._way:
+            parents = () if node is None else node.next_functions
+            if turn >= len(parents):
+                return None
+            node = parents[turn][0]
+        return node
+
+    def _search(self, root: Node, sequence_number: int) -> Node:
+        ways: dict[Node, tuple[int, ...]] = {root: ()}
+        pending = [root]
+        while pending:
+            node = pending.pop()
+            for turn, (parent, _) in enumerate(node.next_functions):
+                # A leaf's accumulator is the one node that knows a `variable`.
+                if parent is None or parent in ways or hasattr(parent, "variable"):
+                    continue
+                if parent._sequence_nr() >= sequence_number:
+                    ways[parent] = (*ways[node], turn)
+                    pending.append(parent)
+        first = min(ways, key=lambda node: node._sequence_nr())
+        self._way, self._number = ways[first], first._sequence_nr() - sequence_number
+        return first

@@ -25,8 +25,9 @@ from itertools import chain, repeat
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.graph import Node
 
-from seqprof.instruments.gradient_nodes import first_tensor, last_nodes, sequence_number
+from seqprof.instruments.gradient_nodes import LastNode, first_tensor, sequence_number
 from seqprof.instruments.loops import TimestepLoop, replace_forward
 
 #: What to do at a call, as bits.
@@ -108,6 +109,10 @@ class TimestepProbe:
         self._modules: dict[int, list[TimestepLoop]] = {}
         for loop in loops:
             self._modules.setdefault(id(loop.module), []).append(loop)
+        #: Of each pass over each module, where the backward of its first call ends.
+        self._last_nodes = {
+            key: [LastNode() for _ in loops] for key, loops in self._modules.items()
+        }
         self._loops = loops
         self._stride, self._offset = 1, 0
         self._patterns: dict[int, list[int]] = {}
@@ -151,7 +156,7 @@ class TimestepProbe:
     def begin_forward(self, start: int, stop: int) -> None:
         """Mark the calls of the forward that follows, over timesteps ``start … stop - 1``."""
         timesteps = stop - start
-        for loops in self._modules.values():
+        for key, loops in self._modules.items():
             codes: list[int] = []
             segments = []
             for loop in loops:
@@ -159,7 +164,9 @@ class TimestepProbe:
                 codes += self._codes(loop, positions)
                 segment = SegmentMarks(start, timesteps, [None] * positions, [None] * positions)
                 segments.append((loop, segment))
-            attached = _Attached(segments, codes, self._read, self._disordered)
+            attached = _Attached(
+                segments, codes, self._read, self._disordered, self._last_nodes[key]
+            )
             self._running.append(attached)
             self._done.append(attached)
 
@@ -212,8 +219,10 @@ class _Attached:
         codes: list[int],
         read: Read,
         disordered: set[str],
+        last_nodes: Sequence[LastNode],
     ) -> None:
         self._segments, self._codes, self._read = segments, codes, read
+        self._last_nodes = last_nodes
         self.loops = [loop for loop, _ in segments]
         self._disordered = disordered
         self._module = segments[0][0].module
@@ -277,7 +286,9 @@ class _Attached:
         else:
             self._mark_in_order()
         for number, (output, before) in enumerate(self._firsts):
-            self._mark_end(number, output, before)
+            tensor = first_tensor(output)
+            if tensor is not None:
+                self._mark_end(number, self._last_nodes[number].of(tensor, before))
         self._outputs.clear()
         self._firsts.clear()
 
@@ -314,17 +325,13 @@ class _Attached:
             self._hooked.append(call)
             tensor.register_hook(complete)  # type: ignore[no-untyped-call]
 
-    def _mark_end(self, number: int, output: Any, before: int) -> None:
-        tensor = first_tensor(output)
-        if tensor is None:
-            return
+    def _mark_end(self, number: int, node: Node) -> None:
         ends, read = self._ends, self._read
 
         def ran(_inputs: Any, _outputs: Any) -> None:
-            ends[number] = read()  # the last of the nodes to run leaves the stamp that stays
+            ends[number] = read()
 
-        for node in last_nodes(tensor, before):
-            node.register_hook(ran)
+        node.register_hook(ran)
 
     # After the step ------------------------------------------------------------------------
 
