@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from seqprof.analysis.timeline.timesteps.loops import loops_of
 from seqprof.analysis.timeline.timesteps.repeats import find_periods
 
 
@@ -44,6 +45,28 @@ def test_a_first_and_a_last_repeat_that_differ_a_little_count() -> None:
     pattern = list(range(15))
     symbols = [50, *pattern[2:], *pattern * 10, *pattern[:12], 60, 61, *pattern[12:], 70]
     assert found(symbols) == [(15, 12)]
+
+
+def _passes(lengths: list[int], between: list[int], state_at: int) -> list[int]:
+    """Passes of timesteps of 31, the first of which makes a state (99); a loss, then new data."""
+    pattern = [draw * 7 % 13 for draw in range(31)]
+    symbols: list[int] = []
+    for timesteps in lengths:
+        first = [*pattern[:state_at], 99, *pattern[state_at:]]
+        symbols += [*between, *first, *pattern * (timesteps - 1), 50, 51]
+    return symbols
+
+
+@pytest.mark.parametrize("lengths", [[15, 15, 17], [6, 23], [12, 12, 12, 12]])
+@pytest.mark.parametrize("between", [[60, 61, 62], [60, 60, 61, 3, 62, 5, 20, 21, 22, 23]])
+@pytest.mark.parametrize("state_at", [0, 4, 14, 30])
+def test_passes_with_less_between_them_than_a_timestep_has(
+    lengths: list[int], between: list[int], state_at: int
+) -> None:
+    """What lies before the first pass lies inside: it is no noise of one long loop."""
+    symbols = np.array(_passes(lengths, between, state_at), dtype=np.int64)
+    level = find_periods(symbols)[0]
+    assert [loop.repeats for loop in loops_of(symbols, level)] == lengths
 
 
 @pytest.mark.parametrize(("inner", "times", "outer"), [(7, 12, 6), (4, 30, 5), (20, 5, 9)])

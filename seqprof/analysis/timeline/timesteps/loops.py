@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from msgspec import Struct, structs
 
+from seqprof.analysis.timeline.grouping import among, distinct
 from seqprof.analysis.timeline.structure import Bools, Floats, Ints
 from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import (
@@ -18,6 +19,9 @@ from seqprof.analysis.timeline.timesteps.repeats import (
 
 #: Repeats of a loop beside another, and the longest of them, that are compared with its ends.
 _BEFORE, _LONGEST_BESIDE = 3, 200
+#: Activities before a loop that show, where they recur in it, that another begins there; and in
+#: how many of its repeats they may: in more they are a part of the loop.
+_BEGINNING, _FOLLOWING = 3, 8
 #: Turns of a loop that are tried, the nearest ones.
 _TURNS = 16
 #: Share of the pattern's symbols that must agree on a number of repeats to correct it by one.
@@ -81,8 +85,54 @@ def loops_of(symbols: Ints, level: Period) -> list[RepeatLoop]:
         loop = _settled(symbols, starts, run.end, level.symbols, floor, ceiling)
         if loops and loops[-1].end > loop.starts[0]:
             loops[-1] = RepeatLoop(loops[-1].starts, loop.starts[0])
-        loops.append(loop)
+        loops += _by_beginnings(symbols, loop)
     return loops
+
+
+def _by_beginnings(symbols: Ints, loop: RepeatLoop) -> list[RepeatLoop]:
+    """The loops of which each begins behind what the first one begins behind.
+
+    What lies between two passes over a model may be short beside a timestep, and then looks like
+    one that is noisy: 15 and 15 timesteps like 30.
+    """
+    bounds = loop.bounds()
+    lengths = np.diff(bounds)
+    usual = int(np.median(lengths))
+    longer = lengths >= usual + _BEGINNING
+    longer[[0, -1]] = False
+    before = symbols[max(loop.starts[0] - usual, 0) : loop.starts[0]]
+    if longer.sum() > _FOLLOWING or len(before) < _BEGINNING:
+        return [loop]
+    others = distinct(symbols[loop.starts[0] : loop.end][~np.repeat(longer, lengths)])
+    loops: list[RepeatLoop] = []
+    starts: list[int] = []
+    for repeat, begin in enumerate(loop.starts):
+        end = int(bounds[repeat + 1])
+        between = _recurring(symbols, before, begin, end, others) if longer[repeat] else None
+        if between is None:
+            starts.append(begin)
+            continue
+        low, high = between
+        starts += [begin] if 2 * (low - begin) >= usual else []
+        loops.append(RepeatLoop(tuple(starts), low))
+        starts = [high] if 2 * (end - high) >= usual else []
+    loops.append(RepeatLoop(tuple(starts), loop.end))
+    return loops if min(each.repeats for each in loops) >= MIN_REPEATS else [loop]
+
+
+def _recurring(
+    symbols: Ints, before: Ints, begin: int, end: int, others: Ints
+) -> tuple[int, int] | None:
+    """Where in a repeat the most of the end of ``before`` recurs, which no other repeat holds."""
+    last = before[-_BEGINNING:]
+    windows = np.lib.stride_tricks.sliding_window_view(symbols[begin:end], _BEGINNING)
+    best = (0, 0)
+    for at in (np.flatnonzero((windows == last).all(axis=1)) + begin + _BEGINNING).tolist():
+        behind = symbols[max(begin, at - len(before)) : at]
+        alike = alike_length(behind[::-1], before[::-1])
+        if not among(symbols[at - alike : at], others).all():
+            best = max(best, (alike, at))
+    return (best[1] - best[0], best[1]) if best[0] else None
 
 
 def without_anothers(symbols: Ints, loop: RepeatLoop) -> RepeatLoop:
