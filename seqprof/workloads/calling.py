@@ -296,3 +296,18 @@ def _arguments(
         return tuple(inputs), {}
     parts = named_parts(inputs) or {}
     return (), {name: parts[name] for name in names}
+
+
+def output_and_state(result: Any) -> tuple[Any, Any]:
+    """Return the output, and the state that stands last in what the model returned.
+
+    Raises:
+        SeqprofError: it returned one thing only.
+    """
+    if not (isinstance(result, tuple) and len(result) >= 2):
+        raise SeqprofError(
+            f"train.bptt: the model's forward(inputs, state) returned {shape_in_words(result)}, "
+            "not (output, state)",
+            hint="let forward take the state (None at first) and return (output, state)",
+        )
+    return (result[0] if len(result) == 2 else result[:-1]), result[-1]

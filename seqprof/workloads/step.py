@@ -27,7 +27,7 @@ from seqprof.recording import Incident
 from seqprof.spec import Spec
 from seqprof.workloads.batches import Batch
 from seqprof.workloads.build import Built
-from seqprof.workloads.calling import carries_state, plan_call
+from seqprof.workloads.calling import carries_state, output_and_state, plan_call
 from seqprof.workloads.layout import Layout, Located
 from seqprof.workloads.listeners import SILENCE, ForwardListener, PhaseListener
 from seqprof.workloads.locating import locate_in
@@ -389,18 +389,3 @@ class TrainingStep:
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _AUTOCAST.get(self._train.precision)
         return nullcontext() if dtype is None else torch.autocast(self._device.type, dtype=dtype)
-
-
-def output_and_state(result: Any) -> tuple[Any, Any]:
-    """Return the output, and the state that stands last in what the model returned.
-
-    Raises:
-        SeqprofError: it returned one thing only.
-    """
-    if not (isinstance(result, tuple) and len(result) >= 2):
-        raise SeqprofError(
-            f"train.bptt: the model's forward(inputs, state) returned {shape_in_words(result)}, "
-            "not (output, state)",
-            hint="let forward take the state (None at first) and return (output, state)",
-        )
-    return (result[0] if len(result) == 2 else result[:-1]), result[-1]

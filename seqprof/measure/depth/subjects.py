@@ -25,12 +25,12 @@ from seqprof.spec_file import load_spec, load_spec_text
 from seqprof.workloads.batches import Batch
 from seqprof.workloads.body import Body
 from seqprof.workloads.build import build
-from seqprof.workloads.calling import carries_state, plan_call
+from seqprof.workloads.calling import carries_state, output_and_state, plan_call
 from seqprof.workloads.losses import Loss, pick_output
 from seqprof.workloads.own_step import StepFunction, batch_as_given, read_loss
 from seqprof.workloads.registry import find_family
 from seqprof.workloads.sequence_model import SequenceModel
-from seqprof.workloads.step import TrainingStep, output_and_state
+from seqprof.workloads.step import TrainingStep
 from seqprof.workloads.structures import map_leaves
 from seqprof.workloads.targets import call_target
 
