@@ -203,6 +203,28 @@ def test_two_short_timesteps_are_no_long_one_of_the_next_loop(
     assert loops(traced(tmp_path, loss, training=False)) == {"other": [timesteps, 26]}
 
 
+@pytest.mark.parametrize(("source", "target"), [(14, 12), (7, 7)])
+def test_a_loop_keeps_what_the_next_one_reached_for(
+    tmp_path: Path, source: int, target: int
+) -> None:
+    """Two timesteps of the encoder are as long as one of the decoder, of which nothing is told."""
+    encoder, decoder = Leaky(), Leaky()
+
+    @torch.autocast("cpu", torch.bfloat16)
+    def loss() -> Tensor:
+        x, y = sequence(source), sequence(target)
+        seen = over(encoder, (part.squeeze(1) for part in x.chunk(source, 1)), nothing_yet())
+        memory, state = torch.stack(seen, 1), nothing_yet()
+        for part in y.chunk(target, 1):
+            scores = torch.softmax(torch.bmm(memory, state.unsqueeze(2)), 1)
+            state = decoder(part.squeeze(1) + (scores * memory).sum(1), state)
+        return state.mean() + memory.mean()
+
+    summary = traced(tmp_path, loss)
+    for phase in ("forward", "backward"):
+        assert loops(summary)[phase] in ([source], [source, target], [target, source])
+
+
 def forced(source: int, target: int, how: str, handed_on: bool) -> Loss:
     """An encoder and a decoder of equal cells, the decoder given all of its inputs."""
     encoder, decoder = Gated(), Gated()

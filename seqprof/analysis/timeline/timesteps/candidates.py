@@ -114,13 +114,14 @@ class _Stream(Struct, frozen=True):
 
 
 class _Judged(Struct, frozen=True):
-    """One level of repetition of a stream, and what it is."""
+    """One level of repetition of a stream, what it is, and from where to where."""
 
     level: Period
     evidence: Evidence | None
     loops: tuple[RepeatLoop, ...]
     outer: Period | None
     longest: RepeatLoop
+    extent: tuple[int, int]
 
     @property
     def is_time(self) -> bool:
@@ -325,16 +326,13 @@ def _without(judged: list[_Judged]) -> tuple[Decision, list[tuple[int, int]]]:
     for each in judged:
         if each.evidence is not None:
             level = each.level
-            return Decision((), "layers", level.symbols, level.repeats), _extent(level)
+            return Decision((), "layers", level.symbols, level.repeats), [each.extent]
     if judged:
-        level = max((each.level for each in judged), key=lambda level: level.repeats)
+        most = max(judged, key=lambda each: each.level.repeats)
+        level = most.level
         decision = Decision((), "undecided", level.symbols, level.repeats, judged[0].longest)
-        return decision, _extent(level)
+        return decision, [most.extent]
     return Decision(()), []
-
-
-def _extent(level: Period) -> list[tuple[int, int]]:
-    return [(level.runs[0].starts[0], level.runs[-1].end)]
 
 
 def _judged(
@@ -346,9 +344,10 @@ def _judged(
     at: int,
 ) -> _Judged:
     level = levels[at]
-    runs = loops_of(stream.symbols, level)
-    longest = sorted(runs, key=lambda loop: -loop.repeats)[:_JUDGED]
-    longest = [without_anothers(stream.symbols, loop) for loop in longest]
+    runs = sorted(loops_of(stream.symbols, level), key=lambda loop: -loop.repeats)
+    longest = [without_anothers(stream.symbols, loop) for loop in runs[:_JUDGED]]
+    all_runs = longest + runs[_JUDGED:]
+    extent = min(run.starts[0] for run in all_runs), max(run.end for run in all_runs)
     innermost = stream.in_rows(longest[0])
     verdicts = [
         fitted(
@@ -364,10 +363,11 @@ def _judged(
     time = [verdict for verdict in known if verdict.loops]
     outer = levels[at + 1] if at + 1 < len(levels) else None
     if not known or not time:
-        return _Judged(level, known[0].evidence if known else None, (), outer, innermost)
+        evidence = known[0].evidence if known else None
+        return _Judged(level, evidence, (), outer, innermost, extent)
     loops = sorted((loop for each in time for loop in each.loops), key=lambda loop: loop.starts[0])
     evidence = min((each.evidence for each in time), key=_STRENGTH.index)
-    return _Judged(level, evidence, tuple(loops), outer, innermost)
+    return _Judged(level, evidence, tuple(loops), outer, innermost, extent)
 
 
 def _by_length(loops: tuple[RepeatLoop, ...]) -> Iterator[tuple[RepeatLoop, ...]]:
