@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import recurrent_models as models
@@ -201,6 +202,27 @@ def test_two_short_timesteps_are_no_long_one_of_the_next_loop(
         return result
 
     assert loops(traced(tmp_path, loss, training=False)) == {"other": [timesteps, 26]}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_cells_that_make_their_own_states_in_the_first_timestep(
+    tmp_path: Path, kind: Callable[..., nn.Module], count: int, training: bool
+) -> None:
+    """Inputs are unbound: nothing lies between two cells, and T of them is no T of the loop."""
+    cells = [kind(HIDDEN, HIDDEN) for _ in range(count)]
+
+    def loss() -> Tensor:
+        states: list[Any] = [None] * count
+        for x in sequence(9).unbind(1):
+            for layer, cell in enumerate(cells):
+                states[layer] = cell(x, states[layer])
+                x = states[layer][0] if kind is nn.LSTMCell else states[layer]
+        return x.square().mean()
+
+    phases = ("forward", "backward") if training else ("other",)
+    assert loops(traced(tmp_path, loss, training=training)) == {phase: [9] for phase in phases}
 
 
 @pytest.mark.parametrize(("source", "target"), [(14, 12), (7, 7)])

@@ -23,6 +23,8 @@ VIEW = (
 )
 #: What joins the outputs of a layer, begins a state or projects all inputs of the next layer.
 _PREPARES = r"(?i)cat|stack|zero|fill|flip|linear|addmm|gemm|matmul"
+#: A cell in one call, and what makes a state of zeros.
+_CELL, _MAKES = r"^aten::(?:lstm|gru|rnn_tanh|rnn_relu)_cell$", r"^aten::(?:new_)?zeros(?:_like)?$"
 #: Loops that may follow one another without a break; more are something else in the loop.
 _FOLLOWING = 8
 #: Share of the repeats that must be as their place says.
@@ -83,7 +85,26 @@ def _of_equal_cells(timeline: Timeline, one: Pass, loop: RepeatLoop) -> tuple[Re
     ]
     if inside_a_layer(one, loop):
         return tuple(parts)
-    return tuple(part.every(_taking_turns(one, part)) for part in parts)
+    return tuple(
+        part.every(max(_taking_turns(one, part), _with_states(timeline, one, part)))
+        for part in parts
+    )
+
+
+def _with_states(timeline: Timeline, one: Pass, loop: RepeatLoop) -> int:
+    """How many cells a timestep has, by the states that its first ones make.
+
+    Of cells called without a state each makes one in the first timestep, none later: between the
+    first n cells of a loop n - 1 are made. Where one call is the cell and all of a repeat.
+    """
+    names, bounds = one.activities.name, loop.bounds()
+    cells, makes = (
+        np.add.reduceat(timeline.named(names, pattern)[: loop.end], bounds[:-1])
+        for pattern in (_CELL, _MAKES)
+    )
+    made = int(np.argmin(makes > 0))
+    alone = (cells == 1).all() and not makes[made:].any()
+    return made + 1 if alone and (made + 1) * MIN_REPEATS <= loop.repeats else 1
 
 
 def _split_where_prepared(

@@ -83,10 +83,26 @@ def loops_of(symbols: Ints, level: Period) -> list[RepeatLoop]:
         if len(starts) < MIN_REPEATS:
             continue
         loop = _settled(symbols, starts, run.end, level.symbols, floor, ceiling)
+        loop = _with_first_ones(symbols, loop, floor)
         if loops and loops[-1].end > loop.starts[0]:
             loops[-1] = RepeatLoop(loops[-1].starts, loop.starts[0])
         loops += _by_beginnings(symbols, loop)
     return loops
+
+
+def _with_first_ones(symbols: Ints, loop: RepeatLoop, floor: int) -> RepeatLoop:
+    """The loop with repeats before it, each of which one activity parts from the next.
+
+    Cells stacked in a timestep make a state each before they are called for the first time.
+    """
+    middle, starts = loop.repeats // 2, list(loop.starts)
+    pattern = symbols[loop.starts[middle] : loop.bounds()[middle + 1]]
+    for _ in range(MIN_REPEATS - 1):
+        row = starts[0] - 1 - len(pattern)
+        if row < floor or (symbols[row : row + len(pattern)] != pattern).any():
+            break
+        starts.insert(0, row)
+    return RepeatLoop(tuple(starts), loop.end)
 
 
 def _by_beginnings(symbols: Ints, loop: RepeatLoop) -> list[RepeatLoop]:
