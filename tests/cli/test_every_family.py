@@ -17,6 +17,8 @@ from command_line import widest
 from seqprof.measure.candidates import resolve
 from seqprof.workloads.registry import families
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BASE = """\
 model: {name: lstm, hidden_size: 16}

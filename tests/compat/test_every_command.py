@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-pytestmark = pytest.mark.compat
+pytestmark = [pytest.mark.compat, pytest.mark.slow]
 
 #: A run of a second or two, of any model.
 SHORT = (
