@@ -9,7 +9,6 @@ from torch import nn
 from torch.nn import functional as F
 from watched_loops import Cells, counts, loader, sgd, train_step, update, watched
 
-pytestmark = pytest.mark.timing
 STEPS = 24
 
 
