@@ -96,7 +96,7 @@ def test_a_recurrence_that_ignores_its_state_has_no_chain() -> None:
 
 
 def test_work_quadratic_in_t_is_not_linear() -> None:
-    by_the_clock(4, "not_seen", "pairs")
+    by_the_clock(4, "not_seen", "pairs", small=sizes(32, 2))
 
 
 def test_a_batch_is_not_parallel_where_the_sequences_are_taken_one_by_one() -> None:
