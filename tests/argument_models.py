@@ -148,7 +148,7 @@ class _InTurn(_Model):
 class _Busy(_Model):
     """Nearly all that it does is one large matrix product after the other, over all timesteps."""
 
-    SIDE, TIMES = 1024, 3
+    SIDE, TIMES = 512, 3
 
     def __init__(self) -> None:
         super().__init__()

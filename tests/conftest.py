@@ -14,6 +14,7 @@ from nvml_fixtures import nvml, nvml_folder
 from parallel_suite import (
     pytest_cmdline_main,
     pytest_collection_modifyitems,
+    pytest_runtest_logreport,
     pytest_runtest_protocol,
 )
 from real_results import real_compare, real_json, real_run, real_scale, shared_folder
@@ -34,6 +35,7 @@ __all__ = [
     "nvml_folder",
     "pytest_cmdline_main",
     "pytest_collection_modifyitems",
+    "pytest_runtest_logreport",
     "pytest_runtest_protocol",
     "real_compare",
     "real_json",

@@ -1,10 +1,14 @@
-"""Results of every kind for the HTML report, small or long, and with names that attack a page."""
+"""Results of every kind for the HTML report, small or long, and with names that attack a page.
+
+Each is derived once a process: nothing changes a result.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -237,6 +241,7 @@ def _trial(step_s: float, timesteps: int, seed: int) -> Trial:
     )
 
 
+@cache
 def compared(first: str = "lstm", second: str = "attention") -> Result:
     """Two candidates at two lengths, and a third that ran out of memory."""
     cases = []
@@ -252,6 +257,7 @@ def compared(first: str = "lstm", second: str = "attention") -> Result:
     return result_of(_several("compare", cases, baseline=first), "compare.json")
 
 
+@cache
 def scaled(first: str = "lstm", second: str = "attention") -> Result:
     """Two candidates over lengths, which cost the same at T = 200."""
     cases = []
@@ -305,6 +311,7 @@ def _several(
     )
 
 
+@cache
 def depth(name: str = "lstm") -> Result:
     """A model of depth 15·T + 8."""
 
@@ -352,6 +359,7 @@ def depth(name: str = "lstm") -> Result:
     return Result(kind="depth", name="seqprof depth lstm", summary=summary, recording=None)
 
 
+@cache
 def explanation(first: str = "lstm", second: str = "attention") -> Result:
     """The argument about two candidates, as measured over lengths."""
     measured = scaled(first, second).recording
@@ -381,6 +389,7 @@ def trace(folder: Path, name: str = "gemm") -> Result:
     )
 
 
+@cache
 def ranks(name: str = "rank") -> Result:
     """Three ranks of a job, the second of which the others wait for."""
     digests = [
@@ -411,6 +420,7 @@ def _summary(path: Path) -> TraceSummary:
     return summarise(read_trace(path))
 
 
+@cache
 def changes(name: str = "branch.json") -> Result:
     """A change that made the backward slower, held against 5 %; with ``name`` for every name."""
     old, new = base(), slower({"backward": 1.5})
@@ -427,6 +437,7 @@ def changes(name: str = "branch.json") -> Result:
     return Result(kind="diff", name=name, summary=outcome, recording=None)
 
 
+@cache
 def history(name: str = "history.jsonl") -> Result:
     """Twelve runs, slower from the seventh on, and a damaged line."""
     lines = [
@@ -445,11 +456,16 @@ def history(name: str = "history.jsonl") -> Result:
     return Result(kind="history", name=name, summary=summary, recording=None)
 
 
+@cache
+def _profiled_run() -> Result:
+    return result_of(profiled(), "run.json")
+
+
 def every_kind(folder: Path, name: str | None = None) -> dict[str, Result]:
     """One result of each kind; with ``name`` in the places of models, candidates, kernels."""
     if name is None:
         return {
-            "run": result_of(profiled(), "run.json"),
+            "run": _profiled_run(),
             "compare": compared(),
             "scale": scaled(),
             "depth": depth(),

@@ -2,7 +2,7 @@
 
 `pytest` without a path takes a worker a core (pytest-xdist); `-n 0` takes none. A test marked
 `timing` holds durations against each other and runs while no other test does. Tests of a file that
-share an expensive fixture stay together by `pytest.mark.xdist_group`; results that many files read
+share a fixture of the module go to one worker, which makes it once; results that many files read
 are made once for all workers (`real_results.py`).
 """
 
@@ -33,32 +33,54 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if whole and cores > 1 and not config.option.usepdb and not config.option.collectonly:
         config.option.numprocesses = min(cores, MOST_WORKERS)
         config.option.dist = "loadgroup"
+        config.option.loadscopereorder = False  # the order is ours
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that no worker is left with one at the end; then timing, in a group."""
-    for item in items:
-        if item.get_closest_marker("timing") is not None:
-            item.add_marker(pytest.mark.xdist_group("timing"))
-        _name_group(item)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Timing tests first, in one group; then long tests: no worker is left with one at the end."""
+    if hasattr(config, "workerinput"):
+        for item in items:
+            _name_group(item)
     items.sort(key=_order)
 
 
 def _name_group(item: Any) -> None:
     """Add the group to the id of a test, by which the tests of a group get one worker.
 
-    pytest-xdist (3.8) does it too, but in a field that pytest 9.2 no longer reads.
+    Not by `pytest.mark.xdist_group`: pytest-xdist (3.8) asks a worker's own command line whether
+    there are groups, and writes them to a field that pytest 9.2 no longer reads.
     """
-    group = item.get_closest_marker("xdist_group")
-    if group is None or not hasattr(item, "_id") or not getattr(item.config.option, "loadgroup", 0):
+    if _is_timing(item):
+        group = "timing"
+    elif any(fixtures[-1].scope == "module" for fixtures in _fixtures(item)):
+        group = item.nodeid.partition("::")[0]
+    else:
         return
-    item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")
+    if hasattr(item, "_id"):
+        item._id = type(item._id).parse(f"{item.nodeid}@{group}")
+    else:  # before pytest 9.2
+        item._nodeid = f"{item.nodeid}@{group}"
+
+
+def _fixtures(item: Any) -> list[Any]:
+    """For each fixture of a test its definitions; the last is the one that it gets."""
+    return [found for found in item._fixtureinfo.name2fixturedefs.values() if found]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Take the group off the id: what is printed, and kept for `--last-failed`, is the test's."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # which takes them for the tests that it was sent
+    name, at, group = report.nodeid.rpartition("@")
+    if at and "]" not in group:  # else it is part of a parameter
+        report.nodeid = name
 
 
 def _order(item: pytest.Item) -> int:
-    if item.get_closest_marker("timing") is not None:
-        return 2
-    return 0 if item.get_closest_marker("slow") is not None else 1
+    if _is_timing(item):
+        return 0
+    return 1 if item.get_closest_marker("slow") is not None else 2
 
 
 # Timing tests alone ---------------------------------------------------------------------------

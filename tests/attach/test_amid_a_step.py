@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 from watched_loops import Cells, counts, loader, sgd, train_step, update, watched
 
-pytestmark = pytest.mark.timing
 STEPS = 24
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("own_loader", [True, False])
 @pytest.mark.parametrize("mode", ["eval", "train"])
 def test_validation_at_the_top_of_the_loop_is_no_part_of_the_step(

@@ -8,8 +8,6 @@ from torch import nn
 from torch.nn import functional as F
 from watched_loops import Cells, batches, counts, loader, update, watched
 
-pytestmark = pytest.mark.timing
-
 
 def adversaries(data: Any) -> None:
     """Two optimizers and two backwards a step."""

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from watched_loops import batches, counts, watched
 
-pytestmark = pytest.mark.timing
 PAUSE_S = 0.02
 
 

@@ -17,9 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from watched_loops import Cells, batches, counts, loader, sgd, train_step, watched
 
-pytestmark = pytest.mark.timing
 
-
+@pytest.mark.timing
 def test_a_closure_that_an_optimizer_calls_once() -> None:
     def run() -> None:
         model = Cells()
@@ -456,6 +455,7 @@ def test_a_thread_fetches_ahead() -> None:
     assert trial.timestep_operations
 
 
+@pytest.mark.timing
 def test_averaged_weights_are_evaluated() -> None:
     def run() -> None:
         model = Cells()

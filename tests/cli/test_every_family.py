@@ -17,19 +17,21 @@ from command_line import widest
 from seqprof.measure.candidates import resolve
 from seqprof.workloads.registry import families
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BASE = """\
 model: {name: lstm, hidden_size: 16}
-data: {kind: synthetic, task: copy, seq_len: 32, batch_size: 2}
+data: {kind: synthetic, task: copy, seq_len: 16, batch_size: 2}
 measure: {warmup: 1, sweep: false, threads: 1, device: cpu}
 """
 #: What a family of another package's needs: its sizes in its own words.
 LIBRARY = """\
 model: {name: transformers, config: {model_type: gpt2, n_embd: 16, n_layer: 1, n_head: 2}}
-data: {kind: synthetic, task: copy, seq_len: 32, batch_size: 2}
+data: {kind: synthetic, task: copy, seq_len: 16, batch_size: 2}
 measure: {warmup: 1, sweep: false, threads: 1, device: cpu}
 """
-LENGTHS = (16, 32)
+LENGTHS = (8, 16)
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +114,8 @@ def assert_depth(short: dict[str, Any], long: dict[str, Any], expected: str | No
 
 
 def test_every_family_is_scaled(folder: Path) -> None:
-    # Warming all up takes 15 s; a point for which none is left is not tried.
-    document, printed = measured("scale", folder, "--budget", "30s")
+    # Warming all up takes 8 s; a point for which none is left is not tried.
+    document, printed = measured("scale", folder, "--budget", "15s")
     assert widest(printed) <= 80
     points = document["summary"]["points"]
     assert [(p["label"], p["timesteps"]) for p in points] == [

@@ -14,6 +14,8 @@ from simaccel_fixtures import SimEnvironment
 from seqprof.analysis.depth.laws import fit_law
 from seqprof.reports.stored import read
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--hidden", "16", "--set", "data.seq_len=24", "--set", "data.batch_size=4")
 FREE = ("--set", "measure.threads=free")
 #: Tried in turn until there is time for all parts: a machine may be busy.

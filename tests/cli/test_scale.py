@@ -93,6 +93,7 @@ def test_bad_input_ends_with_one_message(words: tuple[str, ...], message: str) -
 
 
 @pytest.mark.sim
+@pytest.mark.slow
 def test_a_crossover_planted_on_the_simulated_accelerator_is_found(
     sim_env: SimEnvironment,
 ) -> None:

@@ -17,10 +17,8 @@ from typing import Any
 import pytest
 import torch
 
-pytestmark = pytest.mark.compat
+pytestmark = [pytest.mark.compat, pytest.mark.slow]
 
-#: The recordings are made once for all workers.
-of_one_folder = pytest.mark.xdist_group("compat")
 #: A run of a second or two, of any model.
 SHORT = (
     *("--seq-len", "16", "--hidden", "16", "--batch", "4"),
@@ -72,7 +70,6 @@ def document(path: Path) -> dict[str, Any]:
     return found
 
 
-@of_one_folder
 def test_a_run_has_every_figure_that_a_cpu_can_give(folder: Path) -> None:
     run = document(folder / "run.json")
     trial = run["recording"]["trials"][0]
@@ -93,7 +90,6 @@ def test_a_run_has_every_figure_that_a_cpu_can_give(folder: Path) -> None:
     assert ("depth_ops", None) in measured
 
 
-@of_one_folder
 def test_a_fused_run_derives_what_one_more_timestep_costs(folder: Path) -> None:
     run = document(folder / "fused.json")
     costs = run["summary"]["marginal"]
@@ -102,7 +98,6 @@ def test_a_fused_run_derives_what_one_more_timestep_costs(folder: Path) -> None:
     assert "lstm@cell" in caveats["one_call"]["remedy"]
 
 
-@of_one_folder
 @pytest.mark.parametrize("name", ["run", "fused", "compare", "scale"])
 def test_each_recording_is_shown_in_each_format(name: str, folder: Path) -> None:
     files = [f"shown_{name}{ending}" for ending in (".txt", ".csv", ".md", ".html")]
@@ -110,7 +105,6 @@ def test_each_recording_is_shown_in_each_format(name: str, folder: Path) -> None
     assert all(len((folder / file).read_text()) > 200 for file in files)
 
 
-@of_one_folder
 @pytest.mark.parametrize("what", ["recording", "compare", "scale"])
 def test_documents_fit_their_schemas(what: str, folder: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
@@ -118,7 +112,6 @@ def test_documents_fit_their_schemas(what: str, folder: Path) -> None:
     jsonschema.validate(document(folder / f"{'run' if what == 'recording' else what}.json"), schema)
 
 
-@of_one_folder
 def test_a_recording_of_another_torch_is_read_and_compared(folder: Path) -> None:
     other = Path(__file__).parents[1] / "data" / "lstm.json"
     made_by = document(other)["recording"]["environment"]["torch"]
@@ -127,7 +120,6 @@ def test_a_recording_of_another_torch_is_read_and_compared(folder: Path) -> None
     assert made_by == str(torch.__version__) or made_by in differences
 
 
-@of_one_folder
 def test_history_trace_diff_and_chrome(folder: Path) -> None:
     assert "step_time" in seqprof("history", "history.jsonl", "--json", cwd=folder).stdout
     assert "forward" in seqprof("trace", "trace.json.gz", cwd=folder).stdout

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 MODEL = """
 import ctypes, os, signal, sys, threading, time
 import torch
