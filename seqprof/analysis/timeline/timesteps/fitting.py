@@ -98,12 +98,13 @@ def _with_states(timeline: Timeline, one: Pass, loop: RepeatLoop) -> int:
     first n cells of a loop n - 1 are made. Where one call is the cell and all of a repeat.
     """
     names, bounds = one.activities.name, loop.bounds()
-    cells, makes = (
+    cells, makes, views = (
         np.add.reduceat(timeline.named(names, pattern)[: loop.end], bounds[:-1])
-        for pattern in (_CELL, _MAKES)
+        for pattern in (_CELL, _MAKES, VIEW)
     )
+    rest = np.diff(bounds) - makes - views
     made = int(np.argmin(makes > 0))
-    alone = (cells == 1).all() and not makes[made:].any()
+    alone = (cells == 1).all() and (rest[:-1] == 1).all() and not makes[made:].any()
     return made + 1 if alone and (made + 1) * MIN_REPEATS <= loop.repeats else 1
 
 
