@@ -104,7 +104,7 @@ def find_crossover(
 
 def _noise(slower: float | None) -> str:
     """Return what a difference has to be larger than, in words."""
-    return "their noise" if slower is None else f"spells of load, which made rounds {slower:.2g}× slow"
+    return "their noise" if slower is None else f"spells of load make ({slower:.2g}×)"
 
 
 def _cheaper(sign: int) -> Literal[0, 1]:
@@ -125,13 +125,13 @@ def _draws(
     """
     import numpy as np
 
-    medians = np.asarray([[median(values) for values in costs]])
     if exact:
-        return medians, None
+        return np.asarray([[median(values) for values in costs]]), None
     resampled = resample_medians(costs, beside, side=side)
-    if resampled.medians is None:
+    medians = np.asarray([resampled.medians])
+    if resampled.drawn is None:
         return medians, None
-    return np.concatenate([medians, resampled.medians]), resampled.slower
+    return np.concatenate([medians, resampled.drawn]), resampled.slower
 
 
 def _inside(x: Array, a: Array, b: Array, between: tuple[int, int]) -> Array:

@@ -53,7 +53,10 @@ class Growth:
     """A cost over sizes (sequence lengths, or batch sizes)."""
 
     sizes: tuple[int, ...]
-    medians_s: Annotated[tuple[float, ...], Meta(description="median over rounds, by size")]
+    medians_s: Annotated[
+        tuple[float, ...],
+        Meta(description="median over the rounds that no spell of load made slow, by size"),
+    ]
     marginal: Annotated[Estimate, Meta(description="the price of one more (timestep, sequence)")]
     fixed: Annotated[Estimate, Meta(description="intercept of the line: what no size pays for")]
     line_misfit: Annotated[
@@ -94,15 +97,15 @@ def fit_growth(sizes: Sequence[int], seconds: Sequence[float]) -> Growth:
     """
     by_size = group(sizes, seconds)
     points = tuple(by_size)
-    medians = [median(times) for times in by_size.values()]
     if len(points) < 2:
+        medians = [median(times) for times in by_size.values()]
         reason = f"measured at {len(points)} sizes; growth needs two"
         return _unfitted(points, medians, len(seconds), reason)
     import numpy as np
 
     x = np.asarray(points, dtype=np.float64)
-    y = np.asarray(medians)
-    resampled = resample_medians(tuple(by_size.values())).medians
+    rounds = resample_medians(tuple(by_size.values()))
+    y, resampled = np.asarray(rounds.medians), rounds.drawn
     slope, exponent = float(theil_sen(x, y)), float(theil_sen(np.log(x), np.log(y)))
     fixed = float(np.median(y - slope * x))
     factor = float(np.median(np.log(y) - exponent * np.log(x)))
@@ -117,7 +120,7 @@ def fit_growth(sizes: Sequence[int], seconds: Sequence[float]) -> Growth:
         exponents = percentiles(theil_sen(np.log(x), np.log(resampled)), level)
     return Growth(
         sizes=points,
-        medians_s=tuple(medians),
+        medians_s=rounds.medians,
         marginal=_estimate(slope, slopes, "s", SLOPE_METHOD, n),
         fixed=_estimate(fixed, fixeds, "s", SLOPE_METHOD, n),
         line_misfit=_misfit(fixed + slope * x, y),
@@ -179,7 +182,7 @@ def theil_sen(x: Array, y: Array) -> Array:
 
 def _sens_interval(x: Array, y: Array) -> tuple[float, float] | None:
     """Return Sen's interval of the slope (from ranks); None below four points."""
-    from scipy.stats import theilslopes
+    from scipy.stats import theilslopes  # type: ignore[import-untyped]
 
     if len(x) < 4:
         return None
@@ -259,13 +262,12 @@ def find_saturation(batches: Sequence[int], seconds: Sequence[float]) -> Saturat
         return Saturation(batch=None, last_lift=lift, reason=reason)
     import numpy as np
 
-    exact = np.asarray([[median(values) for values in times.values()]])
-    lifts = _lifts(sizes, exact)
+    resampled = resample_medians(tuple(times.values()))
+    lifts = _lifts(sizes, np.asarray([resampled.medians]))
     saturated = _saturated(lifts)[0]
-    resampled = resample_medians(tuple(times.values())).medians
     agreement = interval = None
-    if resampled is not None:
-        drawn = _lifts(sizes, resampled)
+    if resampled.drawn is not None:
+        drawn = _lifts(sizes, resampled.drawn)
         agreement = float(np.mean(_saturated(drawn) == saturated))
         interval = percentiles(drawn[:, -1], expanded_level(min(map(len, times.values()))))
     size = int(saturated)

@@ -1,10 +1,11 @@
 """The medians of each size's rounds as they might have been: rounds resampled.
 
 A bootstrap over rounds, not steps. Rounds that resemble their neighbours tell less than their
-number: the resampled medians scatter as much wider (:mod:`seqprof.analysis.dependence`). Where
-spells of load made rounds slow (:mod:`seqprof.analysis.scale.spells_of_lengths`), half of a size's
-resamples are of what no spell made slow; where its rounds are of one level, half take that for a
-spell's, since nothing tells. What is concluded has to hold either way.
+number: the resampled medians scatter as much wider (:mod:`seqprof.analysis.dependence`).
+
+Where spells of load made rounds slow (:mod:`seqprof.analysis.scale.spells_of_lengths`), what counts
+is the median of the rounds that none did. Where all of a size's are of one level, half of its
+resamples take that for a spell's, since nothing tells: what is concluded has to hold either way.
 """
 
 from __future__ import annotations
@@ -34,15 +35,17 @@ _OF_MEDIAN = 1.2533
 
 @dataclass(frozen=True, slots=True)
 class Resampled:
-    """Medians of resampled rounds.
+    """The medians of each size's rounds, and those of resampled rounds.
 
     Attributes:
-        medians: ``[RESAMPLES, sizes]``; None below five rounds at any size.
+        medians: of what no spell made slow, seconds, ``[sizes]``; of all rounds where none did.
+        drawn: ``[RESAMPLES, sizes]``; None below five rounds at any size.
         slower: how many times as long a round took in the strongest spell of load that was seen;
             None where there was none.
     """
 
-    medians: Array | None
+    medians: tuple[float, ...]
+    drawn: Array | None = None
     slower: float | None = None
 
 
@@ -56,18 +59,36 @@ def resample_medians(
         beside: those of another candidate, in which the same load may show.
         side: another number takes what may be a spell's for one in other resamples.
     """
+    medians = tuple(median(series) for series in times)
     if min(map(len, times)) < FEWEST_ROUNDS:
-        return Resampled(None)
+        return Resampled(medians)
     import numpy as np
 
     rounds = [[math.log(time) for time in series] for series in (*times, *beside)]
     spells = find_spells(rounds)
-    columns = []
-    for index, series in enumerate(times):
-        drawn = _bootstrapped(series, SEED + index)
-        columns.append(drawn if spells is None else _either_way(drawn, spells, index, side))
-    slower = None if spells is None else math.exp(max(spells.slower))
-    return Resampled(np.stack(columns, axis=1), slower)
+    if spells is None:
+        drawn = [_bootstrapped(series, SEED + index) for index, series in enumerate(times)]
+        return Resampled(medians, np.stack(drawn, axis=1))
+    calm = tuple(
+        centre if level is None else math.exp(median(level))
+        for centre, level in zip(medians, spells.undisturbed, strict=False)
+    )
+    drawn = [_undisturbed(series, spells, index, side) for index, series in enumerate(times)]
+    return Resampled(calm, np.stack(drawn, axis=1), math.exp(max(spells.slower)))
+
+
+def _undisturbed(times: Sequence[float], spells: Spells, index: int, side: int) -> Array:
+    """Return medians as they might have been had no spell made any round slow, ``[RESAMPLES]``."""
+    import numpy as np
+
+    rng, level = np.random.default_rng((SEED, index, side)), spells.undisturbed[index]
+    if level is not None:
+        error = _OF_MEDIAN * spells.noise / math.sqrt(len(level))
+        return np.exp(rng.normal(median(level), error, RESAMPLES))
+    drawn = _bootstrapped(times, SEED + index)
+    slower = np.exp(rng.choice(spells.slower, RESAMPLES))
+    either: Array = np.where(rng.random(RESAMPLES) < 0.5, drawn / slower, drawn)
+    return either
 
 
 def _bootstrapped(times: Sequence[float], seed: int) -> Array:
@@ -88,21 +109,6 @@ def _bootstrapped(times: Sequence[float], seed: int) -> Array:
     centre = float(np.median(times))
     scattered: Array = centre * (drawn / centre) ** wider  # what is positive stays so
     return scattered
-
-
-def _either_way(drawn: Array, spells: Spells, index: int, side: int) -> Array:
-    """Return ``drawn``, every other one, by chance, as if no spell had made it slow."""
-    import numpy as np
-
-    rng = np.random.default_rng((SEED, index, side))
-    undisturbed = spells.undisturbed[index]
-    if undisturbed is None:
-        calm = drawn / np.exp(rng.choice(spells.slower, len(drawn)))
-    else:
-        error = _OF_MEDIAN * spells.noise / math.sqrt(len(undisturbed))
-        calm = np.exp(rng.normal(median(undisturbed), error, len(drawn)))
-    mixed: Array = np.where(rng.random(len(drawn)) < 0.5, calm, drawn)
-    return mixed
 
 
 def percentiles(values: Array, level: float) -> tuple[float, float]:

@@ -105,7 +105,7 @@ def _likelier(apart: Sequence[Sequence[bool]]) -> float:
 
 
 def _chance_of_order(apart: Sequence[Sequence[bool]]) -> float:
-    """Return how likely so few runs or fewer are, of all lengths, were their rounds in any order."""
+    """Return how likely so few runs are, of all lengths, were their rounds in any order."""
     import numpy as np
 
     runs, ways = 0, np.ones(1)
