@@ -3,7 +3,7 @@
 A bootstrap over rounds, not steps. Rounds that resemble their neighbours tell less than their
 number: the resampled medians scatter as much wider (:mod:`seqprof.analysis.dependence`).
 
-Where spells of load made rounds slow (:mod:`seqprof.analysis.scale.spells_of_lengths`), what counts
+Where spells of load made rounds slow (:mod:`seqprof.analysis.spells_together`), what counts
 is the median of the rounds that none did. Where all of a size's are of one level, half of its
 resamples take that for a spell's, since nothing tells: what is concluded has to hold either way.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqprof.analysis.compare.comparison import RESAMPLES, SEED
 from seqprof.analysis.dependence import inefficiency, widening
-from seqprof.analysis.scale.spells_of_lengths import Spells, find_spells
+from seqprof.analysis.spells_together import Spells, find_spells
 
 if TYPE_CHECKING:
     import numpy as np

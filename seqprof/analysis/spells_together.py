@@ -81,7 +81,7 @@ def _below_the_gap(values: Sequence[float], least: float) -> float:
 
 
 def _lasts(apart: Sequence[Sequence[bool]]) -> bool:
-    return _likelier(apart) >= math.log(LIKELIER) and _chance_of_order(apart) <= CHANCE
+    return _likelier(apart) >= math.log(LIKELIER) and chance_of_order_within(apart) <= CHANCE
 
 
 def _likelier(apart: Sequence[Sequence[bool]]) -> float:
@@ -104,13 +104,17 @@ def _likelier(apart: Sequence[Sequence[bool]]) -> float:
     return float(total.max() - total[:, 0].max())
 
 
-def _chance_of_order(apart: Sequence[Sequence[bool]]) -> float:
-    """Return how likely so few runs are, of all lengths, were their rounds in any order."""
+def chance_of_order_within(apart: Sequence[Sequence[bool]]) -> float:
+    """Return how likely so few runs in all are, were the flags of each series in any order.
+
+    Args:
+        apart: flags in order of time, ``[N][values]``; a series of one kind tells nothing.
+    """
     import numpy as np
 
     runs, ways = 0, np.ones(1)
     for rounds in apart:
-        if any(rounds):
+        if 0 < sum(rounds) < len(rounds):
             runs += 1 + sum(a != b for a, b in pairwise(rounds))
             one = np.asarray(ways_of_runs(sum(rounds), len(rounds) - sum(rounds)), dtype=float)
             ways = np.convolve(ways, one / one.sum())

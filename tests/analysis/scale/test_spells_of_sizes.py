@@ -12,7 +12,7 @@ from seqprof.analysis.scale import resampled
 from seqprof.analysis.scale.crossover import find_crossover
 from seqprof.analysis.scale.growth import fit_growth
 from seqprof.analysis.scale.resampled import resample_medians
-from seqprof.analysis.scale.spells_of_lengths import find_spells
+from seqprof.analysis.spells_together import find_spells
 
 LENGTHS = (32, 64, 128, 256, 512, 1024)
 Noise = Callable[[np.random.Generator, int], list[float]]
