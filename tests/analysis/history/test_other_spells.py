@@ -9,12 +9,11 @@ import pytest
 
 from seqprof.analysis.history.other_spells import chance_of_one_more
 
-SEEDED = random.Random(1)
-
 
 def logs(drawn: str) -> list[float]:
     """Return a series of two levels: # is slow."""
-    return [math.log(1.5 if one == "#" else 1.0) + SEEDED.gauss(0.0, 0.01) for one in drawn]
+    chance = random.Random(len(drawn))
+    return [math.log(1.5 if one == "#" else 1.0) + chance.gauss(0.0, 0.01) for one in drawn]
 
 
 def test_without_other_spells_there_is_no_chance() -> None:
@@ -38,10 +37,12 @@ def test_one_slow_run_is_no_spell_and_one_quick_run_ends_none() -> None:
 
 
 def test_two_kinds_in_any_order_are_no_spells() -> None:
-    series = "".join(SEEDED.choice("..#") for _ in range(30)) + "#" * 20
+    chance = random.Random(1)
+    series = "".join(chance.choice("..#") for _ in range(30)) + "#" * 20
     assert chance_of_one_more(logs(series), 30) == 0.0
 
 
 def test_levels_that_noise_joins_are_none() -> None:
-    values = [SEEDED.gauss(0.0, 0.05) + (0.1 if i >= 20 else 0.0) for i in range(40)]
+    chance = random.Random(1)
+    values = [chance.gauss(0.0, 0.05) + (0.1 if i >= 20 else 0.0) for i in range(40)]
     assert chance_of_one_more(values, 20) == 0.0
