@@ -1,14 +1,15 @@
 """Do the intervals hold? Coverage, false verdicts and power on noise whose truth is known.
 
-``python benchmarks/intervals.py [median|compare|diff|changes …] [--repetitions 1000]`` prints one
-table each, in Markdown. Noise: independent (normal, heavy tails), autoregressive of first order,
-bursts (stretches of 8 steps on average, a fifth of the time, half as slow again), drift of 10 %.
-`docs/evidence/intervals.md` has the tables of the last full run.
+``python benchmarks/intervals.py [TABLE …] [--repetitions 1000]`` prints one table each (median,
+compare, diff, growth, crossover, changes), in Markdown. Noise: independent (normal, heavy tails),
+autoregressive of first order, bursts (stretches of 8 steps on average, a fifth of the time, half as
+slow again), drift of 10 %. `docs/evidence/intervals.md` has the tables of the last full run.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 
@@ -21,6 +22,9 @@ from seqprof.analysis.diff import unpaired
 from seqprof.analysis.diff.unpaired import Runs, compare_runs, judge
 from seqprof.analysis.history import level_shift
 from seqprof.analysis.history.change_points import find_change_points
+from seqprof.analysis.scale import resampled
+from seqprof.analysis.scale.crossover import find_crossover
+from seqprof.analysis.scale.growth import fit_growth
 from seqprof.analysis.statistics import median_interval
 
 Series = NDArray[np.float64]
@@ -137,6 +141,76 @@ def differences(repetitions: int) -> None:
     table(["noise", "steps", "covers", "false verdicts", "+5 % told", "+10 %", "+15 %"], rows())
 
 
+def growths(repetitions: int) -> None:
+    """Coverage of growth over 5 and over 3 lengths, each length with noise of its own."""
+    lengths, power, fixed, price = (64, 128, 256, 512, 1024), 1.2, 0.01, 1e-4
+
+    def covered(name: str, used: Sequence[int], rounds: int, level: float) -> list[bool]:
+        sizes = [t for t in used for _ in range(rounds)]
+        noise = {t: NOISE[name](rounds) for t in used}
+        line = fit_growth(sizes, [(fixed + price * t) * float(x) for t in used for x in noise[t]])
+        law = fit_growth(sizes, [price * t**power * float(x) for t in used for x in noise[t]])
+        pairs = (
+            (line.marginal, price * level),
+            (line.fixed, fixed * level),
+            (law.exponent, power),
+            (law.local_exponents[0].exponent, power),
+            (line.local_exponents[0].marginal, price * level),
+        )
+        return [(e.low or 0.0) <= truth <= (e.high or 0.0) for e, truth in pairs]
+
+    def rows() -> Iterable[list[str]]:
+        for name, draw in NOISE.items():
+            level = float(np.median(np.concatenate([draw(2000) for _ in range(50)])))
+            for rounds, count in itertools.product((6, 10, 20), (5, 3)):
+                hits = np.sum(
+                    [covered(name, lengths[:count], rounds, level) for _ in range(repetitions)],
+                    axis=0,
+                )
+                yield [name, str(rounds), str(count), *(percent(h, repetitions) for h in hits)]
+
+    heads = ["marginal", "fixed", "exponent", "local exponent", "local marginal"]
+    table(["noise", "rounds", "lengths", *heads], rows())
+
+
+def crossovers(repetitions: int) -> None:
+    """Crossovers found / covered of these; the last two never cross: found though there is none."""
+    lengths = (32, 64, 128, 256, 512, 1024)
+
+    def linear(t: int) -> float:
+        return 0.002 + 1e-4 * t
+
+    def meeting_at(at: int) -> Callable[[int], float]:
+        return lambda t: 0.002 + 1e-4 * t * t / at
+
+    cases: list[tuple[Callable[[int], float], int | None]] = [
+        *((meeting_at(at), at) for at in (300, 900, 2000)),
+        (linear, None),
+        (lambda t: 1.1 * linear(t), None),
+    ]
+
+    def cell(name: str, rounds: int, other: Callable[[int], float], at: int | None) -> str:
+        count = hits = 0
+        for _ in range(repetitions):
+            first, second = (
+                {t: (cost(t) * NOISE[name](rounds)).tolist() for t in lengths}
+                for cost in (linear, other)
+            )
+            length = find_crossover(first, second).length
+            count += length.value is not None
+            hits += at is not None and (length.low or 0.0) <= at <= (length.high or 0.0)
+        share = percent(count, repetitions)
+        return share if at is None else f"{share} / {percent(hits, count) if count else '-'}"
+
+    heads = ["at 300", "at 900", "beyond, at 2000", "equal", "1.1 times apart"]
+    rows = (
+        [name, str(rounds), *(cell(name, rounds, other, at) for other, at in cases)]
+        for name in NOISE
+        for rounds in (6, 10, 20)
+    )
+    table(["noise", "rounds", *heads], rows)
+
+
 def changes(repetitions: int) -> None:
     """Change points: lasting ones told, and others told, where there are none and of a step."""
 
@@ -163,7 +237,14 @@ def changes(repetitions: int) -> None:
     table(heads, rows())
 
 
-TABLES = {"median": medians, "compare": comparisons, "diff": differences, "changes": changes}
+TABLES = {
+    "median": medians,
+    "compare": comparisons,
+    "diff": differences,
+    "growth": growths,
+    "crossover": crossovers,
+    "changes": changes,
+}
 
 
 def main() -> None:
@@ -173,9 +254,8 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, help="of each bootstrap and test: fewer is faster")
     chosen = parser.parse_args()
     if chosen.resamples is not None:
-        names = {comparison: "RESAMPLES", unpaired: "RESAMPLES", level_shift: "RESAMPLES"}
-        for module, name in names.items():
-            setattr(module, name, chosen.resamples)
+        for module in (comparison, unpaired, resampled, level_shift):
+            module.RESAMPLES = chosen.resamples  # type: ignore[attr-defined]
     for name in chosen.tables or TABLES:
         print(f"## {name}: {TABLES[name].__doc__}, {chosen.repetitions} repetitions\n")
         TABLES[name](chosen.repetitions)

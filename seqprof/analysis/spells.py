@@ -55,7 +55,12 @@ def undisturbed_level(
 
 def neighbours_noise(values: Sequence[float]) -> float:
     """Return the standard deviation of what neighbours in time differ by, one level or many."""
-    return median([abs(b - a) for a, b in pairwise(values)]) / _OF_DIFFERENCES
+    return noise_of_differences([b - a for a, b in pairwise(values)])
+
+
+def noise_of_differences(differences: Sequence[float]) -> float:
+    """Return the standard deviation of values whose neighbours in time differ so."""
+    return median([abs(difference) for difference in differences]) / _OF_DIFFERENCES
 
 
 def _levels(values: Sequence[float]) -> list[list[int]]:
@@ -100,12 +105,18 @@ def _lasts(group: Sequence[int], n: int) -> bool:
 
 def chance_of_runs(runs: int, first: int, second: int) -> float:
     """Return how likely ``runs`` or fewer are, of values of two kinds in any order."""
-    total = 0
-    for number in range(2, runs + 1):
+    return sum(ways_of_runs(first, second)[: runs + 1]) / math.comb(first + second, first)
+
+
+def ways_of_runs(first: int, second: int) -> list[int]:
+    """Return in how many orders ``first`` and ``second`` values make 0, 1, 2 … runs; each >= 1."""
+    ways = [0, 0]
+    for number in range(2, first + second + 1):
         half, odd = divmod(number, 2)
+        of_first, of_second = math.comb(first - 1, half - 1), math.comb(second - 1, half - 1)
         if odd:
-            total += math.comb(first - 1, half) * math.comb(second - 1, half - 1)
-            total += math.comb(first - 1, half - 1) * math.comb(second - 1, half)
+            more = math.comb(first - 1, half) * of_second
+            ways.append(more + of_first * math.comb(second - 1, half))
         else:
-            total += 2 * math.comb(first - 1, half - 1) * math.comb(second - 1, half - 1)
-    return total / math.comb(first + second, first)
+            ways.append(2 * of_first * of_second)
+    return ways

@@ -96,3 +96,12 @@ def test_what_slows_both_at_once_is_no_spell_of_one() -> None:
     both = in_spells(LATE, seed=5)
     slower = [1.2 * value for value in in_spells(LATE, seed=6)]
     assert compare(slower, both).verdict == "slower"
+
+
+def test_a_side_of_one_level_may_lie_in_a_spell_where_the_other_shows_some() -> None:
+    slow, quiet, some = [True] * 20, [False] * 20, [False] * 8 + [True] * 4 + [False] * 8
+    assert compare(in_spells(slow), in_spells(some, seed=2)).verdict == "inconclusive"
+    assert compare(in_spells(some), in_spells(slow, seed=2)).verdict == "inconclusive"
+    assert compare(in_spells(slow), in_spells(quiet, seed=2)).verdict == "slower"
+    beyond = [1.3 * value for value in in_spells(slow)]  # more than a spell makes
+    assert compare(beyond, in_spells(some, seed=2)).verdict == "slower"

@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from seqprof.analysis.dependence import inefficiency, widening
 from seqprof.analysis.spells import undisturbed_level
+from seqprof.analysis.spells_together import find_spells
 from seqprof.analysis.statistics import (
     SMALLEST_INTERVAL,
     Estimate,
@@ -135,7 +136,22 @@ def _interval(a: Sequence[float], b: Sequence[float], wider: float) -> tuple[flo
     undisturbed = undisturbed_level(ratios, taken)
     if undisturbed is not None:
         reached.append((math.exp(undisturbed[0]), math.exp(undisturbed[1])))
+    down, up = _slowed_all_along(a, b)
+    reached.append((reached[0][0] / down, reached[0][1] * up))
     return min(low for low, _ in reached), max(high for _, high in reached)
+
+
+def _slowed_all_along(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """Return how many times slower a spell may have made all of ``a``, and all of ``b``.
+
+    A side of one level may lie in one where the other side's rounds show spells that it had not.
+    """
+    spells = find_spells([[math.log(time) for time in times] for times in (a, b)])
+    if spells is None:
+        return 1.0, 1.0
+    slower = math.exp(max(spells.slower))
+    down, up = (slower if level is None else 1.0 for level in spells.undisturbed)
+    return down, up
 
 
 def _bootstrapped(

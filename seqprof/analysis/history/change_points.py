@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from seqprof.analysis.history.level_shift import FEWEST, chance_of_order, likeliest_step
+from seqprof.analysis.history.other_spells import chance_of_one_more
 from seqprof.analysis.spells import neighbours_noise
 from seqprof.analysis.statistics import median
 
@@ -98,7 +99,8 @@ def find_change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
         gone = {place for k in passing for place in levels[k]}
         places = [place for place in places if place not in gone]
     longest = max((one.until - one.index for one in passed if one.until), default=0)
-    changes = _changes(steps, levels, medians, max(enough, longest + 1))
+    whole = [math.log(value) for value in values]
+    changes = _changes(steps, levels, medians, max(enough, longest + 1), whole)
     worth = [one for one in (*passed, *changes) if abs(one.ratio - 1.0) >= SMALLEST_CHANGE]
     return tuple(sorted(worth, key=lambda one: one.index))
 
@@ -108,12 +110,18 @@ def _changes(
     levels: Sequence[Sequence[int]],
     medians: Sequence[float],
     enough: int,
+    logs: Sequence[float],
 ) -> Iterator[ChangePoint]:
-    """Yield the change from each level to the next; it lasts with ``enough`` runs on both sides."""
+    """Yield the change from each level to the next.
+
+    It lasts with ``enough`` runs on both sides, if it is no likely length of one more spell.
+    """
     for k, (step, (before, after)) in enumerate(zip(steps, pairwise(medians), strict=True)):
+        index = levels[k + 1][0]
         lasts = _shorter_side(k, medians, levels) >= enough
+        lasts = lasts and chance_of_one_more(logs, index) < ALPHA
         yield ChangePoint(
-            index=levels[k + 1][0],
+            index=index,
             before=before,
             after=after,
             ratio=after / before,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from msgspec import Meta
 
 from seqprof.analysis.compare.comparison import expanded_level
-from seqprof.analysis.scale.growth import FEWEST_ROUNDS, percentiles, resample_medians
+from seqprof.analysis.scale.resampled import FEWEST_ROUNDS, percentiles, resample_medians
 from seqprof.analysis.statistics import Estimate, median, missing
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def find_crossover(
     Returns:
         The first crossing between two lengths at which different models are cheaper beyond doubt;
         else one beyond the longest length, *extrapolated*, if nearly all resamples of the rounds
-        meet within four times of it; else null.
+        meet within four times of it; else null: there is no crossover up to there where hardly any
+        resample meets, and otherwise it cannot be told.
     """
     lengths = sorted(set(first) & set(second))
     if len(lengths) < 2:
@@ -71,7 +72,9 @@ def find_crossover(
     if rounds < FEWEST_ROUNDS and not exact:
         counted = "1 round" if rounds == 1 else f"{rounds} rounds"
         return no_crossover(f"{counted} at some length; {FEWEST_ROUNDS} are needed")
-    a, b = (_draws([costs[n] for n in lengths], exact) for costs in (first, second))
+    of_first, of_second = ([costs[n] for n in lengths] for costs in (first, second))
+    a, slower = _draws(of_first, of_second, 0, exact)
+    b, _ = _draws(of_second, of_first, 1, exact)
     difference = np.log(a) - np.log(b)
     below, above = (np.mean(difference < 0, axis=0), np.mean(difference > 0, axis=0))
     sign = np.where(below >= AGREE, -1, np.where(above >= AGREE, 1, 0))
@@ -81,18 +84,27 @@ def find_crossover(
             crossings = _inside(x, a, b, (left, right))
             return _crossover(crossings, rounds, cheaper=_cheaper(sign[left]), extrapolated=False)
     if not sure:
-        return no_crossover("the two differ by less than their noise at every length")
+        return no_crossover(f"the two differ by less than {_noise(slower)} at every length")
     if sure[-1] != len(x) - 1:
         known = lengths[sure[-1]]
-        return no_crossover(f"beyond T = {known:,} the two differ by less than their noise")
+        return no_crossover(f"beyond T = {known:,} the two differ by less than {_noise(slower)}")
     cheaper = _cheaper(sign[-1])
     crossings = _beyond(x, a, b)
-    if np.mean(np.isfinite(crossings)) < AGREE:
+    meeting = np.mean(np.isfinite(crossings))
+    if meeting < AGREE:
+        surely = f"{names[cheaper]} is cheaper at T = {lengths[-1]:,}"
+        farthest = f"T = {FARTHEST * lengths[-1]:,.0f}"
         return no_crossover(
-            f"{names[cheaper]} is cheaper at T = {lengths[-1]:,}; no crossover up to "
-            f"T = {FARTHEST * lengths[-1]:,.0f}"
+            f"{surely}; no crossover up to {farthest}"
+            if meeting <= 1 - AGREE
+            else f"{surely}; whether they cross up to {farthest} cannot be told"
         )
     return _crossover(crossings, rounds, cheaper=cheaper, extrapolated=True)
+
+
+def _noise(slower: float | None) -> str:
+    """Return what a difference has to be larger than, in words."""
+    return "their noise" if slower is None else f"spells of load make ({slower:.2g}×)"
 
 
 def _cheaper(sign: int) -> Literal[0, 1]:
@@ -104,13 +116,22 @@ def no_crossover(reason: str) -> Crossover:
     return Crossover(length=missing("1", METHOD, reason), extrapolated=False, cheaper_below=None)
 
 
-def _draws(costs: Sequence[Sequence[float]], exact: bool) -> Array:
-    """Return ``[1 + resamples, lengths]``: the medians, then those of resampled rounds."""
+def _draws(
+    costs: Sequence[Sequence[float]], beside: Sequence[Sequence[float]], side: int, exact: bool
+) -> tuple[Array, float | None]:
+    """Return ``[1 + resamples, lengths]``: the medians, then those of resampled rounds.
+
+    And how many times as long rounds took in a spell of load, if there was one.
+    """
     import numpy as np
 
-    medians = np.asarray([[median(values) for values in costs]])
-    resampled = None if exact else resample_medians(costs)
-    return medians if resampled is None else np.concatenate([medians, resampled])
+    if exact:
+        return np.asarray([[median(values) for values in costs]]), None
+    resampled = resample_medians(costs, beside, side=side)
+    medians = np.asarray([resampled.medians])
+    if resampled.drawn is None:
+        return medians, None
+    return np.concatenate([medians, resampled.drawn]), resampled.slower
 
 
 def _inside(x: Array, a: Array, b: Array, between: tuple[int, int]) -> Array:

@@ -1,9 +1,8 @@
 """How a cost grows with sequence length or batch size, from plain arrays.
 
 What repeats are for: the interval of everything here comes from resampling the rounds at each
-length (bootstrap over rounds, not steps). With one round only there is Sen's own interval of the
-slope, and none of the rest. Rounds that resemble their neighbours tell less than their number: the
-resampled medians scatter as much wider (:mod:`seqprof.analysis.dependence`).
+length (bootstrap over rounds, not steps: :mod:`seqprof.analysis.scale.resampled`). With one round
+only there is Sen's own interval of the slope, and none of the rest.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
-from seqprof.analysis.compare.comparison import RESAMPLES, SEED, expanded_level
-from seqprof.analysis.dependence import inefficiency, widening
+from seqprof.analysis.compare.comparison import expanded_level
+from seqprof.analysis.scale.resampled import percentiles, resample_medians
 from seqprof.analysis.statistics import Estimate, median, missing
 
 if TYPE_CHECKING:
@@ -32,9 +31,6 @@ POWER_METHOD = "Theil-Sen slope of log time over log size"
 LOCAL_METHOD = "log(time ratio) / log(size ratio) of neighbouring sizes"
 LOCAL_SLOPE_METHOD = "time difference / size difference of neighbouring sizes"
 LIFT_METHOD = "sequences/s at the largest batch over those at the one before, less 1"
-#: Rounds at every size from which its spread is resampled: the range of five values covers the
-#: median with 94 %, that of three with 75 %.
-FEWEST_ROUNDS = 5
 #: A fit that misses a median by more does not describe the growth. (Line and power law miss
 #: published GPU tables by 4 to 11 %.)
 DESCRIBES_WITHIN = 0.15
@@ -57,7 +53,10 @@ class Growth:
     """A cost over sizes (sequence lengths, or batch sizes)."""
 
     sizes: tuple[int, ...]
-    medians_s: Annotated[tuple[float, ...], Meta(description="median over rounds, by size")]
+    medians_s: Annotated[
+        tuple[float, ...],
+        Meta(description="median over the rounds that no spell of load made slow, by size"),
+    ]
     marginal: Annotated[Estimate, Meta(description="the price of one more (timestep, sequence)")]
     fixed: Annotated[Estimate, Meta(description="intercept of the line: what no size pays for")]
     line_misfit: Annotated[
@@ -98,15 +97,15 @@ def fit_growth(sizes: Sequence[int], seconds: Sequence[float]) -> Growth:
     """
     by_size = group(sizes, seconds)
     points = tuple(by_size)
-    medians = [median(times) for times in by_size.values()]
     if len(points) < 2:
+        medians = [median(times) for times in by_size.values()]
         reason = f"measured at {len(points)} sizes; growth needs two"
         return _unfitted(points, medians, len(seconds), reason)
     import numpy as np
 
     x = np.asarray(points, dtype=np.float64)
-    y = np.asarray(medians)
-    resampled = resample_medians(tuple(by_size.values()))
+    rounds = resample_medians(tuple(by_size.values()))
+    y, resampled = np.asarray(rounds.medians), rounds.drawn
     slope, exponent = float(theil_sen(x, y)), float(theil_sen(np.log(x), np.log(y)))
     fixed = float(np.median(y - slope * x))
     factor = float(np.median(np.log(y) - exponent * np.log(x)))
@@ -121,7 +120,7 @@ def fit_growth(sizes: Sequence[int], seconds: Sequence[float]) -> Growth:
         exponents = percentiles(theil_sen(np.log(x), np.log(resampled)), level)
     return Growth(
         sizes=points,
-        medians_s=tuple(medians),
+        medians_s=rounds.medians,
         marginal=_estimate(slope, slopes, "s", SLOPE_METHOD, n),
         fixed=_estimate(fixed, fixeds, "s", SLOPE_METHOD, n),
         line_misfit=_misfit(fixed + slope * x, y),
@@ -172,34 +171,6 @@ def group(sizes: Sequence[int], seconds: Sequence[float]) -> dict[int, list[floa
     return dict(times)
 
 
-def resample_medians(times: Sequence[Sequence[float]]) -> Array | None:
-    """Return ``[RESAMPLES, sizes]`` medians of resampled rounds; None below five at any size.
-
-    They scatter around the median as much wider as the dependence of the rounds needs.
-    """
-    if min(map(len, times)) < FEWEST_ROUNDS:
-        return None
-    import numpy as np
-    from scipy.stats import bootstrap  # type: ignore[import-untyped]
-
-    def draw(index: int, values: Sequence[float]) -> Any:
-        if len(set(values)) == 1:
-            return np.full(RESAMPLES, values[0])
-        drawn = bootstrap(
-            (np.asarray(values),),
-            np.median,
-            vectorized=True,
-            n_resamples=RESAMPLES,
-            method="percentile",
-            rng=np.random.default_rng(SEED + index),
-        ).bootstrap_distribution
-        wider = widening(len(values), inefficiency(values, of_median=True))
-        centre = float(np.median(values))
-        return centre * (drawn / centre) ** wider  # what is positive stays so
-
-    return np.stack([draw(index, values) for index, values in enumerate(times)], axis=1)
-
-
 def theil_sen(x: Array, y: Array) -> Array:
     """Return the median of the slopes of all pairs; ``y`` is ``[..., N]``, the result ``[...]``."""
     import numpy as np
@@ -211,20 +182,12 @@ def theil_sen(x: Array, y: Array) -> Array:
 
 def _sens_interval(x: Array, y: Array) -> tuple[float, float] | None:
     """Return Sen's interval of the slope (from ranks); None below four points."""
-    from scipy.stats import theilslopes
+    from scipy.stats import theilslopes  # type: ignore[import-untyped]
 
     if len(x) < 4:
         return None
     slopes = theilslopes(y, x, alpha=0.95)
     return float(slopes.low_slope), float(slopes.high_slope)
-
-
-def percentiles(values: Array, level: float) -> tuple[float, float]:
-    """Return the central interval that holds ``level`` of ``values``."""
-    import numpy as np
-
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def _estimate(
@@ -299,13 +262,12 @@ def find_saturation(batches: Sequence[int], seconds: Sequence[float]) -> Saturat
         return Saturation(batch=None, last_lift=lift, reason=reason)
     import numpy as np
 
-    exact = np.asarray([[median(values) for values in times.values()]])
-    lifts = _lifts(sizes, exact)
-    saturated = _saturated(lifts)[0]
     resampled = resample_medians(tuple(times.values()))
+    lifts = _lifts(sizes, np.asarray([resampled.medians]))
+    saturated = _saturated(lifts)[0]
     agreement = interval = None
-    if resampled is not None:
-        drawn = _lifts(sizes, resampled)
+    if resampled.drawn is not None:
+        drawn = _lifts(sizes, resampled.drawn)
         agreement = float(np.mean(_saturated(drawn) == saturated))
         interval = percentiles(drawn[:, -1], expanded_level(min(map(len, times.values()))))
     size = int(saturated)

@@ -109,4 +109,4 @@ def meetings_in_words(crossovers: Sequence[Meeting]) -> Iterator[str]:
                 f"({length.low:,.0f} to {length.high:,.0f}{mark}); below it {cheaper} is cheaper."
             )
         elif meeting.quantity == "step" and (meeting.first, meeting.second) not in crossing:
-            yield f"{pair}{where}: no crossover in time; {length.reason}."
+            yield f"{pair}{where}: no crossover in time is known; {length.reason}."

@@ -56,6 +56,31 @@ def test_a_new_level_lasts_when_it_has_enough_runs(runs: int, verdict: str) -> N
     assert (change.index, change.verdict) == (40, verdict)
 
 
+def spells_and_a_step(seed: int, *lengths: int) -> list[float]:
+    """Slow levels of so many runs, 8 quiet ones before each of them, the last one to the end."""
+    parts = (
+        [*noise(seed + k, 20 if k == 0 else 8), *noise(seed + 50 + k, n, level=1.5)]
+        for k, n in enumerate(lengths)
+    )
+    return [value for part in parts for value in part]
+
+
+def lasting(values: list[float]) -> bool:
+    return any(change.verdict == "lasts" for change in find_change_points(values))
+
+
+def test_one_more_spell_like_those_before_it_is_no_change_that_lasts() -> None:
+    verdicts = [lasting(spells_and_a_step(seed, 8, 12, 20)) for seed in range(0, 1000, 100)]
+    assert sum(verdicts) <= 1
+    alone = [lasting(spells_and_a_step(seed, 20)) for seed in range(0, 1000, 100)]
+    assert sum(alone) >= 9
+
+
+def test_what_lasts_much_longer_than_a_spell_before_it_lasts() -> None:
+    verdicts = [lasting(spells_and_a_step(seed, 3, 40)) for seed in range(0, 1000, 100)]
+    assert sum(verdicts) >= 9
+
+
 def test_a_new_level_lasts_longer_than_those_that_came_back() -> None:
     before = [*noise(1, 30), *noise(2, 25, level=1.2), *noise(3, 30)]
     verdicts = [

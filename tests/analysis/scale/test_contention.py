@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from html_results import beside_a_spell, scaled, scaled_over_batches
 
-from seqprof.analysis.scale.growth import fit_growth, resample_medians
+from seqprof.analysis.scale.growth import fit_growth
+from seqprof.analysis.scale.resampled import resample_medians
 from seqprof.analysis.scale.scaled import summarise_scaling
 from seqprof.recording import HostLoad, Recording, Trial
 from seqprof.reports.formats import load as format_load
@@ -132,6 +133,6 @@ def test_rounds_that_resemble_their_neighbours_widen_the_fits() -> None:
 
 
 def test_resampled_costs_stay_positive() -> None:
-    drawn = resample_medians([[1e-6, 1.0, 1.0, 1.0, 1.0, 1e3]])
+    drawn = resample_medians([[1e-6, 1.0, 1.0, 1.0, 1.0, 1e3]]).drawn
     assert drawn is not None
     assert (drawn > 0.0).all()
