@@ -232,15 +232,15 @@ def test_a_loop_keeps_what_the_next_one_reached_for(
     """Two timesteps of the encoder are as long as one of the decoder, of which nothing is told."""
     encoder, decoder = Leaky(), Leaky()
 
-    @torch.autocast("cpu", torch.bfloat16)
     def loss() -> Tensor:
         x, y = sequence(source), sequence(target)
-        seen = over(encoder, (part.squeeze(1) for part in x.chunk(source, 1)), nothing_yet())
-        memory, state = torch.stack(seen, 1), nothing_yet()
-        for part in y.chunk(target, 1):
-            scores = torch.softmax(torch.bmm(memory, state.unsqueeze(2)), 1)
-            state = decoder(part.squeeze(1) + (scores * memory).sum(1), state)
-        return state.mean() + memory.mean()
+        with torch.autocast("cpu", torch.bfloat16):
+            inputs = (part.squeeze(1) for part in x.chunk(source, 1))
+            memory, state = torch.stack(over(encoder, inputs, nothing_yet()), 1), nothing_yet()
+            for part in y.chunk(target, 1):
+                scores = torch.softmax(torch.bmm(memory, state.unsqueeze(2)), 1)
+                state = decoder(part.squeeze(1) + (scores * memory).sum(1), state)
+            return state.mean() + memory.mean()
 
     summary = traced(tmp_path, loss)
     for phase in ("forward", "backward"):
