@@ -35,5 +35,10 @@ def test_noise_and_a_given_stride_move_nothing() -> None:
     assert judged(30, *[1.05] * 8, fixed=True).stride == 30
 
 
+def test_a_stride_that_may_cost_half_its_budget_is_not_halved() -> None:
+    assert judged(30, *[0.99] * 5, *[1.006] * 3).stride == 30
+    assert judged(30, *[0.99] * 7, 1.006).stride == 15
+
+
 def test_what_was_widened_stays() -> None:
     assert judged(30, *[1.0299] * 8, *[1.0] * 16).stride == 90

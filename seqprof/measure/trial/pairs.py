@@ -67,14 +67,17 @@ class StridePlan:
         self.ratios.append(probed_s / bare_s)
         if len(self.ratios) < _JUDGE_AFTER:
             return
-        over = sum(ratio > 1 + self.budget for ratio in self.ratios)
+        over, above_half = (
+            sum(ratio > 1 + share * self.budget for ratio in self.ratios) for share in (1.0, 0.5)
+        )
         spent = (median(self.ratios) - 1) / self.budget
         self.ratios.clear()
         # A span needs two marks: stride k costs 2 / k of what marking everything costs.
         if over >= _OVER and self.stride < self.largest:
             self.stride = min(self.largest, math.ceil(max(2, self.stride) * spent))
             self.widened = True
-        elif not self.widened and over <= _JUDGE_AFTER - _OVER and spent < _LITTLE:
+        # Half the stride costs twice as much: what it costs now has to be below half the budget.
+        elif not self.widened and above_half <= _JUDGE_AFTER - _OVER and spent < _LITTLE:
             narrower = math.ceil(self.stride / 2)
             self.stride = narrower if narrower > 2 else 1
 
