@@ -207,15 +207,17 @@ def test_two_short_timesteps_are_no_long_one_of_the_next_loop(
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
 @pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("indexed", [False, True])
 def test_cells_that_make_their_own_states_in_the_first_timestep(
-    tmp_path: Path, kind: Callable[..., nn.Module], count: int, training: bool
+    tmp_path: Path, kind: Callable[..., nn.Module], count: int, training: bool, indexed: bool
 ) -> None:
-    """Inputs are unbound: nothing lies between two cells, and T of them is no T of the loop."""
+    """Where inputs are unbound nothing lies between two cells, and theirs is no T of the loop."""
     cells = [kind(HIDDEN, HIDDEN) for _ in range(count)]
 
     def loss() -> Tensor:
         states: list[Any] = [None] * count
-        for x in sequence(9).unbind(1):
+        inputs = sequence(9)
+        for x in (inputs[:, t] for t in range(9)) if indexed else inputs.unbind(1):
             for layer, cell in enumerate(cells):
                 states[layer] = cell(x, states[layer])
                 x = states[layer][0] if kind is nn.LSTMCell else states[layer]

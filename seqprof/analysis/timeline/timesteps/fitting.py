@@ -97,15 +97,16 @@ def _with_states(timeline: Timeline, one: Pass, loop: RepeatLoop) -> int:
     Of cells called without a state each makes one in the first timestep, none later: between the
     first n cells of a loop n - 1 are made. Where one call is the cell and all of a repeat.
     """
-    names, bounds = one.activities.name, loop.bounds()
-    cells, makes, views = (
-        np.add.reduceat(timeline.named(names, pattern)[: loop.end], bounds[:-1])
-        for pattern in (_CELL, _MAKES, VIEW)
-    )
-    rest = np.diff(bounds) - makes - views
-    made = int(np.argmin(makes > 0))
-    alone = (cells == 1).all() and (rest[:-1] == 1).all() and not makes[made:].any()
-    return made + 1 if alone and (made + 1) * MIN_REPEATS <= loop.repeats else 1
+    names = one.activities.name[loop.starts[0] : loop.end]
+    is_cell, makes, views = (timeline.named(names, pattern) for pattern in (_CELL, _MAKES, VIEW))
+    cells = np.flatnonzero(is_cell)
+    if len(cells) != loop.repeats or not (is_cell | makes | views)[: cells[-1]].all():
+        return 1
+    before = np.searchsorted(cells, np.flatnonzero(makes[: cells[-1]]))
+    between = distinct(before[before > 0])
+    count = len(between) + 1
+    is_first = (between == np.arange(1, count)).all()
+    return count if is_first and count * MIN_REPEATS <= loop.repeats else 1
 
 
 def _split_where_prepared(
