@@ -76,8 +76,17 @@ def digits_of(estimate: Estimate) -> int:
     digits = supported_digits(value, low, high)
     if low is None or high is None or not low <= value <= high:
         return digits
-    enough = (d for d in range(digits, _EXACT) if low <= float(f"{value:.{d}g}") <= high)
-    return next(enough, _EXACT)
+    return next((d for d in range(digits, _EXACT) if _stays_within(value, d, low, high)), _EXACT)
+
+
+def _stays_within(value: float, digits: int, low: float, high: float) -> bool:
+    """Whether the rounded value lies in the interval, in seconds and in each smaller unit.
+
+    A tie in one is none in another: 0.995 s is 0.99 s to two digits, but 995 ms is 1,000 ms.
+    """
+    least = 1e-9 * max(abs(low), abs(high))
+    shown = [float(f"{value * scale:.{digits}g}") / scale for scale in (1.0, 1e3, 1e6, 1e9)]
+    return low - least <= min(shown) and max(shown) <= high + least
 
 
 def span(low: float, high: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from example_recordings import CPU_PHASES, change_trial, cpu_cell, latency, pairs
 from html_results import explanation
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seqprof.analysis.explain.summary import explain
@@ -46,6 +46,7 @@ def estimates(draw: st.DrawFn, unit: str = "s") -> Estimate:
 
 
 @given(estimates())
+@example(Estimate(value=0.995, low=0.4975, high=0.995, unit="s", method="m", n=9))
 def test_a_shown_time_lies_in_its_shown_interval(made: Estimate) -> None:
     shown = seconds(q.time(made))
     found = re.fullmatch(rf"({_NUMBER})–({_NUMBER}) (\S+)", q.time_interval(made))
