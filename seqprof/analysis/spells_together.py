@@ -58,7 +58,7 @@ def find_spells(rounds: Sequence[Sequence[float]]) -> Spells | None:
     slower: list[float] = []
     undisturbed: list[tuple[float, ...] | None] = []
     for series in rounds:
-        highest = _below_the_gap(series, GAP * noise)
+        highest = below_the_gap(series, GAP * noise)
         slow = [value > highest for value in series]
         # Of the two levels, that of fewer rounds: what is rare at every length are outliers.
         apart.append(slow if 2 * sum(slow) <= len(slow) else [not one for one in slow])
@@ -73,8 +73,8 @@ def find_spells(rounds: Sequence[Sequence[float]]) -> Spells | None:
     return Spells(noise, tuple(slower), tuple(undisturbed))
 
 
-def _below_the_gap(values: Sequence[float], least: float) -> float:
-    """Return the value below the largest gap, or the largest value where none is wide enough."""
+def below_the_gap(values: Sequence[float], least: float) -> float:
+    """Return the value below the largest gap; the largest of all if that is at most ``least``."""
     ordered = sorted(values)
     gap, below = max((b - a, a) for a, b in pairwise(ordered))
     return below if gap > least else ordered[-1]

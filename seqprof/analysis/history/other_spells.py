@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from seqprof.analysis.spells import CHANCE, FEWEST_IN_LEVEL, GAP, neighbours_noise
-from seqprof.analysis.spells_together import chance_of_order_within
+from seqprof.analysis.spells_together import below_the_gap, chance_of_order_within
 
 
 def chance_of_one_more(logs: Sequence[float], change: int) -> float:
@@ -41,10 +41,7 @@ def chance_of_one_more(logs: Sequence[float], change: int) -> float:
 
 def _slow(logs: Sequence[float]) -> list[bool]:
     """Return which values lie above the largest gap; none where no gap is wide enough."""
-    ordered = sorted(logs)
-    gap, highest = max((b - a, a) for a, b in pairwise(ordered))
-    if gap <= GAP * neighbours_noise(logs):
-        return [False] * len(logs)
+    highest = below_the_gap(logs, GAP * neighbours_noise(logs))
     return [value > highest for value in logs]
 
 

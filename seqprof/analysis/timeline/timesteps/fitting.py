@@ -10,7 +10,7 @@ from seqprof.analysis.timeline.grouping import among, distinct
 from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.evidence import inside_a_layer, judge
-from seqprof.analysis.timeline.timesteps.loops import RepeatLoop
+from seqprof.analysis.timeline.timesteps.loops import FOLLOWING, RepeatLoop
 from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS
 from seqprof.analysis.timeline.timesteps.verdict import BY_NAMES, STACKED, RecurrenceVerdict
@@ -25,8 +25,6 @@ VIEW = (
 _PREPARES = r"(?i)cat|stack|zero|fill|flip|linear|addmm|gemm|matmul"
 #: A cell in one call, and what makes a state of zeros.
 _CELL, _MAKES = r"^aten::(?:lstm|gru|rnn_tanh|rnn_relu)_cell$", r"^aten::(?:new_)?zeros(?:_like)?$"
-#: Loops that may follow one another without a break; more are something else in the loop.
-_FOLLOWING = 8
 #: Share of the repeats that must be as their place says.
 _REGULAR = 0.9
 #: By how many operators timesteps of two loops that look like one may differ, and the share of
@@ -120,7 +118,7 @@ def _split_where_prepared(
     breaks = np.all([count > np.median(count) for count in many], axis=0)
     begins = np.flatnonzero(breaks[:-1]) + 1
     parts = np.diff([0, *begins.tolist(), loop.repeats])
-    if len(parts) <= _FOLLOWING and parts.min() == parts.max():
+    if len(parts) <= FOLLOWING and parts.min() == parts.max():
         return loop.split(begins.tolist())
     # A decoder has a length of its own: nothing else in the loop is like what is before it.
     repeat = np.arange(loop.repeats)
@@ -152,7 +150,7 @@ def _split_where_indices_begin(
     begins = np.flatnonzero(np.abs(step) != 1) + 1
     begins = np.append(begins, np.flatnonzero(step[1:] * step[:-1] == -1) + 1)
     parts = np.diff([0, *np.sort(begins).tolist(), len(rows)])
-    if not 1 < len(parts) <= _FOLLOWING or parts.min() < MIN_REPEATS:
+    if not 1 < len(parts) <= FOLLOWING or parts.min() < MIN_REPEATS:
         return (loop,)
     middle = (edges[:-1] + edges[1:]) // 2
     # The slice of a timestep may be taken at the end of the repeat before it.

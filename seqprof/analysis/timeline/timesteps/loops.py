@@ -19,9 +19,10 @@ from seqprof.analysis.timeline.timesteps.repeats import (
 
 #: Repeats of a loop beside another, and the longest of them, that are compared with its ends.
 _BEFORE, _LONGEST_BESIDE = 3, 200
-#: Activities before a loop that show, where they recur in it, that another begins there; and in
-#: how many of its repeats they may: in more they are a part of the loop.
-_BEGINNING, _FOLLOWING = 3, 8
+#: Activities before a loop that show, where they recur in it, that another begins there.
+_BEGINNING = 3
+#: Loops that may follow one another without a break; more are something else in the loop.
+FOLLOWING = 8
 #: Turns of a loop that are tried, the nearest ones.
 _TURNS = 16
 #: Share of the pattern's symbols that must agree on a number of repeats to correct it by one.
@@ -90,13 +91,18 @@ def loops_of(symbols: Ints, level: Period) -> list[RepeatLoop]:
     return loops
 
 
+def _pattern(symbols: Ints, loop: RepeatLoop) -> Ints:
+    """The repeat in the middle: the first and the last may differ."""
+    middle = loop.repeats // 2
+    return symbols[loop.starts[middle] : loop.bounds()[middle + 1]]
+
+
 def _with_first_ones(symbols: Ints, loop: RepeatLoop, floor: int) -> RepeatLoop:
     """The loop with repeats before it, each of which one activity parts from the next.
 
     Cells stacked in a timestep make a state each before they are called for the first time.
     """
-    middle, starts = loop.repeats // 2, list(loop.starts)
-    pattern = symbols[loop.starts[middle] : loop.bounds()[middle + 1]]
+    pattern, starts = _pattern(symbols, loop), list(loop.starts)
     for _ in range(MIN_REPEATS - 1):
         row = starts[0] - 1 - len(pattern)
         if row < floor or (symbols[row : row + len(pattern)] != pattern).any():
@@ -117,7 +123,7 @@ def _by_beginnings(symbols: Ints, loop: RepeatLoop) -> list[RepeatLoop]:
     longer = lengths >= usual + _BEGINNING
     longer[[0, -1]] = False
     before = symbols[max(loop.starts[0] - usual, 0) : loop.starts[0]]
-    if longer.sum() > _FOLLOWING or len(before) < _BEGINNING:
+    if longer.sum() > FOLLOWING or len(before) < _BEGINNING:
         return [loop]
     others = distinct(symbols[loop.starts[0] : loop.end][~np.repeat(longer, lengths)])
     loops: list[RepeatLoop] = []
@@ -193,8 +199,7 @@ def turns(symbols: Ints, loop: RepeatLoop) -> Iterator[RepeatLoop]:
 
     By what repeats alone these are as good: where a timestep begins only its parameters can tell.
     """
-    middle = loop.repeats // 2
-    pattern = symbols[loop.starts[middle] : loop.bounds()[middle + 1]]
+    pattern = _pattern(symbols, loop)
     begin, reach = loop.starts[0], len(pattern) - 1
     before = alike_length(symbols[max(begin - reach, 0) : begin][::-1], pattern[::-1])
     after = alike_length(symbols[loop.end : loop.end + reach], pattern)
@@ -212,8 +217,7 @@ def _settled(
     precedes or follows a loop may look like one more.
     """
     loop = RepeatLoop(starts, end)
-    middle = loop.repeats // 2
-    pattern = symbols[loop.starts[middle] : loop.bounds()[middle + 1]]
+    pattern = _pattern(symbols, loop)
     margin = int(_MARGIN * size)
     low, high = max(floor, loop.starts[0] - margin), min(ceiling, loop.end + margin)
     repeats = _vote(symbols[low:high], pattern, loop.repeats)
