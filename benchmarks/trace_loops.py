@@ -224,7 +224,7 @@ class Run:
         wanted = sorted(right[0])
         fits = any(sorted(has) == sorted(wanted * times) for times in {1, passes})
         fits &= all(set(one.repeats_by_pass) == {one.repeats} for one in ours)
-        if not fits and not Counter(has) - Counter(wanted):
+        if not fits and not Counter(has) - Counter(wanted * passes):
             return "INCOMPLETE", said
         return ("right" if fits else "WRONG"), said
 

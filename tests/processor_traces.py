@@ -41,3 +41,11 @@ def processor_of(path: Path) -> DeviceSummary:
         assert len(one.latency_ns) == len(one.gap_ns) == one.repeats
         assert 0 < one.coverage <= 1
     return processor
+
+
+def loops(summary: DeviceSummary) -> dict[str, list[int]]:
+    """T of each loop, by phase."""
+    by_phase: dict[str, list[int]] = {}
+    for one in summary.recurrences:
+        by_phase.setdefault(one.phase, []).extend([one.repeats] * one.loops)
+    return by_phase

@@ -10,22 +10,12 @@ from typing import Any
 import pytest
 import recurrent_models as models
 import torch
-from processor_traces import processor_of, traced
+from processor_traces import loops, processor_of, traced
 from recurrent_models import HIDDEN, Loss, nothing_yet, sequence
 from torch import Tensor, nn
 
-from seqprof.analysis.timeline.summary import DeviceSummary
-
 #: A cell's input and state → its next state.
 Cell = Callable[[Tensor, Tensor], Tensor]
-
-
-def loops(summary: DeviceSummary) -> dict[str, list[int]]:
-    """T of each loop, by phase."""
-    by_phase: dict[str, list[int]] = {}
-    for one in summary.recurrences:
-        by_phase.setdefault(one.phase, []).extend([one.repeats] * one.loops)
-    return by_phase
 
 
 class Gated(nn.Module):

@@ -96,7 +96,7 @@ def _timesteps(device: DeviceSummary) -> list[str]:
         for one in device.recurrences
         if one.disagrees
     ]
-    return undecided[:1] + loops + disagree
+    return loops + disagree + undecided[:1]
 
 
 def _which_loop(device: DeviceSummary, recurrence: Recurrence) -> str:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from msgspec import Struct, structs
 
-from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.processor import PROCESSOR
-from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
+from seqprof.analysis.timeline.structure import Bools, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
-from seqprof.analysis.timeline.timesteps.evidence import CELL_KERNEL, inside_a_layer
-from seqprof.analysis.timeline.timesteps.fitting import VIEW, fitted
-from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, loops_of, turns, without_anothers
+from seqprof.analysis.timeline.timesteps.evidence import inside_a_layer
+from seqprof.analysis.timeline.timesteps.fitting import fitted
+from seqprof.analysis.timeline.timesteps.layers import loops_in_layers
+from seqprof.analysis.timeline.timesteps.loops import (
+    RepeatLoop,
+    loops_of,
+    pattern_of,
+    turns,
+    without_anothers,
+)
 from seqprof.analysis.timeline.timesteps.passes import (
     Pass,
     dominant,
@@ -23,12 +29,9 @@ from seqprof.analysis.timeline.timesteps.passes import (
     recurrent_layers,
 )
 from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS, Period, find_periods
+from seqprof.analysis.timeline.timesteps.stream import CELL_KERNEL, VIEW, Stream, symbols_of
 from seqprof.analysis.timeline.timesteps.verdict import BY_NAMES, Evidence
 
-#: What torch.compile made of a function: its number, and the how manieth of it.
-_COMPILED = r"^Torch-Compiled Region: \d+/\d+$"
-#: What seeks it: it belongs to the operator behind it.
-_LOOKUP = r"^TorchDynamo Cache Lookup$"
 #: Share of a stretch that timesteps must be where nothing repeats through most of it.
 _SMALL_COVERAGE = 0.1
 #: Runs of a level that are judged one by one, the longest ones.
@@ -52,6 +55,8 @@ _STRENGTH: tuple[Evidence, ...] = (
 )
 
 Why = Literal["layers", "undecided", "nothing", "fused", "cells"]
+#: Why there are no timesteps, the symbols of what repeats instead and how often.
+Key: TypeAlias = tuple[Why, int | None, int | None]
 
 
 class PassLoops(Struct, frozen=True):
@@ -71,7 +76,9 @@ class PassLoops(Struct, frozen=True):
 class Decision(Struct, frozen=True):
     """The loops over timesteps of one pass; without one, why, and what repeats instead.
 
-    ``innermost`` is the longest run of what repeats most often, whatever it is.
+    ``innermost`` is the longest run of what repeats most often, whatever it is; ``spans`` are the
+    rows of all runs of what repeats instead, from and to. ``beside`` is what may be timesteps too,
+    in stretches of the pass beside its loops.
     """
 
     loops: tuple[PassLoops, ...]
@@ -79,38 +86,13 @@ class Decision(Struct, frozen=True):
     period: int | None = None
     repeats: int | None = None
     innermost: RepeatLoop | None = None
+    spans: tuple[tuple[int, int], ...] = ()
+    beside: tuple[Decision, ...] = ()
 
-
-class _Stream(Struct, frozen=True):
-    """Symbols of a pass, and the row of each; operators that do no work may be left out.
-
-    ``rows`` is where each begins: with a lookup that precedes it, if one does.
-    """
-
-    symbols: Ints
-    rows: Ints
-    own_rows: Ints
-
-    @classmethod
-    def of(cls, timeline: Timeline, one: Pass) -> _Stream:
-        """All of a pass."""
-        symbols = _symbols(timeline, one)
-        seeks = timeline.named(one.activities.name, _LOOKUP)
-        rows = np.flatnonzero(~seeks)
-        begins = np.where((rows > 0) & seeks[rows - 1], rows - 1, rows)
-        return cls(symbols[rows], begins, rows)
-
-    def part(self, begin: int, end: int) -> _Stream:
-        return self.at(slice(begin, end))
-
-    def at(self, where: slice | Bools) -> _Stream:
-        """The symbols that ``where`` chooses."""
-        return _Stream(self.symbols[where], self.rows[where], self.own_rows[where])
-
-    def in_rows(self, loop: RepeatLoop) -> RepeatLoop:
-        """The same loop in rows of the pass."""
-        rows = np.append(self.rows, self.own_rows[-1] + 1)
-        return RepeatLoop(tuple(int(rows[at]) for at in loop.starts), int(rows[loop.end]))
+    @property
+    def key(self) -> Key:
+        """What several passes may agree on."""
+        return self.why, self.period, self.repeats
 
 
 class _Judged(Struct, frozen=True):
@@ -122,6 +104,7 @@ class _Judged(Struct, frozen=True):
     outer: Period | None
     longest: RepeatLoop
     extent: tuple[int, int]
+    spans: tuple[tuple[int, int], ...]
 
     @property
     def is_time(self) -> bool:
@@ -186,7 +169,7 @@ def _cells(timeline: Timeline, one: Pass) -> int:
     """How often the most frequent kernel of a recurrent cell runs, 0 if fewer than make a loop."""
     if int(one.activities.device[0]) == PROCESSOR:
         return 0
-    symbols = _symbols(timeline, one)
+    symbols = symbols_of(timeline, one)
     cells = symbols[timeline.named(symbols, CELL_KERNEL)]
     most = int(np.bincount(cells).max(initial=0))
     return most if most >= MIN_REPEATS else 0
@@ -194,12 +177,16 @@ def _cells(timeline: Timeline, one: Pass) -> int:
 
 def _weighed(one: Pass, decision: Decision) -> Decision:
     """What repeats but takes little of the pass is nothing to report without evidence."""
-    loop = decision.innermost
-    if decision.why != "undecided" or loop is None:
-        return decision
-    time = one.duration_ns
-    small = time[loop.starts[0] : loop.end].sum() < _SMALLEST_SHARE * time.sum()
-    return Decision(()) if small else decision
+    time = np.append(0, np.cumsum(one.duration_ns))
+
+    def is_small(each: Decision) -> bool:
+        covered = sum(int(time[end] - time[begin]) for begin, end in each.spans)
+        return each.why == "undecided" and covered < _SMALLEST_SHARE * time[-1]
+
+    beside = tuple(each for each in decision.beside if not is_small(each))
+    if is_small(decision):
+        return beside[0] if beside else Decision(())
+    return structs.replace(decision, beside=beside)
 
 
 def _decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
@@ -208,42 +195,19 @@ def _decide(timeline: Timeline, one: Pass, nodes: Nodes) -> Decision:
     Views break a loop where a batch shrinks, as in a recurrent layer; but a view is all that tells
     two equal cells, called one after another in a timestep, from two timesteps.
     """
-    everything = _Stream.of(timeline, one)
+    everything, layers = Stream.of(timeline, one), tuple(loops_in_layers(timeline, one))
     is_view = timeline.named(one.activities.name, VIEW)
-    full = _loops(timeline, one, nodes, everything)
+    full = _loops(timeline, one, nodes, everything, layers)
     if not is_view.any():
         return full
-    bare = _loops(timeline, one, nodes, everything.at(~is_view[everything.own_rows]))
+    bare = _loops(timeline, one, nodes, everything.at(~is_view[everything.own_rows]), layers)
     if not (full.loops and bare.loops and full.innermost and bare.innermost):
-        return full if full.loops else bare
+        says_more = bare.why == "nothing" and not bare.loops
+        return full if full.loops or says_more else bare
     if inside_a_layer(one, bare.innermost):
         return bare
     several = _work(full.innermost, is_view) >= 2 * _work(bare.innermost, is_view)
     return full if several or _explained(full) > _explained(bare) else bare
-
-
-def _symbols(timeline: Timeline, one: Pass) -> Ints:
-    """The names of a pass; variants of one function or of one cell's kernel are one of them.
-
-    Both differ where what a call is given differs, as the first and the last timestep's state or
-    gradient does: torch.compile compiles anew, a kernel is an instance of other arguments.
-    """
-    symbols = one.activities.name
-    for pattern, behind in ((_COMPILED, "/"), (CELL_KERNEL, "<")):
-        symbols = _joined(timeline, symbols, pattern, behind)
-    return symbols
-
-
-def _joined(timeline: Timeline, names: Ints, pattern: str, behind: str) -> Ints:
-    """One symbol for all names that match ``pattern`` and differ only behind its first mark."""
-    matching = timeline.named(names, pattern)
-    if not matching.any():
-        return names
-    symbols, known = names.copy(), dict[str, int]()
-    for code in distinct(names[matching]).tolist():
-        common = timeline.names[code].partition(behind)[0]
-        symbols[names == code] = known.setdefault(common, code)
-    return symbols
 
 
 def _explained(decision: Decision) -> tuple[int, int]:
@@ -257,12 +221,20 @@ def _work(loop: RepeatLoop, is_view: Bools) -> float:
     return float((~is_view[loop.starts[0] : loop.end]).sum()) / loop.repeats
 
 
-def _loops(timeline: Timeline, one: Pass, nodes: Nodes, stream: _Stream) -> Decision:
-    """Search a stream, then what is left of it before and behind what repeats."""
-    loops: list[PassLoops] = []
+def _loops(
+    timeline: Timeline,
+    one: Pass,
+    nodes: Nodes,
+    stream: Stream,
+    layers: tuple[tuple[RepeatLoop, ...], ...],
+) -> Decision:
+    """Search a stream beside its ``layers``, then what is left of it beside what repeats."""
+    loops = [PassLoops(one, each, "recurrent operator") for each in layers]
     decisions: list[Decision] = []
     smallest = max(_SMALLEST_STRETCH * len(stream.symbols), MIN_REPEATS)
-    open_parts = [(0, len(stream.symbols))]
+    spans = [(each[0].starts[0], each[-1].end) for each in layers]
+    edges = [0, *np.searchsorted(stream.rows, spans).ravel().tolist(), len(stream.symbols)]
+    open_parts = list(zip(edges[::2], edges[1::2], strict=True))
     for _ in range(_STRETCHES):
         if not open_parts:
             break
@@ -273,14 +245,26 @@ def _loops(timeline: Timeline, one: Pass, nodes: Nodes, stream: _Stream) -> Deci
         edges = [begin, *(begin + at for span in taken for at in span), end]
         parts = zip(edges[::2], edges[1::2], strict=True) if taken else ()
         open_parts += [part for part in parts if part[1] - part[0] >= smallest]
-    if not loops:
-        return decisions[0] if decisions else Decision(())
-    ordered = tuple(sorted(loops, key=lambda each: each.loops[0].starts[0]))
-    return Decision(ordered, innermost=next(each.innermost for each in decisions if each.loops))
+    decisions = decisions or [Decision(())]
+    first = next((each for each in decisions if each.loops), decisions[0])
+    others = (each for each in decisions if each is not first and each.why == "undecided")
+    return structs.replace(first, loops=_alike(timeline, one, loops), beside=tuple(others))
+
+
+def _alike(timeline: Timeline, one: Pass, loops: list[PassLoops]) -> tuple[PassLoops, ...]:
+    """In order of time; loops over as many of the same repeats are one entry, as in one stretch."""
+    symbols = symbols_of(timeline, one)
+    alike: dict[tuple[int, Evidence, bytes], PassLoops] = {}
+    for each in sorted(loops, key=lambda each: each.loops[0].starts[0]):
+        key = each.repeats, each.evidence, pattern_of(symbols, each.loops[0]).tobytes()
+        before = alike.setdefault(key, each)
+        if before is not each:
+            alike[key] = structs.replace(before, loops=(*before.loops, *each.loops))
+    return tuple(alike.values())
 
 
 def _search(
-    timeline: Timeline, one: Pass, nodes: Nodes, stream: _Stream
+    timeline: Timeline, one: Pass, nodes: Nodes, stream: Stream
 ) -> tuple[Decision, list[tuple[int, int]]]:
     """The timesteps of a stretch, else what repeats in it; and where it is, in order."""
     levels = find_periods(stream.symbols)
@@ -330,7 +314,8 @@ def _without(judged: list[_Judged]) -> tuple[Decision, list[tuple[int, int]]]:
     if judged:
         most = max(judged, key=lambda each: each.level.repeats)
         level = most.level
-        decision = Decision((), "undecided", level.symbols, level.repeats, judged[0].longest)
+        first, often = judged[0].longest, most.longest.repeats
+        decision = Decision((), "undecided", level.symbols, often, first, most.spans)
         return decision, [most.extent]
     return Decision(()), []
 
@@ -339,7 +324,7 @@ def _judged(
     timeline: Timeline,
     one: Pass,
     nodes: Nodes,
-    stream: _Stream,
+    stream: Stream,
     levels: tuple[Period, ...],
     at: int,
 ) -> _Judged:
@@ -348,7 +333,7 @@ def _judged(
     longest = [without_anothers(stream.symbols, loop) for loop in runs[:_JUDGED]]
     all_runs = longest + runs[_JUDGED:]
     extent = min(run.starts[0] for run in all_runs), max(run.end for run in all_runs)
-    innermost = stream.in_rows(longest[0])
+    innermost, spans = stream.in_rows(longest[0]), stream.spans(all_runs)
     verdicts = [
         fitted(
             timeline,
@@ -364,10 +349,10 @@ def _judged(
     outer = levels[at + 1] if at + 1 < len(levels) else None
     if not known or not time:
         evidence = known[0].evidence if known else None
-        return _Judged(level, evidence, (), outer, innermost, extent)
+        return _Judged(level, evidence, (), outer, innermost, extent, spans)
     loops = sorted((loop for each in time for loop in each.loops), key=lambda loop: loop.starts[0])
     evidence = min((each.evidence for each in time), key=_STRENGTH.index)
-    return _Judged(level, evidence, tuple(loops), outer, innermost, extent)
+    return _Judged(level, evidence, tuple(loops), outer, innermost, extent, spans)
 
 
 def _by_length(loops: tuple[RepeatLoop, ...]) -> Iterator[tuple[RepeatLoop, ...]]:

@@ -22,15 +22,14 @@ from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.structure import OPERATOR, Floats, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.gradients import by_gradients
-from seqprof.analysis.timeline.timesteps.loops import RepeatLoop
+from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, with_usual_times
 from seqprof.analysis.timeline.timesteps.modules import calls_per_repeat
 from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS
+from seqprof.analysis.timeline.timesteps.stream import CELL_KERNEL, VIEW
 from seqprof.analysis.timeline.timesteps.verdict import FILLS, MOST, STACKED, RecurrenceVerdict
 
 _CELL_OPERATOR = r"(?:lstm|gru|rnn_tanh|rnn_relu)_cell(?!.*[Bb]ackward)"
-#: Kernels that compute a recurrent cell, or its gradient.
-CELL_KERNEL = r"(?i)(?:lstm|gru)_cell|elemwise_?rnn|(?:lstm|gru|rnn)_?elem(?:ent)?_?wise"
 _SIGMOID, _TANH = r"^(?:aten::)?sigmoid_?$|sigmoid_kernel", r"^(?:aten::)?tanh_?$|tanh_kernel"
 _SOFTMAX = r"(?i)softmax|attention|flash"
 _DRAWN = r"^aten::(?:multinomial|argmax|topk|exponential_)$"
@@ -56,7 +55,7 @@ def judge(
 
 
 def _by_modules(timeline: Timeline, one: Pass, loop: RepeatLoop) -> RecurrenceVerdict | None:
-    calls = calls_per_repeat(timeline, one, loop)
+    calls = calls_per_repeat(timeline, with_usual_times(one, loop), loop)
     if calls is None:
         return None
     again = [calls.shared_with(distance) for distance in range(1, STACKED + 1)]
@@ -86,8 +85,8 @@ def _by_names(timeline: Timeline, one: Pass, loop: RepeatLoop) -> RecurrenceVerd
         return RecurrenceVerdict("sampling loop", (loop,))
     if _has_gates(names):
         return RecurrenceVerdict("gates of a cell", (loop,))
-    if _takes_slices_in_order(timeline, names):
-        return RecurrenceVerdict("indexed inputs", (loop,))
+    if (first := _first_slice(timeline, names, loop.edges_ns(one))) is not None:
+        return RecurrenceVerdict("indexed inputs", (_behind(timeline, one, loop, first),))
     if inside_a_layer(one, loop):
         return RecurrenceVerdict("recurrent operator", (loop,))
     return None
@@ -157,8 +156,11 @@ def _has_gates(names: _NamesPerRepeat) -> bool:
     return bool(gru.mean() >= MOST) and not names.counts(_SOFTMAX, _SOFTMAX).any()
 
 
-def _takes_slices_in_order(timeline: Timeline, names: _NamesPerRepeat) -> bool:
-    """Whether each repeat takes the slice of an input behind the one before it."""
+def _first_slice(timeline: Timeline, names: _NamesPerRepeat, edges_ns: Ints) -> int | None:
+    """The repeat whose input is taken first, if each takes the slice behind the one before it.
+
+    It may be taken at the end of the repeat before.
+    """
     host = timeline.host
     chosen = timeline.named(names.operator, _TAKEN) & (host.index[names.rows] >= 0)
     index, repeat = host.index[names.rows[chosen]], names.of_operator[chosen]
@@ -166,5 +168,28 @@ def _takes_slices_in_order(timeline: Timeline, names: _NamesPerRepeat) -> bool:
     steps = np.diff(index[first])
     together = np.diff(repeat[first]) == 1
     if together.sum() < MOST * (names.repeats - 1):
-        return False
-    return any((steps[together] == way).mean() >= MOST for way in (1, -1))
+        return None
+    in_order = any((steps[together] == way).mean() >= MOST for way in (1, -1))
+    if not in_order:
+        return None
+    middle = (edges_ns[:-1] + edges_ns[1:]) // 2
+    late = (host.start_ns[names.rows[chosen]] > middle[repeat])[first].mean() >= MOST
+    return int(repeat[0]) + int(late)
+
+
+def _behind(timeline: Timeline, one: Pass, loop: RepeatLoop, sliced: int) -> RepeatLoop:
+    """The loop less what precedes the repeat ``sliced`` and only looks like a repeat.
+
+    It lacks some of the work that others do. A first timestep lacks that or an input, not both.
+    """
+    names, bounds = one.activities.name, loop.bounds()
+    works = ~timeline.named(names, VIEW)
+
+    def held(repeat: int) -> set[int]:
+        rows = slice(bounds[repeat], bounds[repeat + 1])
+        return set(names[rows][works[rows]].tolist())
+
+    usual, first = held(loop.repeats // 2), 0
+    while first < min(sliced, loop.repeats - MIN_REPEATS) and usual - held(first):
+        first += 1
+    return RepeatLoop(loop.starts[first:], loop.end)

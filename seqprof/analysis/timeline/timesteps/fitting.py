@@ -13,18 +13,13 @@ from seqprof.analysis.timeline.timesteps.evidence import inside_a_layer, judge
 from seqprof.analysis.timeline.timesteps.loops import FOLLOWING, RepeatLoop
 from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS
+from seqprof.analysis.timeline.timesteps.stream import VIEW
 from seqprof.analysis.timeline.timesteps.verdict import BY_NAMES, STACKED, RecurrenceVerdict
 
-#: Operators that only name a part of a tensor, or memory: no work of their own.
-VIEW = (
-    r"^aten::(?:empty\w*|as_strided\w*|view\w*|_unsafe_view|narrow|slice|select|t|transpose|permute"
-    r"|expand|expand_as|unsqueeze|squeeze|(?:unsafe_)?(?:chunk|split)\w*|unbind|detach|alias"
-    r"|resize_|lift_fresh|numpy_T|swapaxes|movedim)$"
-)
 #: What joins the outputs of a layer, begins a state or projects all inputs of the next layer.
 _PREPARES = r"(?i)cat|stack|zero|fill|flip|linear|addmm|gemm|matmul"
-#: A cell in one call, and what makes a state of zeros.
-_CELL, _MAKES = r"^aten::(?:lstm|gru|rnn_tanh|rnn_relu)_cell$", r"^aten::(?:new_)?zeros(?:_like)?$"
+#: What makes a state of zeros.
+_MAKES = r"^aten::(?:new_)?zeros(?:_like)?$"
 #: Share of the repeats that must be as their place says.
 _REGULAR = 0.9
 #: By how many operators timesteps of two loops that look like one may differ, and the share of
@@ -52,15 +47,27 @@ def fitted(
         return RecurrenceVerdict(best.evidence, loops)
     if best is None and not nodes.finish_in(*loop.edges_ns(one)[[0, -1]].tolist()):
         return None
-    for other in others if best is None or not best.fits else ():
-        verdict = judge(timeline, one, other, nodes)
-        if verdict is None or not verdict.loops or verdict.evidence in BY_NAMES:
-            continue
-        if best is None or (
-            verdict.evidence == best.evidence and verdict.unevenness < best.unevenness
-        ):
-            best = verdict
-    return best
+    if best is not None and best.fits:
+        return best
+    turned = (judge(timeline, one, other, nodes) for other in others)
+    verdicts = [best, *turned]
+    fitting = [each for each in verdicts if each and each.loops and each.evidence not in BY_NAMES]
+    alike = [each for each in fitting if each.evidence == fitting[0].evidence]
+    return min(
+        alike,
+        key=lambda each: (each.unevenness, _before_its_beginning(one, each.loops[0])),
+        default=None,
+    )
+
+
+def _before_its_beginning(one: Pass, loop: RepeatLoop) -> int:
+    """How much of the first repeat lies before what no other repeat holds.
+
+    That makes a state or cuts inputs, and precedes the first timestep.
+    """
+    names, second = one.activities.name, loop.starts[1]
+    foreign = ~among(names[loop.starts[0] : second], distinct(names[second : loop.end]))
+    return int(foreign.argmax())
 
 
 # Cells that names alone tell --------------------------------------------------------------------
@@ -93,17 +100,24 @@ def _with_states(timeline: Timeline, one: Pass, loop: RepeatLoop) -> int:
     """How many cells a timestep has, by the states that its first ones make.
 
     Of cells called without a state each makes one in the first timestep, none later: between the
-    first n cells of a loop n - 1 are made. Where one call is the cell and all of a repeat.
+    first n repeats of a loop n - 1 are made. Where the repeats are alike but for that.
     """
-    names = one.activities.name[loop.starts[0] : loop.end]
-    is_cell, makes, views = (timeline.named(names, pattern) for pattern in (_CELL, _MAKES, VIEW))
-    cells = np.flatnonzero(is_cell)
-    if len(cells) != loop.repeats or not (is_cell | makes | views)[: cells[-1]].all():
+    names, bounds = one.activities.name, loop.bounds()
+    works = ~timeline.named(names, f"{VIEW}|{_MAKES}")
+    held = _held(one, loop, works)
+    if held is None or (held[:-1] != held[0]).any():
         return 1
-    before = np.searchsorted(cells, np.flatnonzero(makes[: cells[-1]]))
-    between = distinct(before[before > 0])
-    count = len(between) + 1
-    is_first = (between == np.arange(1, count)).all()
+    rows = np.flatnonzero(timeline.named(names[: bounds[-2]], _MAKES))
+    rows = rows[rows >= bounds[0]]
+    repeat = np.searchsorted(bounds, rows, side="right") - 1
+    done = np.append(0, np.cumsum(works))
+    before, behind = done[rows] - done[bounds[repeat]], done[bounds[repeat + 1]] - done[rows]
+    if ((before > 0) & (behind > 0)).any():
+        return 1  # one that is made within a repeat is that of another cell in it
+    made = distinct(repeat + (before > 0))
+    made = made[made > 0]
+    count = len(made) + 1
+    is_first = (made == np.arange(1, count)).all()
     return count if is_first and count * MIN_REPEATS <= loop.repeats else 1
 
 
@@ -236,9 +250,9 @@ def _taking_turns(one: Pass, loop: RepeatLoop) -> int:
         return 1
     at_once = (held[1:] == held[:-1]).mean()
     for cells in range(2, min(STACKED, loop.repeats // MIN_REPEATS) + 1):
-        differing = int((held[cells:] != held[:-cells]).sum())
-        # The first and the last repeat may differ from the rest.
-        regular = differing <= max((1 - _REGULAR) * loop.repeats, 2)
+        # The first timestep may differ, in which each makes a state, and the last repeat.
+        differing = int((held[2 * cells :] != held[cells:-cells]).sum())
+        regular = differing <= max((1 - _REGULAR) * loop.repeats, 1)
         if regular and at_once <= (cells - 2) / cells + 1 - _REGULAR:
             return cells
     return 1

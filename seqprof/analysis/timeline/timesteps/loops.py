@@ -15,6 +15,7 @@ from seqprof.analysis.timeline.timesteps.repeats import (
     Period,
     alike_length,
     likeness,
+    occurs,
 )
 
 #: Repeats of a loop beside another, and the longest of them, that are compared with its ends.
@@ -25,11 +26,9 @@ _BEGINNING = 3
 FOLLOWING = 8
 #: Turns of a loop that are tried, the nearest ones.
 _TURNS = 16
-#: Share of the pattern's symbols that must agree on a number of repeats to correct it by one.
-_MAJORITY = 0.5
 #: Share of a pattern beside a loop in which a first or last repeat that differs may lie.
 _MARGIN = 1.25
-#: Share of the pattern that such a repeat must hold, in order.
+#: Share of the pattern, in order, of which such a repeat must hold more.
 _LEAST_LIKENESS = 0.5
 
 
@@ -91,7 +90,7 @@ def loops_of(symbols: Ints, level: Period) -> list[RepeatLoop]:
     return loops
 
 
-def _pattern(symbols: Ints, loop: RepeatLoop) -> Ints:
+def pattern_of(symbols: Ints, loop: RepeatLoop) -> Ints:
     """The repeat in the middle: the first and the last may differ."""
     middle = loop.repeats // 2
     return symbols[loop.starts[middle] : loop.bounds()[middle + 1]]
@@ -102,7 +101,7 @@ def _with_first_ones(symbols: Ints, loop: RepeatLoop, floor: int) -> RepeatLoop:
 
     Cells stacked in a timestep make a state each before they are called for the first time.
     """
-    pattern, starts = _pattern(symbols, loop), list(loop.starts)
+    pattern, starts = pattern_of(symbols, loop), list(loop.starts)
     for _ in range(MIN_REPEATS - 1):
         row = starts[0] - 1 - len(pattern)
         if row < floor or (symbols[row : row + len(pattern)] != pattern).any():
@@ -158,14 +157,18 @@ def _recurring(
 
 
 def without_anothers(symbols: Ints, loop: RepeatLoop) -> RepeatLoop:
-    """The loop less a first and a last repeat that are several repeats of a loop beside it.
+    """The loop less first and last repeats that are those of a loop beside it.
 
     As noisy repeats they are as long; but the other loop goes on in them exactly as it repeats.
     """
-    if loop.repeats > MIN_REPEATS and _goes_on(symbols, loop.bounds()):
+    for _ in range(MIN_REPEATS - 1):
+        if loop.repeats == MIN_REPEATS or not _goes_on(symbols, loop.bounds()):
+            break
         loop = RepeatLoop(loop.starts[1:], loop.end)
-    backwards = len(symbols) - loop.bounds()[::-1]
-    if loop.repeats > MIN_REPEATS and _goes_on(symbols[::-1], backwards):
+    for _ in range(MIN_REPEATS - 1):
+        backwards = len(symbols) - loop.bounds()[::-1]
+        if loop.repeats == MIN_REPEATS or not _goes_on(symbols[::-1], backwards):
+            break
         loop = RepeatLoop(loop.starts[:-1], loop.starts[-1])
     return loop
 
@@ -199,7 +202,7 @@ def turns(symbols: Ints, loop: RepeatLoop) -> Iterator[RepeatLoop]:
 
     By what repeats alone these are as good: where a timestep begins only its parameters can tell.
     """
-    pattern = _pattern(symbols, loop)
+    pattern = pattern_of(symbols, loop)
     begin, reach = loop.starts[0], len(pattern) - 1
     before = alike_length(symbols[max(begin - reach, 0) : begin][::-1], pattern[::-1])
     after = alike_length(symbols[loop.end : loop.end + reach], pattern)
@@ -217,26 +220,15 @@ def _settled(
     precedes or follows a loop may look like one more.
     """
     loop = RepeatLoop(starts, end)
-    pattern = _pattern(symbols, loop)
+    pattern = pattern_of(symbols, loop)
     margin = int(_MARGIN * size)
     low, high = max(floor, loop.starts[0] - margin), min(ceiling, loop.end + margin)
-    repeats = _vote(symbols[low:high], pattern, loop.repeats)
-    if repeats < loop.repeats:
+    more = (occurs(symbols[low:high], pattern) or loop.repeats) - loop.repeats
+    if more == -1:
         return _without_an_end(symbols, loop, pattern)
-    if repeats > loop.repeats:
+    if more == 1:
         return _with_an_end(symbols[low:high], low, loop, pattern)
     return loop
-
-
-def _vote(region: Ints, pattern: Ints, counted: int) -> int:
-    """How often ``pattern`` lies in ``region`` by most of its symbols, at most one more or less."""
-    size = int(max(region.max(), pattern.max())) + 1
-    each = np.bincount(pattern, minlength=size)
-    votes = np.rint(np.bincount(region, minlength=size)[each > 0] / each[each > 0])
-    for other in (counted - 1, counted + 1):
-        if each[each > 0][votes == other].sum() > _MAJORITY * len(pattern):
-            return other
-    return counted
 
 
 def _without_an_end(symbols: Ints, loop: RepeatLoop, pattern: Ints) -> RepeatLoop:
@@ -257,7 +249,7 @@ def _with_an_end(region: Ints, low: int, loop: RepeatLoop, pattern: Ints) -> Rep
     size, begin, end = len(pattern), loop.starts[0] - low, loop.end - low
     before, after = region[max(begin - size, 0) : begin], region[end : end + size]
     first, last = likeness(before, pattern), likeness(after, pattern)
-    if first + last < _LEAST_LIKENESS:
+    if first + last <= _LEAST_LIKENESS:
         return loop
     if first > last:
         return RepeatLoop((loop.starts[0] - len(before), *loop.starts), loop.end)

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import Struct
 
 from seqprof.analysis.timeline.grouping import among, distinct
-from seqprof.analysis.timeline.structure import MODULE, Bools, Floats, HostEvents, Ints, Timeline
+from seqprof.analysis.timeline.structure import MODULE, Floats, HostEvents, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.loops import RepeatLoop
 from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.verdict import MOST
@@ -59,7 +59,8 @@ class ModuleCalls(Struct, frozen=True):
         """The loop ``part`` of ``whole``, begun where its module is called if it is cut in calls.
 
         Then one more repeat, or one less, fits as well. The module that is called once in most
-        repeats, of several the one called most often, is called once in each timestep.
+        repeats but the first and the last, which the edges of the loop cut, is called once in each
+        timestep; of several the one called most often.
         """
         launch_ns, bounds = one.activities.launch_ns, part.bounds()
         if self._cut(launch_ns, part) < MOST * part.repeats:
@@ -73,8 +74,7 @@ class ModuleCalls(Struct, frozen=True):
         each_once = [
             called
             for module in distinct(calls.name[mine])
-            if (_per_repeat(repeat, mine & (called := calls.name == module), part) == 1).mean()
-            >= MOST
+            if _once_inside(repeat[mine & (called := calls.name == module)], part.repeats)
         ]
         length = calls.end_ns - calls.start_ns
         chosen = max(
@@ -97,8 +97,9 @@ class ModuleCalls(Struct, frozen=True):
         return int((inside & (calls.start_ns[row] <= launch_ns[starts - 1])).sum())
 
 
-def _per_repeat(repeat: Ints, chosen: Bools, loop: RepeatLoop) -> Ints:
-    return np.bincount(repeat[chosen], minlength=loop.repeats)
+def _once_inside(repeat: Ints, repeats: int) -> bool:
+    """Whether there is one call in most repeats but the first and the last, which edges cut."""
+    return bool((np.bincount(repeat, minlength=repeats)[1:-1] == 1).mean() >= MOST)
 
 
 def calls_per_repeat(timeline: Timeline, one: Pass, loop: RepeatLoop) -> ModuleCalls | None:

@@ -19,7 +19,13 @@ from seqprof.analysis.timeline.structure import Activities, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes, autograd_nodes
 from seqprof.analysis.timeline.timesteps.batches import batch_sizes, is_packed
 from seqprof.analysis.timeline.timesteps.bptt import Reached, backward_of
-from seqprof.analysis.timeline.timesteps.candidates import Decision, PassLoops, Why, decide
+from seqprof.analysis.timeline.timesteps.candidates import (
+    Decision,
+    Key,
+    PassLoops,
+    Why,
+    decide,
+)
 from seqprof.analysis.timeline.timesteps.passes import (
     Pass,
     Passes,
@@ -39,6 +45,9 @@ _REASONS: dict[Why, str] = {
     "timesteps times layers times directions; the trace cannot tell which",
     "fused": "one call takes most of the phase, and shows no timesteps",
 }
+
+#: Of what repeats in stretches beside the timesteps.
+_BESIDE = "beside them "
 
 #: Reasons that leave open whether there are timesteps, or how many.
 _MAY_BE = ("undecided", "cells")
@@ -162,13 +171,20 @@ def _result(
         count = Counter(map(len, have)).most_common(1)[0][0]
         alike = [of_pass for of_pass in have if len(of_pass) == count]
         columns = zip(*alike, strict=True)
-        return [_recurrence(phase, column, len(entries), unsearched) for column in columns], []
+        loops = [_recurrence(phase, column, len(entries), unsearched) for column in columns]
+        beside = Counter(each.key for one in decisions for each in one.beside)
+        often = (key for key, count in beside.items() if count * 2 >= len(decisions))
+        return loops, [_rejected(timeline, phase, key, _BESIDE) for key in often]
     if not decisions:
         return [], []
-    why = Counter((one.why, one.period, one.repeats) for one in decisions if not one.loops)
-    (reason, period, repeats), _ = why.most_common(1)[0]
-    said = _REASONS[reason].format(repeats=repeats, advice=_advice(timeline))
-    return [], [Rejected(phase, said, period, repeats, undecided=reason in _MAY_BE)]
+    why = Counter(one.key for one in decisions if not one.loops)
+    return [], [_rejected(timeline, phase, why.most_common(1)[0][0])]
+
+
+def _rejected(timeline: Timeline, phase: str, key: Key, beside: str = "") -> Rejected:
+    why, period, repeats = key
+    said = beside + _REASONS[why].format(repeats=repeats, advice=_advice(timeline))
+    return Rejected(phase, said, period, repeats, undecided=why in _MAY_BE)
 
 
 def _advice(timeline: Timeline) -> str:

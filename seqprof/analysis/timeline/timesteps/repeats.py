@@ -26,6 +26,8 @@ MIN_MATCHED = 0.9
 MIN_EXACT = 0.5
 #: A noisy repeat may be this much longer than the pattern.
 _NOISE_LENGTH = 1.5
+#: Share of the pattern's symbols that must agree on a number of repeats.
+_MAJORITY = 0.5
 #: Share of a noisy first or last repeat that must be the pattern's.
 _OWN = 0.6
 #: More noisy repeats than this between two exact ones end a run.
@@ -259,6 +261,9 @@ def _noisy_starts(
     """Noisy repeats between two exact ones: where, and symbols matched; ``None`` ends the run."""
     size, length = len(pattern), end - start
     count = round(length / size)
+    held = occurs(symbols[start:end], pattern)
+    if held and length <= _NOISE_LENGTH * held * size:
+        count = held  # a little in each beside the pattern makes a stretch longer than its repeats
     if length == 0 or (count == 0 and length <= max(size // _INSERTED, 1)):
         return [], 0
     if count == 0 or count > _NOISY_IN_A_ROW:
@@ -301,6 +306,17 @@ def _most_alike(window: Ints, pattern: Ints) -> tuple[int, int]:
         return 0, 0
     best = int(np.where(alike, 2 * matched - length, -len(window)).argmax())
     return best + 1, int(matched[best])
+
+
+def occurs(region: Ints, pattern: Ints) -> int | None:
+    """How often ``pattern`` lies in ``region`` by most of its symbols; None if these disagree."""
+    size = int(max(region.max(initial=0), pattern.max())) + 1
+    each = np.bincount(pattern, minlength=size)
+    weight = each[each > 0]
+    votes = (2 * np.bincount(region, minlength=size)[each > 0] + weight) // (2 * weight)
+    weights = np.bincount(votes, weights=weight)
+    most = int(weights.argmax())
+    return most if weights[most] > _MAJORITY * len(pattern) else None
 
 
 def likeness(window: Ints, pattern: Ints) -> float:
