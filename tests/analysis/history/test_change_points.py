@@ -133,7 +133,7 @@ def verdicts_of(series: list[list[float]]) -> Counter[str]:
 @pytest.mark.parametrize("rho", [0.3, 0.6, 0.9])
 def test_correlated_noise_has_hardly_any(rho: float) -> None:
     chance = random.Random(7)
-    verdicts = verdicts_of([correlated(chance, 30, rho, 0.05) for _ in range(200)])
+    verdicts = verdicts_of([correlated(chance, 60, rho, 0.05) for _ in range(200)])
     assert verdicts["lasts"] <= 6
     assert verdicts.total() <= 10
 
@@ -169,7 +169,7 @@ def test_a_step_of_two_standard_deviations_is_found_in_independent_noise(
 def test_two_kinds_of_runs_in_any_order_are_no_change() -> None:
     chance = random.Random(10)
     mixed = [
-        [chance.choice((1.0, 1.3)) * chance.gauss(1.0, 0.01) for _ in range(30)] for _ in range(200)
+        [chance.choice((1.0, 1.3)) * chance.gauss(1.0, 0.01) for _ in range(60)] for _ in range(200)
     ]
     assert verdicts_of(mixed)["lasts"] <= 6
 
