@@ -29,6 +29,9 @@ FEWEST = 20
 #: … six, of which two are taken to tell as much as one independent one. Real steps were seen to
 #: have correlations of 0.2 to 0.54, which makes that 1.5 to 2.5.
 FEW, ASSUMED = 6, 2.0
+#: From so many values on, the bias of their correlation is corrected. Of fewer, the correction is
+#: mostly noise.
+FEWEST_CORRECTED = 10
 _Z = 1.959963984540054
 
 
@@ -83,7 +86,7 @@ def _autoregressive(centred: Sequence[float], *, of_median: bool) -> float:
     """Return tau if the values come from a Gaussian process of first order, seen through ranks."""
     n = len(centred)
     seen = correlation(centred, 1)
-    corrected = (n * seen + 1) / (n - 4) if n >= FEWEST else seen
+    corrected = (n * seen + 1) / (n - 4) if n >= FEWEST_CORRECTED else seen
     if corrected <= 0.0:
         return 1.0
     rho = 2 * math.sin(math.pi * min(corrected, 0.97) / 6)
@@ -133,10 +136,8 @@ def widening(n: int, tau: float) -> float:
     """Return how many times as wide an interval of ``n`` independent values has to be.
 
     √tau for the information that is missing, and Student's factor for what is left of it, since
-    the spread is estimated too. Below 20 values the factor is left out: of so few, tau is mostly
-    assumed.
+    the spread is estimated too: n / tau - 1 degrees of freedom, two at least.
     """
     if tau <= 1.0:
         return 1.0
-    left = student(n / tau - 1) / student(n - 1) if n >= FEWEST else 1.0
-    return math.sqrt(tau) * left
+    return math.sqrt(tau) * student(n / tau - 1) / student(n - 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from seqprof.analysis.dependence import assumed, inefficiency, ranks, student
+from seqprof.analysis.dependence import assumed, inefficiency, ranks, student, widening
 from seqprof.analysis.statistics import estimate_median, median_interval
 
 
@@ -29,12 +29,13 @@ def test_inefficiency_of_long_series_is_that_of_their_process(rho: float) -> Non
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.6])
-@pytest.mark.parametrize("n", [20, 55])
+@pytest.mark.parametrize("n", [6, 10, 20, 55])
 def test_interval_covers_the_median_of_dependent_values(rho: float, n: int) -> None:
     rng = np.random.default_rng(2)
     intervals = (median_interval(autoregressive(rng, n, rho)) for _ in range(400))
     covered = sum(found is not None and found[0] <= 1.0 <= found[1] for found in intervals)
-    # Below 364 of 400 is 4 standard errors below 95 %: taken as independent, it is 316 at 0.6.
+    # Below 364 of 400 is 4 standard errors below 95 %: 20 values taken as independent cover 316
+    # at 0.6.
     assert covered >= 364
 
 
@@ -62,3 +63,10 @@ def test_few_values_are_taken_to_be_dependent() -> None:
 @pytest.mark.parametrize(("freedom", "quantile"), [(2, 4.303), (5, 2.571), (30, 2.042)])
 def test_students_factor(freedom: float, quantile: float) -> None:
     assert 1.959964 * student(freedom) == pytest.approx(quantile, rel=0.035)
+
+
+def test_an_interval_is_widened_by_what_is_left_of_the_values() -> None:
+    assert widening(6, 1.0) == 1.0
+    # 6 values that tell as much as 3: two degrees of freedom for five.
+    assert widening(6, 2.0) == pytest.approx(2**0.5 * 4.303 / 2.571, rel=0.05)
+    assert widening(400, 4.0) == pytest.approx(2.0, rel=0.01)

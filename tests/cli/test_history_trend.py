@@ -52,7 +52,8 @@ def test_the_change_is_told_with_its_run_and_commit(history: Path) -> None:
     [
         (range(11, 21), "1.50 times as much from run 11 to run 20 (2026-11-11T00:00:00+00:00"),
         (range(11, 21), "), then back: "),
-        (range(27, 31), "; too few runs on one side of it to tell whether it lasts."),
+        (range(27, 31), "; 21 more runs at least are needed to tell whether it lasts."),
+        (range(1, 11), "; too few runs on one side of it to tell whether it lasts."),
     ],
 )
 def test_what_came_back_or_may_still_is_told_as_such(

@@ -5,8 +5,9 @@ one, both sides are searched in turn (binary segmentation, Vostrikova 1981). A s
 likelier than a straight line, too, or else it may be a drift.
 
 Other programs make slow for a while. So a level that came and went is told as one, taken out, and
-the rest is searched again; and a change lasts only where each of its levels has as many runs as are
-assumed here, and more than any level that came and went.
+the rest is searched again; and a change lasts only where the slower one of its levels has more runs
+than a spell of load is assumed to last, and than any level that came and went. Of the faster one
+fewer will do.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ METHOD = (
 ALPHA, ALPHA_OF_SHORT, SMALLEST_CHANGE = 0.05, 0.01, 0.02
 #: A step this many times as likely as a line is one ("fairly strong evidence", Royall 1997).
 OVER_LINE = 8.0
-#: Runs that each level of a change that lasts has, in a short series this share of all. Assumed:
-#: no look at the values tells a spell of load that has not ended yet from a change.
-LASTING, LASTING_SHARE = 20, 0.4
+#: Runs that the slower and the faster level of a change that lasts have. Assumed: no look at the
+#: values tells a spell of load that has not ended yet, or ended, from a change. Of spells of 8
+#: runs on average, lengths exponential, 4 % last 25.
+SLOWER, FASTER = 25, 10
+#: Runs on both sides from which a step is tested as one inside the series, not at its end; in a
+#: short series this share of all.
+INSIDE, INSIDE_SHARE = 20, 0.4
 #: A run further from the median of those around it than this many times the noise is an outlier.
 #: Where more than this share of the runs are, none is.
 OUTLIER, MOST_OUTLIERS = 3.0, 0.2
@@ -60,6 +65,13 @@ class ChangePoint:
     ] = "lasts"
     until: Annotated[
         int | None, Meta(description="of a level that came back, the first value after it")
+    ] = None
+    more_runs: Annotated[
+        int | None,
+        Meta(
+            description="of one that may be passing, the runs of its level that are still needed "
+            "to tell, at least; null where runs to come cannot tell"
+        ),
     ] = None
 
 
@@ -87,8 +99,8 @@ def find_change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
     places = list(range(len(values)))
     passed: list[ChangePoint] = []
     while True:
-        enough = min(LASTING, math.ceil(LASTING_SHARE * len(places)))
-        steps = _segment([logs[place] for place in places], enough)
+        inside = min(INSIDE, math.ceil(INSIDE_SHARE * len(places)))
+        steps = _segment([logs[place] for place in places], inside)
         edges = [0, *(step.index for step in steps), len(places)]
         levels = [places[start:stop] for start, stop in pairwise(edges)]
         medians = [median([values[place] for place in level]) for level in levels]
@@ -100,7 +112,7 @@ def find_change_points(values: Sequence[float]) -> tuple[ChangePoint, ...]:
         places = [place for place in places if place not in gone]
     longest = max((one.until - one.index for one in passed if one.until), default=0)
     whole = [math.log(value) for value in values]
-    changes = _changes(steps, levels, medians, max(enough, longest + 1), whole)
+    changes = _changes(steps, levels, medians, max(SLOWER, longest + 1), whole)
     worth = [one for one in (*passed, *changes) if abs(one.ratio - 1.0) >= SMALLEST_CHANGE]
     return tuple(sorted(worth, key=lambda one: one.index))
 
@@ -114,12 +126,16 @@ def _changes(
 ) -> Iterator[ChangePoint]:
     """Yield the change from each level to the next.
 
-    It lasts with ``enough`` runs on both sides, if it is no likely length of one more spell.
+    It lasts where the slower level has ``enough`` runs, more than one more spell may have.
     """
     for k, (step, (before, after)) in enumerate(zip(steps, pairwise(medians), strict=True)):
         index = levels[k + 1][0]
-        lasts = _shorter_side(k, medians, levels) >= enough
-        lasts = lasts and chance_of_one_more(logs, index) < ALPHA
+        needed = (FASTER, enough) if after > before else (enough, FASTER)
+        lack = [
+            max(n - runs, 0) for n, runs in zip(needed, _sides(k, medians, levels), strict=True)
+        ]
+        lasts = lack == [0, 0] and chance_of_one_more(logs, index) < ALPHA
+        passing = not (step.drifts or lasts)
         yield ChangePoint(
             index=index,
             before=before,
@@ -127,6 +143,7 @@ def _changes(
             ratio=after / before,
             p=step.p,
             verdict="perhaps a drift" if step.drifts else "lasts" if lasts else "perhaps passing",
+            more_runs=lack[1] if passing and lack[1] and not lack[0] else None,
         )
 
 
@@ -146,10 +163,10 @@ def _without_outliers(logs: Sequence[float]) -> list[float]:
     return moved if outliers <= MOST_OUTLIERS * len(logs) else list(logs)
 
 
-def _segment(logs: Sequence[float], enough: int, start: int = 0) -> list[_Step]:
+def _segment(logs: Sequence[float], inside: int, start: int = 0) -> list[_Step]:
     """Return the steps of ``logs``, the first of which has the place ``start``, in order.
 
-    A step that leaves ``enough`` runs on both sides has to be one in ranks too.
+    A step that leaves ``inside`` runs on both sides has to be one in ranks too.
     """
     import numpy as np  # 0.1 s, which nothing else pays for
 
@@ -157,7 +174,7 @@ def _segment(logs: Sequence[float], enough: int, start: int = 0) -> list[_Step]:
         return []
     shift = likeliest_step(np.asarray(logs))
     p, level = shift.p, ALPHA_OF_SHORT
-    if min(shift.index, len(logs) - shift.index) >= enough:
+    if min(shift.index, len(logs) - shift.index) >= inside:
         p, level = max(p, chance_of_order(logs)), ALPHA
     if p > level or shift.over_line < -math.log(OVER_LINE):
         return []
@@ -165,7 +182,7 @@ def _segment(logs: Sequence[float], enough: int, start: int = 0) -> list[_Step]:
     if step.drifts:
         return [step]
     left, right = logs[: shift.index], logs[shift.index :]
-    return [*_segment(left, enough, start), step, *_segment(right, enough, step.index)]
+    return [*_segment(left, inside, start), step, *_segment(right, inside, step.index)]
 
 
 def _passing(medians: Sequence[float]) -> list[int]:
@@ -191,10 +208,10 @@ def _passed(level: Sequence[int], before: float, after: float, p: float) -> Chan
     )
 
 
-def _shorter_side(k: int, medians: Sequence[float], levels: Sequence[Sequence[int]]) -> int:
-    """Return the runs before or after step ``k``, up to a step the other way: the fewer."""
+def _sides(k: int, medians: Sequence[float], levels: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Return the runs before and those after step ``k``, each up to a step the other way."""
     rises = [after > before for before, after in pairwise(medians)]
     start = next((i + 1 for i in range(k, -1, -1) if rises[i] != rises[k]), 0)
     stop = next((i + 1 for i in range(k, len(rises)) if rises[i] != rises[k]), len(levels))
     before, after = levels[start : k + 1], levels[k + 1 : stop]
-    return min(sum(map(len, before)), sum(map(len, after)))
+    return sum(map(len, before)), sum(map(len, after))

@@ -4,6 +4,9 @@ Between measured lengths the cost is not known; a parabola and a power law throu
 medians both pass for it. Each gives a crossing, and so does each resample of the rounds: the
 interval holds 95 % of the resamples under both. Beyond the longest length the last medians are
 continued in the same two ways.
+
+A spell of load that covers all rounds of one length shows in none of them. So where rounds are few,
+a length counts only if its neighbours put the same model first: one alone may be a spell's.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from msgspec import Meta
 
 from seqprof.analysis.compare.comparison import expanded_level
+from seqprof.analysis.dependence import FEWEST
 from seqprof.analysis.scale.resampled import FEWEST_ROUNDS, percentiles, resample_medians
 from seqprof.analysis.statistics import Estimate, median, missing
 
@@ -30,6 +34,8 @@ METHOD = "where the medians meet, by parabola and by power law between neighbour
 FARTHEST = 4.0
 #: Resamples that must agree, for a crossing or for a difference.
 AGREE = 0.975
+#: Lengths from which the others say what one of them should be: a parabola takes three.
+FEWEST_LENGTHS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +84,16 @@ def find_crossover(
     difference = np.log(a) - np.log(b)
     below, above = (np.mean(difference < 0, axis=0), np.mean(difference > 0, axis=0))
     sign = np.where(below >= AGREE, -1, np.where(above >= AGREE, 1, 0))
-    sure = [index for index in range(len(x)) if sign[index]]
+    few = not exact and rounds < FEWEST and len(x) >= FEWEST_LENGTHS
+    alone = _alone(x, difference[0], sign) if few else np.zeros(len(x), dtype=bool)
+    sure = [index for index in range(len(x)) if sign[index] and not alone[index]]
     for left, right in pairwise(sure):
         if sign[left] != sign[right]:
             crossings = _inside(x, a, b, (left, right))
             return _crossover(crossings, rounds, cheaper=_cheaper(sign[left]), extrapolated=False)
+    if alone[-1]:
+        other = f"{names[_cheaper(sign[-1])]} is cheaper at T = {lengths[-1]:,}"
+        return no_crossover(f"{other}, against what shorter lengths suggest: measure it again")
     if not sure:
         return no_crossover(f"the two differ by less than {_noise(slower)} at every length")
     if sure[-1] != len(x) - 1:
@@ -100,6 +111,23 @@ def find_crossover(
             else f"{surely}; whether they cross up to {farthest} cannot be told"
         )
     return _crossover(crossings, rounds, cheaper=cheaper, extrapolated=True)
+
+
+def _alone(x: Array, gap: Array, sign: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return at which lengths the neighbours put another model first than ``sign`` says.
+
+    They are the two beside it, with a line between them; at an end the next three, with a
+    parabola, all in logarithms.
+    """
+    import numpy as np
+
+    alone, size = np.zeros(len(x), dtype=bool), np.log(x)
+    for index in range(len(x)):
+        inside = 0 < index < len(x) - 1
+        near = [index - 1, index + 1] if inside else [abs(index - k) for k in (1, 2, 3)]
+        suggested = np.polyval(np.polyfit(size[near], gap[near], len(near) - 1), size[index])
+        alone[index] = sign[index] * suggested < 0
+    return alone
 
 
 def _noise(slower: float | None) -> str:

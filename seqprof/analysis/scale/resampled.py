@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from seqprof.analysis.compare.comparison import RESAMPLES, SEED
 from seqprof.analysis.dependence import inefficiency, widening
 from seqprof.analysis.spells_together import Spells, find_spells
+from seqprof.analysis.statistics import SMALLEST_INTERVAL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: Rounds at every size from which its spread is resampled: the range of five values covers the
-#: median with 94 %, that of three with 75 %.
-FEWEST_ROUNDS = 5
+#: Rounds at every size from which its spread is resampled: the range of six values covers the
+#: median with 97 %, that of five with 94 %.
+FEWEST_ROUNDS = SMALLEST_INTERVAL
 #: Standard deviation of the median of normal values over that of their mean: √(π / 2).
 _OF_MEDIAN = 1.2533
 
@@ -39,7 +40,7 @@ class Resampled:
 
     Attributes:
         medians: of what no spell made slow, seconds, ``[sizes]``; of all rounds where none did.
-        drawn: ``[RESAMPLES, sizes]``; None below five rounds at any size.
+        drawn: ``[RESAMPLES, sizes]``; None below six rounds at any size.
         slower: how many times as long a round took in the strongest spell of load that was seen;
             None where there was none.
     """

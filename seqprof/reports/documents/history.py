@@ -172,11 +172,16 @@ def _changed(series: RunSeries) -> list[str]:
     ]
 
 
-#: What is said of a change after its p-value.
-_DOUBT = {
-    "perhaps passing": "; too few runs on one side of it to tell whether it lasts",
-    "perhaps a drift": "; a gradual drift fits about as well",
-}
+def _doubt(change: ChangePoint) -> str:
+    """Return what is said of a change after its p-value."""
+    if change.verdict == "perhaps a drift":
+        return "; a gradual drift fits about as well"
+    if change.verdict != "perhaps passing":
+        return ""
+    if change.more_runs is None:
+        return "; too few runs on one side of it to tell whether it lasts"
+    runs = "run" if change.more_runs == 1 else "runs"
+    return f"; {change.more_runs} more {runs} at least are needed to tell whether it lasts"
 
 
 def _sentence(trend: Trend, change: ChangePoint) -> str:
@@ -189,7 +194,7 @@ def _sentence(trend: Trend, change: ChangePoint) -> str:
         f"{change.ratio:.2f} times as much from run {change.index + 1} {on}"
         f"({one_line(point.created)}{commit}){then}: "
         f"{_shown(change.before, trend)} → {_shown(change.after, trend)}, "
-        f"p = {change.p:.2g}{_DOUBT.get(change.verdict, '')}."
+        f"p = {change.p:.2g}{_doubt(change)}."
     )
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+from seqprof.analysis.compare import comparison
 from seqprof.analysis.compare.comparison import compare
 
 ROUNDS = 16
@@ -29,6 +31,40 @@ def test_ten_per_cent_more_work_is_found() -> None:
     assert sum(one.verdict == "slower" for one in found) >= 18
     back = [compare(noisy(2 * i), noisy(2 * i + 1, 1.1)) for i in range(20)]
     assert sum(one.verdict == "faster" for one in back) >= 18
+
+
+def correlated(rng: np.random.Generator, rounds: int) -> NDArray[np.float64]:
+    """Rounds with 5 % noise of a candidate's own, correlated by 0.6 from round to round."""
+    noise = rng.normal(size=rounds + 50)
+    for i in range(1, len(noise)):
+        noise[i] = 0.6 * noise[i - 1] + 0.8 * noise[i]
+    return np.asarray(np.exp(0.05 * noise[50:]))
+
+
+@pytest.mark.parametrize("rounds", [6, 10, 14, 20])
+def test_few_rounds_that_resemble_their_neighbours_are_hardly_ever_told_apart(
+    rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "RESAMPLES", 499)
+    rng = np.random.default_rng(11)
+    pairs = [
+        (correlated(rng, rounds).tolist(), correlated(rng, rounds).tolist()) for _ in range(600)
+    ]
+    false = sum(compare(*pair).verdict in ("faster", "slower") for pair in pairs)
+    assert false <= 33  # 3 % are 18; without Student's factor for few rounds it was 48 to 64
+
+
+@pytest.mark.parametrize(
+    ("rounds", "slower", "least"), [(6, 1.4, 0.8), (10, 1.15, 0.5), (14, 1.1, 0.5)]
+)
+def test_few_independent_rounds_tell_what_is_slow_enough(
+    rounds: int, slower: float, least: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "RESAMPLES", 499)
+    rng = np.random.default_rng(12)
+    drawn = 1.0 + 0.05 * rng.normal(size=(200, 2, rounds))
+    verdicts = [compare((slower * a).tolist(), b.tolist()).verdict for a, b in drawn]
+    assert verdicts.count("slower") >= least * 200
 
 
 def test_slow_spells_that_hit_whole_rounds_cancel() -> None:

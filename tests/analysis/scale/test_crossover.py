@@ -13,7 +13,7 @@ LENGTHS = [64, 128, 256, 512, 1024]
 
 
 def curve(
-    cost: Callable[[float], float], noise: float = 0.0, rounds: int = 5, seed: int = 0
+    cost: Callable[[float], float], noise: float = 0.0, rounds: int = 6, seed: int = 0
 ) -> dict[int, list[float]]:
     rng = np.random.default_rng(seed)
     return {n: [cost(n) * float(rng.lognormal(0.0, noise)) for _ in range(rounds)] for n in LENGTHS}
@@ -121,7 +121,7 @@ def test_times_of_one_round_are_not_taken_as_exact() -> None:
 def test_of_several_crossings_the_first_is_given() -> None:
     bent, straight = {64: 1.0, 128: 0.8, 256: 3.0, 512: 3.0}, {n: n / 128 for n in LENGTHS}
     found = find_crossover(
-        {n: [time] * 6 for n, time in bent.items()}, {n: [t] * 6 for n, t in straight.items()}
+        {n: [time] * 20 for n, time in bent.items()}, {n: [t] * 20 for n, t in straight.items()}
     )
     assert 64 < (found.length.value or 0.0) < 128
     assert found.cheaper_below == 1

@@ -122,6 +122,43 @@ def test_curves_that_never_cross_do_not_under_load() -> None:
     assert crossing <= 5  # 20 before spells were looked for; 3 % allowed
 
 
+@pytest.mark.parametrize("apart", [1.0, 1.1])
+def test_few_rounds_under_load_cross_hardly_ever(apart: float) -> None:
+    rng, crossing = np.random.default_rng(16), 0
+    for _ in range(200):
+        costs = [
+            {n: [k * (2e-3 + 1e-4 * n) * value for value in bursts(rng, 6)] for n in LENGTHS}
+            for k in (1.0, apart)
+        ]
+        crossing += find_crossover(*costs).length.value is not None
+    assert crossing <= 14  # 29 and 48 while a length alone decided
+
+
+def test_a_crossing_is_found_in_few_rounds() -> None:
+    rng, crossing = np.random.default_rng(17), 0
+    for _ in range(50):
+        one = {n: [(2e-3 + 1e-4 * n) * v for v in noisy(rng)] for n in LENGTHS}
+        other = {n: [(2e-3 + 1e-4 * n * n / 300) * v for v in noisy(rng)] for n in LENGTHS}
+        crossing += find_crossover(one, other).length.value is not None
+    assert crossing >= 48
+
+
+@pytest.mark.parametrize("rounds", [6, 20])
+def test_a_length_that_stands_alone_decides_only_in_many_rounds(rounds: int) -> None:
+    rng = np.random.default_rng(18)
+    one, other = (
+        {n: [k * n * math.exp(0.01 * e) for e in rng.normal(size=rounds)] for n in LENGTHS}
+        for k in (1.0, 1.1)
+    )
+    one[1024] = [1.5 * time for time in one[1024]]
+    length = find_crossover(one, other, names=("a", "b")).length
+    if rounds == 6:
+        suggested = "b is cheaper at T = 1,024, against what shorter lengths suggest"
+        assert length.reason == f"{suggested}: measure it again"
+    else:
+        assert length.value is not None
+
+
 def test_growth_covers_the_truth_under_load() -> None:
     rng, covered = np.random.default_rng(7), 0
     for _ in range(100):
