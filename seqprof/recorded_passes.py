@@ -105,6 +105,10 @@ class RepeatedActivities:
         Meta(description="from a repeat's first activity to the next one's, in a profiled step"),
     ]
     evidence: Annotated[str, Meta(description="what says that it is a loop over timesteps")]
+    loops: Annotated[
+        int,
+        Meta(description="so many of this length, layers or directions; latency_s is of the first"),
+    ] = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

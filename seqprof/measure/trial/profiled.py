@@ -23,6 +23,7 @@ from msgspec.structs import replace as replaced
 from torch.profiler import ProfilerActivity, schedule
 
 from seqprof.analysis.timeline.alignment import Alignment, align
+from seqprof.analysis.timeline.phases import STEP_NAME
 from seqprof.analysis.timeline.profiled import CallWindow, profiled_pass
 from seqprof.analysis.timeline.structure import ANNOTATION, Timeline
 from seqprof.instruments.clock_ties import tie_clocks
@@ -55,6 +56,8 @@ class _Recorded:
     around: list[tuple[str, list[tuple[int, int]]]] = field(default_factory=list)
     marks: list[tuple[LoopMarks, tuple[int, ...]]] = field(default_factory=list)
     wall_s: list[float] = field(default_factory=list)
+    #: T of the forwards of each step in the trace.
+    timesteps: list[tuple[int, ...]] = field(default_factory=list)
 
 
 class Profiler:
@@ -76,6 +79,8 @@ class Profiler:
         self._scratch: TemporaryDirectory[str] | None = None
         #: Whether the pass is to find timesteps that no module marks.
         self.for_recurrence = False
+        #: Whether a longer sequence is known to launch more operators.
+        self.follows_length = False
         #: Whether the trace was written to where it is to be kept.
         self.trace_kept = False
 
@@ -121,6 +126,8 @@ class Profiler:
             steps = min(self._measure.profile_steps, affordable)
             recorded = self._record(step, loops, steps, self._file)
             timeline = replaced(read_own_trace(self._file), synchronized=True)  # by _run
+            if self.follows_length:
+                timeline = replaced(timeline, timesteps=_lengths(timeline, recorded))
             made = self._summarise(timeline, recorded, step)
         except Exception as error:  # the profiler's faults are many, and none may end the run
             if device_is_lost(error):
@@ -157,6 +164,8 @@ class Profiler:
                     recorded.around.append((CLOCK_NAMES[0], tie_clocks(CLOCK_NAMES[0])))
                 probe.begin_step(longest=step.timesteps)
                 wall_s, timesteps = self._run(step, probe if loops else SILENCE)
+                if index:
+                    recorded.timesteps.append(timesteps)
                 if index > _BOUNDING:
                     recorded.wall_s.append(wall_s)
                     recorded.marks += [(marks, timesteps) for marks in probe.marks]
@@ -229,6 +238,14 @@ class Profiler:
         if self._scratch is not None:
             with contextlib.suppress(OSError):
                 self._scratch.cleanup()
+
+
+def _lengths(timeline: Timeline, recorded: _Recorded) -> dict[str, tuple[int, ...]]:
+    """T of the forwards of each step by the name that the profiler gave it."""
+    host = timeline.host
+    is_step = (host.kind == ANNOTATION) & timeline.named(host.name, STEP_NAME)
+    names = [timeline.names[code] for code in host.name[is_step].tolist()]  # in order of time
+    return dict(zip(names, recorded.timesteps, strict=False))
 
 
 def _loop_windows(

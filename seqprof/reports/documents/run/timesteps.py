@@ -29,10 +29,9 @@ from seqprof.reports.document import (
     word,
 )
 from seqprof.reports.documents.run.marginal import marginal_sections
+from seqprof.reports.documents.run.repeats import NAMES, repeats
 from seqprof.reports.plots import Curve, is_wide, over_timesteps, overlapping, stretched, thinned
 
-#: How a phase is called where timesteps are its subject.
-NAMES = {"forward": "forward", "backward": "BPTT"}
 _UNMARKED = "not marked"
 #: Values of all loops that a page holds: about 6 bytes each. Beyond it neighbours share a point.
 MOST_VALUES = 600_000
@@ -49,8 +48,9 @@ def timestep_sections(summary: Summary, trial: Trial) -> list[Section]:
     title = "Latency of each timestep"
     if not trial.latencies:
         reason = summary.timesteps_reason or "no timestep was marked"
-        absent = Section(title=title, blocks=[Prose(lines=[f"Not measured: {reason}."])])
-        return [*marginal_sections(summary), absent]
+        shown = repeats(summary.profile, reason) if summary.profile is not None else []
+        absent = Prose(lines=[f"Not measured: {reason}."])
+        return [*marginal_sections(summary), Section(title=title, blocks=shown or [absent])]
     values = _ARRAYS * sum(len(latency.p50_s) for latency in trial.latencies)
     span = thinned(values, MOST_VALUES)
     names = list(dict.fromkeys(latency.loop for latency in trial.latencies))
