@@ -341,7 +341,7 @@ class Bench:
         reason = self._why_no_sweep(beside_marks)
         if reason is not None:
             return Swept(reason=reason)
-        total = ROUNDS * len(prefix_lengths(self.step.timesteps))
+        total = ROUNDS * len(prefix_lengths(self.step, self.step.timesteps))
         self._progress.stage("deriving the marginal cost", total)
         points: list[PrefixPoint] = []
         made = self._guard.run("sweep_failed", lambda: self._sweep_into(points, limit_s))

@@ -100,10 +100,11 @@ def _watch(step: TrainingStep, varied: bool) -> Sequence[Watched]:
             if len({forward.timesteps for forward in watcher.forwards}) > 1:
                 return watcher.forwards
         longest = max(forward.timesteps for forward in watcher.forwards)
-        if longest > 3 and step.prefixes.possible:
+        shorter = step.prefixes.nearest(longest // 2 + 1) if longest > 3 else None
+        if shorter is not None:
             before = len(watcher.forwards)
             try:
-                step.run(prefix=longest // 2 + 1, forwards=watcher)
+                step.run(prefix=shorter, forwards=watcher)
             except Exception:  # one length has to do
                 del watcher.forwards[before:]
     return watcher.forwards

@@ -1,0 +1,94 @@
+"""Models that take some lengths only: where T is read, which prefixes are taken, what they give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqprof.measure.outcome import NoProgress
+from seqprof.measure.run import measure_run
+from seqprof.recording import Trial
+from seqprof.spec import Spec
+from seqprof.workloads.prefixes import Prefixes
+
+FOLDER = Path(__file__).parents[1]
+
+
+def run(model: str, batches: str = "of_20", **measure: Any) -> Trial:
+    spec = Spec.model_validate(
+        {
+            "model": {"target": f"grouped_models:{model}"},
+            "data": {"target": f"grouped_models:{batches}"},
+            "train": {"loss": "mse"},
+            "measure": {"device": "cpu", "threads": 1, "warmup": 1, "pairs": 2, "max_s": 0.2}
+            | measure,
+        }
+    )
+    outcome = measure_run(spec, FOLDER, "test", NoProgress())
+    assert outcome.exit_code == 0
+    return outcome.recording.trials[0]
+
+
+def rules(trial: Trial) -> dict[str, str]:
+    return {loop.loop: loop.rule for loop in trial.loops}
+
+
+@pytest.mark.parametrize(("batches", "timesteps"), [("of_35", 35), ("of_60", 60)])
+def test_several_frames_a_call(batches: str, timesteps: int) -> None:
+    trial = run("ReductionFactor", batches)
+    assert trial.workload.sizes == (timesteps, 3)
+    assert rules(trial) == {"cell": "one for 5 timesteps"}
+    [loop] = trial.loops
+    assert (loop.calls, loop.timesteps_per_position) == (timesteps // 5, 5)
+
+
+def test_every_layer_of_a_pyramid_has_its_rule() -> None:
+    """T // 2 + 1 is odd: another second length is found."""
+    assert rules(run("Pyramid")) == {"cell": "one a timestep", "upper": "one for 2 timesteps"}
+
+
+def test_a_length_whose_backward_fails_is_none() -> None:
+    trial = run("BackwardOfEven", "of_60")
+    assert trial.sweep_reason is None
+    lengths = sorted({point.timesteps for point in trial.sweep})
+    assert len(lengths) == 4
+    assert all(length % 2 == 0 for length in lengths)
+
+
+class _Model:
+    """Takes what ``good`` says; counts what it is tried with."""
+
+    def __init__(self, good: Any) -> None:
+        self.good, self.tried = good, list[int]()
+
+    def __call__(self, timesteps: int) -> None:
+        self.tried.append(timesteps)
+        if not self.good(timesteps):
+            raise ValueError(f"not {timesteps}\nat all")
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 5, 12])
+def test_the_nearest_that_fits_is_found_and_each_tried_once(of: int) -> None:
+    model = _Model(lambda timesteps: timesteps % of == 0)
+    prefixes = Prefixes(model, 60)
+    taken = [prefixes.nearest(wanted) for wanted in (15, 30, 31, 45, 15)]
+    assert all(length is not None and length % of == 0 and length < 60 for length in taken)
+    near = zip(taken, (15, 30, 31, 45, 15), strict=True)
+    assert all(abs((length or 0) - wanted) < of for length, wanted in near)
+    assert len(model.tried) == len(set(model.tried))
+    assert prefixes.possible
+    assert prefixes.reason is None
+
+
+def test_none_that_fits_is_told_with_what_was_tried() -> None:
+    model = _Model(lambda _timesteps: False)
+    prefixes = Prefixes(model, 60)
+    assert prefixes.nearest(31) is None
+    assert not prefixes.possible
+    assert prefixes.reason is not None
+    assert prefixes.reason.startswith("the model takes no shorter sequences: not 31 at T = 31 (nor")
+    assert len(model.tried) < 20
+    assert Prefixes(model, 1).reason == "the sequences have one timestep"
+    assert prefixes.nearest(61) == 61  # no part of these
