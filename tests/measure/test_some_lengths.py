@@ -6,29 +6,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import shown
 
+from seqprof.analysis.run.summary import summarise
 from seqprof.measure.outcome import NoProgress
 from seqprof.measure.run import measure_run
-from seqprof.recording import Trial
+from seqprof.recording import Recording, Trial
 from seqprof.spec import Spec
 from seqprof.workloads.prefixes import Prefixes
 
 FOLDER = Path(__file__).parents[1]
 
 
-def run(model: str, batches: str = "of_20", **measure: Any) -> Trial:
+def run(model: str, batches: str = "of_20") -> Trial:
+    return recorded(model, batches).trials[0]
+
+
+def recorded(model: str, batches: str = "of_20") -> Recording:
     spec = Spec.model_validate(
         {
             "model": {"target": f"grouped_models:{model}"},
             "data": {"target": f"grouped_models:{batches}"},
             "train": {"loss": "mse"},
-            "measure": {"device": "cpu", "threads": 1, "warmup": 1, "pairs": 2, "max_s": 0.2}
-            | measure,
+            "measure": {"device": "cpu", "threads": 1, "warmup": 1, "pairs": 4, "max_s": 0.3},
         }
     )
     outcome = measure_run(spec, FOLDER, "test", NoProgress())
     assert outcome.exit_code == 0
-    return outcome.recording.trials[0]
+    return outcome.recording
 
 
 def rules(trial: Trial) -> dict[str, str]:
@@ -55,6 +60,40 @@ def test_a_length_whose_backward_fails_is_none() -> None:
     lengths = sorted({point.timesteps for point in trial.sweep})
     assert len(lengths) == 4
     assert all(length % 2 == 0 for length in lengths)
+
+
+@pytest.mark.parametrize(
+    ("model", "calls", "rule"),
+    [
+        ("ReadThenWrite", 39, "2 a timestep, 1 less in all"),
+        ("Unordered", 39, "2 a timestep, 1 less in all"),
+        ("ReadThenHalf", 30, "3 for 2 timesteps"),
+    ],
+)
+def test_passes_of_uneven_length_are_timed_call_by_call(model: str, calls: int, rule: str) -> None:
+    recording = recorded(model)
+    [trial] = recording.trials
+    [counts] = trial.loops
+    assert (counts.calls, counts.positions, counts.rule) == (calls, calls, rule)
+    assert counts.by_call
+    assert {len(latency.p50_s) for latency in trial.latencies} == {calls}
+    assert {len(one.operations) for one in trial.timestep_operations} == {calls}
+    # A timestep is one of the data's: it costs its share of all calls.
+    for loop in summarise(recording).loops:
+        assert loop.per_timestep.value == pytest.approx((loop.span.value or 0) / 20)
+    short = shown(recording, full=False)
+    assert f"cell: {calls} calls for 20 timesteps ({rule})" in short
+    full = shown(recording)
+    assert "host clock · T = 20 ·" in full
+    assert "per call" in full
+    assert "over 20 timesteps" in " ".join(full.split())
+
+
+def test_spans_of_several_timesteps_are_told_as_calls() -> None:
+    full = shown(recorded("ReductionFactor"))
+    assert "cell: 4 calls for 20 timesteps (one for 5 timesteps)" in full
+    assert "host clock · T = 20 ·" in full
+    assert "clock · T = 4 " not in full
 
 
 class _Model:

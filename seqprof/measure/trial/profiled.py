@@ -251,10 +251,9 @@ def _lengths(timeline: Timeline, recorded: _Recorded) -> dict[str, tuple[int, ..
 def _loop_windows(
     marks: LoopMarks, timesteps: Sequence[int], alignment: Alignment
 ) -> Iterator[CallWindow]:
-    every = marks.loop.rule.every
     for side in SIDES:
         whole = [
-            (before // every + at, start, end)
+            (marks.loop.spans_in(before) + at, start, end)
             for _, before, segment in by_micro_batch(marks, timesteps)
             for at, (start, end) in spans(segment, marks.loop, side)
             if start is not None and end is not None
