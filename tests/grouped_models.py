@@ -135,6 +135,33 @@ class OneLength(_Reader):
         return states
 
 
+class ReadsValues(_Reader):
+    """Its forward depends on a number that shapes have not."""
+
+    def read(self, x: Tensor, h: Tensor) -> list[Tensor]:
+        scale = 1.0 if float(x.abs().max()) > 0 else 2.0
+        states = []
+        for x_t in x.unbind(1):
+            h = self.cell(x_t * scale, h)
+            states.append(h)
+        return states
+
+
+class _Plain(_Reader):
+    def read(self, x: Tensor, h: Tensor) -> list[Tensor]:
+        states = []
+        for t in range(x.shape[1]):
+            h = self.cell(x[:, t], h)
+            states.append(h)
+        return states
+
+
+def Traced() -> nn.Module:  # noqa: N802 (named as the others are)
+    example = torch.randn(3, 20, SIZE)
+    traced: nn.Module = torch.jit.trace(_Plain(), example)  # type: ignore[no-untyped-call]
+    return traced
+
+
 def _batches(timesteps: int) -> Iterator[tuple[Tensor, Tensor]]:
     torch.manual_seed(0)
     while True:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from seqprof.errors import first_line
+
 #: Lengths that are tried in place of one that the model does not take.
 _MOST_TRIED = 8
 
@@ -19,14 +21,18 @@ class Prefixes:
     Args:
         try_length: runs the model over so many first timesteps; raises what the model raises.
         timesteps: T of the sequences.
+        why: what may fix T in such a model, as a part of a sentence.
     """
 
-    def __init__(self, try_length: Callable[[int], None], timesteps: int) -> None:
+    def __init__(
+        self, try_length: Callable[[int], None], timesteps: int, why: str | None = None
+    ) -> None:
+        self._why = why
         self._try_length, self._timesteps = try_length, timesteps
         #: What each length that was tried failed with; None where it did not.
         self._tried: dict[int, str | None] = {}
         #: Of what the lengths are multiples that were taken in place of another.
-        self._step = 1
+        self.multiples_of = 1
 
     @property
     def possible(self) -> bool:
@@ -43,7 +49,8 @@ class Prefixes:
         first, said = next(iter(self._tried.items()))
         others = [str(length) for length in self._tried if length != first]
         also = f" (nor at {', '.join(others)})" if others else ""
-        return f"the model takes no shorter sequences: {said} at T = {first}{also}"
+        why = f"; {self._why}" if self._why else ""
+        return f"the model takes no shorter sequences: {said} at T = {first}{also}{why}"
 
     def nearest(self, wanted: int) -> int | None:
         """Return a length near ``wanted`` that the model takes, below T; None where it takes none.
@@ -57,10 +64,10 @@ class Prefixes:
             return None
         divisors = [d for d in range(1, self._timesteps) if self._timesteps % d == 0]
         tried = set[int]()
-        for of in (self._step, *divisors):
+        for of in (self.multiples_of, *divisors):
             length = self._multiple(of, wanted)
             if self._takes(length):
-                self._step = max(self._step, of)
+                self.multiples_of = max(self.multiples_of, of)
                 return length
             tried.add(length)
             if len(tried) == _MOST_TRIED:
@@ -77,6 +84,5 @@ class Prefixes:
                 self._try_length(length)
                 self._tried[length] = None
             except Exception as error:
-                lines = str(error).strip().splitlines() or [type(error).__name__]
-                self._tried[length] = lines[0]
+                self._tried[length] = first_line(error)
         return self._tried[length] is None

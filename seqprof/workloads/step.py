@@ -59,6 +59,14 @@ class StepFacts:
     time: str | None
 
 
+def _what_fixes(model: nn.Module) -> str | None:
+    """What may fix T in a model of this kind; None where only a try can tell."""
+    traced = torch.jit._trace.TracedModule
+    if any(isinstance(module, traced) for module in model.modules()):
+        return "torch.jit.trace keeps a loop at the T of its example (torch.jit.script does not)"
+    return None
+
+
 def _peek(batches: Iterator[Batch]) -> tuple[Iterator[Batch], Batch]:
     first = next(batches)
     return chain([first], batches), first
@@ -106,7 +114,7 @@ class TrainingStep:
         #: T and B of the first batch; others may have others.
         self.timesteps, self.batch_size = first.sizes
         #: Which first parts of its sequences the model takes alone.
-        self.prefixes = Prefixes(self._try_prefix, self.timesteps)
+        self.prefixes = Prefixes(self._try_prefix, self.timesteps, _what_fixes(built.model))
         #: Whether one loop without a question in it does all of a step, once a step has passed.
         self._is_plain = (
             self._plan is not None

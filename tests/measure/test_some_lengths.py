@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import seqprof
 from terminal import shown
 
 from seqprof.analysis.run.summary import summarise
@@ -94,6 +96,53 @@ def test_spans_of_several_timesteps_are_told_as_calls() -> None:
     assert "cell: 4 calls for 20 timesteps (one for 5 timesteps)" in full
     assert "host clock · T = 20 ·" in full
     assert "clock · T = 4 " not in full
+
+
+@pytest.mark.parametrize(
+    ("model", "law"),
+    [("ReductionFactor", "/5·T"), ("Pyramid", "·T"), ("OneLength", None), ("Traced", None)],
+)
+def test_depth_is_counted_at_lengths_that_the_model_takes(model: str, law: str | None) -> None:
+    trial = run(model)
+    depth = trial.depth
+    assert depth is not None
+    assert depth.depth_ops is not None
+    assert depth.work_ops is not None
+    if law is None:
+        assert (depth.law, depth.lengths) == (None, (20,))
+        assert depth.reason == "one length is too few to tell a law"
+    else:
+        assert law in str(depth.law)
+        assert max(depth.lengths) <= 32
+
+
+def test_a_traced_loop_says_what_fixes_its_length() -> None:
+    trial = run("Traced")
+    reason = str(trial.sweep_reason)
+    assert "index 5 out of range" in reason  # and not TorchScript's traceback
+    assert "torch.jit.trace keeps a loop at the T of its example" in reason
+    assert "torch.jit" not in str(run("OneLength").sweep_reason)
+
+
+@pytest.mark.parametrize(
+    ("model", "how"),
+    [
+        ("ReductionFactor", "from shapes alone:"),
+        ("Pyramid", "from shapes alone:"),
+        ("ReadsValues", "from shapes alone or in real steps:"),
+    ],
+)
+def test_the_depth_command_takes_t_of_the_batches(model: str, how: str, tmp_path: Path) -> None:
+    spec = tmp_path / "own.yaml"
+    spec.write_text(
+        f"model: {{target: 'grouped_models:{model}'}}\n"
+        "data: {target: 'grouped_models:of_20'}\ntrain: {loss: mse}\n"
+    )
+    shutil.copy(FOLDER / "grouped_models.py", tmp_path)
+    made = seqprof("depth", spec)
+    assert made.returncode == 0, made.stderr
+    said = " ".join(made.stdout.split())
+    assert f"One training step at T = 20, {how}" in said
 
 
 class _Model:

@@ -26,6 +26,7 @@ from seqprof.analysis.timeline.alignment import Alignment, align
 from seqprof.analysis.timeline.phases import STEP_NAME
 from seqprof.analysis.timeline.profiled import CallWindow, profiled_pass
 from seqprof.analysis.timeline.structure import ANNOTATION, Timeline
+from seqprof.errors import first_line
 from seqprof.instruments.clock_ties import tie_clocks
 from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
 from seqprof.instruments.loops import TimestepLoop
@@ -33,7 +34,7 @@ from seqprof.instruments.profiler import PhaseRanges
 from seqprof.instruments.range_names import CLOCK_NAMES, OWN
 from seqprof.instruments.timesteps import LoopMarks, TimestepProbe
 from seqprof.instruments.torch_bridge import TraceProfiler, kernel_activity, letting_go
-from seqprof.measure.faults import device_is_lost, first_line
+from seqprof.measure.faults import device_is_lost
 from seqprof.measure.trial.collect import SIDES, by_micro_batch, spans
 from seqprof.recording import PHASES, DeviceSamples, Incident, ProfiledPass
 from seqprof.spec import MeasureSpec
