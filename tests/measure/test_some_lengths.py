@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -89,6 +90,24 @@ def test_passes_of_uneven_length_are_timed_call_by_call(model: str, calls: int, 
     assert "host clock · T = 20 ·" in full
     assert "per call" in full
     assert "over 20 timesteps" in " ".join(full.split())
+
+
+def test_uneven_calls_of_lengths_that_differ_cost_each_timestep_the_same() -> None:
+    recording = recorded("ReadThenWrite", "of_any")
+    [trial] = recording.trials
+    probed = [step for step in trial.steps if step.kind == "probed"]
+    assert len({step.timesteps for step in probed}) > 1
+    [forward] = [loop for loop in summarise(recording).loops if loop.phase == "forward"]
+    ratios = [
+        (loop.host_s or 0) / sum(step.timesteps)
+        for step in probed
+        for loop in step.loops
+        if loop.phase == "forward"
+    ]
+    assert forward.per_timestep.value == pytest.approx(median(ratios))
+    longest = max(max(step.timesteps) for step in trial.steps)
+    full = " ".join(shown(recording).split())
+    assert f"host clock · T = {longest} ·" in full
 
 
 def test_spans_of_several_timesteps_are_told_as_calls() -> None:

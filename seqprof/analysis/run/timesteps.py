@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -152,11 +152,13 @@ def _per_timestep(
     if facts is None or p50.value is None:
         return p50
     if facts.by_call:
-        whole, timesteps = _span(latency, trial), facts.timesteps * trial.workload.micro_batches
-        method = "measured: the loop from its first mark to its last, for each timestep"
-        if whole.value is None:
-            return missing("s", method, whole.reason or "no probed step has this loop")
-        return Estimate(value=whole.value / timesteps, unit="s", method=method, n=whole.n)
+        return estimate_median(
+            [seconds / sum(step.timesteps) for step, seconds in _spans(latency, trial)],
+            unit="s",
+            method="measured: the loop from its first mark to its last, for each timestep, median "
+            "of probed steps",
+            absent="no probed step has this loop",
+        )
     if facts.timesteps_per_position == 1:
         return p50
     value = p50.value / facts.timesteps_per_position
@@ -240,15 +242,19 @@ def _sum_of_means(latency: TimestepLatency, trial: Trial) -> Estimate:
     )
 
 
+def _spans(latency: TimestepLatency, trial: Trial) -> Iterator[tuple[Step, float]]:
+    """Yield the probed steps in which the loop was timed as a whole, with the seconds."""
+    for step in steps_of(trial, "probed"):
+        for loop in step.loops:
+            if loop.loop == latency.loop and loop.phase == latency.phase:
+                seconds = _loop_time(loop, latency.clock)
+                if seconds is not None:
+                    yield step, seconds
+
+
 def _span(latency: TimestepLatency, trial: Trial) -> Estimate:
-    spans = (
-        _loop_time(loop, latency.clock)
-        for step in steps_of(trial, "probed")
-        for loop in step.loops
-        if loop.loop == latency.loop and loop.phase == latency.phase
-    )
     return estimate_median(
-        _known(list(spans)),
+        [seconds for _, seconds in _spans(latency, trial)],
         unit="s",
         method="median of probed steps",
         absent="no probed step has this loop",

@@ -84,7 +84,8 @@ def _timesteps(findings: Findings) -> str:
     """How many a loop goes over; at most so many where sequences differ in length."""
     loop, lengths = findings.loops[0], findings.header.lengths
     by_call = loop.counts is not None and loop.counts.by_call
-    whole = findings.header.workload.timesteps if by_call else None
+    longest = findings.header.workload.timesteps if lengths is None else lengths.longest
+    whole = longest if by_call else None
     count = f"{whole or loop.timesteps * loop.timesteps_per_span:,}"
     differ = lengths is not None and lengths.shortest != lengths.longest
     return f"up to {count}" if differ else count

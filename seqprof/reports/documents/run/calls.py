@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+from seqprof.analysis.run.summary import Summary
 from seqprof.analysis.run.timesteps import LoopLatency
 from seqprof.recording import LoopFacts, Trial
 
@@ -28,11 +30,12 @@ def counted(facts: LoopFacts | None) -> str:
     return f"{facts.calls:,} calls for {facts.timesteps:,} timesteps ({facts.rule})"
 
 
-def length_of(loop: LoopLatency) -> int:
-    """T of the data that a loop goes over; of latencies by the call, of the forward counted."""
-    if unit_of(loop.counts) == "call" and loop.counts is not None:
-        return loop.counts.timesteps
-    return loop.timesteps
+def length_of(loops: Sequence[LoopLatency], summary: Summary) -> int:
+    """Return the longest T of the data that was timed; as a rule as many as there are latencies."""
+    if not loops or unit_of(loops[0].counts) == "timestep":
+        return loops[0].timesteps if loops else 0
+    lengths = summary.header.lengths
+    return lengths.longest if lengths is not None else summary.header.workload.sizes[0]
 
 
 def calls_in_short(facts: LoopFacts | None) -> str:

@@ -193,7 +193,7 @@ def _chart(name: str, summary: Summary, trial: Trial, span: int) -> Chart:
         plot=over_timesteps(
             timesteps, span, curves, yname="latency", log=is_wide([*medians, highest]), xname=unit
         ),
-        table=_table(name, clock, loops, issued),
+        table=_table(name, clock, loops, issued, length_of(loops, summary)),
         remarks=remarks,
     )
 
@@ -260,7 +260,11 @@ def _slow(loop: LoopLatency) -> str:
 
 
 def _table(
-    name: str, clock: str, loops: Sequence[LoopLatency], host: Sequence[LoopLatency]
+    name: str,
+    clock: str,
+    loops: Sequence[LoopLatency],
+    host: Sequence[LoopLatency],
+    longest: int,
 ) -> Table:
     unit = unit_of(loops[0].counts if loops else None)
     names: list[str | tuple[str, str]] = [f"{unit}s"]
@@ -283,7 +287,7 @@ def _table(
         for index, part in enumerate(parts)
     ]
     return Table(
-        caption=_caption(name, clock, loops),
+        caption=_caption(name, clock, loops, longest),
         columns=heads(*names),
         rows=rows,
         remarks=[
@@ -294,13 +298,10 @@ def _table(
     )
 
 
-def _caption(name: str, clock: str, loops: Sequence[LoopLatency]) -> str:
-    timesteps = length_of(loops[0]) if loops else 0
+def _caption(name: str, clock: str, loops: Sequence[LoopLatency], longest: int) -> str:
     fewest = min((loop.samples for loop in loops), default=0)
     direction = ", from the last timestep to the first" if loops and loops[0].reverse else ""
-    return (
-        f"{name} · measured · {clock} clock · T = {timesteps:,}{direction} · n = {fewest} or more"
-    )
+    return f"{name} · measured · {clock} clock · T = {longest:,}{direction} · n = {fewest} or more"
 
 
 def _operations(loops: Sequence[LoopLatency]) -> list[str]:
