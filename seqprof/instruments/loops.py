@@ -218,11 +218,23 @@ def _turns(calls: Sequence[WatchedCalls]) -> list[list[WatchedCalls]]:
 
 
 def _loop(turn: Sequence[WatchedCalls], rules: dict[str, Rule]) -> TimestepLoop:
-    """The loop of a group: bounded by the first module of every timestep, named by all."""
-    regular = (c for c in turn if rules[c.path].every == 1 and not rules[c.path].more)
-    chosen = next(regular, turn[0])
+    """The loop of a group: bounded by the first module of every timestep, named by all.
+
+    One that is called once before the others begin is not: an embedding that an encoder has used,
+    and a decoder uses in each timestep.
+    """
+    inside = [calls for calls in turn if _takes_turns(calls, turn)] or turn
+    regular = (c for c in inside if rules[c.path].every == 1 and not rules[c.path].more)
+    chosen = next(regular, inside[0])
     others = tuple(calls.path for calls in turn if calls is not chosen)
     return TimestepLoop(_name(chosen.path, others), chosen.module, rules[chosen.path], turns=others)
+
+
+def _takes_turns(calls: WatchedCalls, turn: Sequence[WatchedCalls]) -> bool:
+    """Whether another of the group is called between its first two calls."""
+    first, second = calls.entered[:2]
+    others = [other for other in turn if other is not calls]
+    return not others or any(first < at < second for other in others for at in other.entered)
 
 
 def _name(first: str, others: Sequence[str]) -> str:

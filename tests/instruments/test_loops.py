@@ -108,6 +108,20 @@ class Counted(nn.Module):
         return h
 
 
+class SharedEntry(nn.Module):
+    """Its entry reads the source at once, then each target but the last: T times by chance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry, self.cell = nn.Linear(SIZE, SIZE), Cell()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.entry(x).mean(0)
+        for x_t in x[:-1].unbind():
+            h = self.cell(self.entry(x_t), h)
+        return h
+
+
 class Failing(nn.Module):
     """A model whose forward does not end well."""
 
@@ -143,6 +157,11 @@ def test_outermost_of_nested_modules_and_leader_of_those_that_take_turns() -> No
     assert loop.path == "first + second"  # named by what is repeated
     assert loop.module is not None
     assert loop.turns == ("second",)
+
+
+def test_a_module_that_an_encoder_has_used_bounds_no_timestep_of_the_decoder() -> None:
+    [loop] = loops(SharedEntry(), [8, 5])
+    assert (loop.path, loop.rule) == ("cell + entry", Rule(more=-1))
 
 
 def test_loops_after_one_another_are_separate() -> None:

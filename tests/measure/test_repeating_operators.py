@@ -95,6 +95,19 @@ class ThenALayer(Layer):
             hs.append(h)
         return hs
 
+class OneLength(Layer):
+    \"\"\"No other length can be run, so nothing shows whether operators follow it.\"\"\"
+    def __init__(self, size):
+        super().__init__(size)
+        self.all = nn.Linear(24 * size, 24 * size)
+
+    def scan(self, u, a, _):
+        u, h, hs = self.all(u.flatten(1)).view(u.shape), torch.zeros_like(u[:, 0]), []
+        for t in range(u.shape[1]):
+            h = torch.sigmoid(a[:, t]) * h + u[:, t]
+            hs.append(h)
+        return hs
+
 class Pointwise(Layer):
     def scan(self, u, *_):
         return torch.tanh(u).unbind(1)
@@ -199,6 +212,12 @@ def test_as_many_layers_as_timesteps_are_no_timesteps(folder: Path) -> None:
     forward = [loop for loop in both.recurrences if loop.phase == "forward"]
     assert {loop.repeats for loop in forward} == {12}
     assert sum(loop.loops for loop in forward) == 12
+
+
+def test_a_loop_of_one_length_is_told_by_the_slices_that_it_takes(folder: Path) -> None:
+    loops = by_phase(run(folder, "OneLength"))
+    assert {loop.repeats for loop in loops.values()} == {T}
+    assert "the next slice of an input" in loops["forward"].evidence
 
 
 def test_the_report_has_their_latency_with_its_method(folder: Path) -> None:

@@ -156,6 +156,8 @@ class Profiler:
             letting_go(self._device),
             TraceProfiler(
                 activities=activities,
+                # What else tells timesteps from layers: which slices of the input are taken.
+                record_shapes=self.for_recurrence and not self.follows_length,
                 schedule=schedule(wait=0, warmup=1, active=last, repeat=1),
                 on_trace_ready=lambda made: made.export_chrome_trace(str(file)),
             ) as profiler,
