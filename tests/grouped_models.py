@@ -96,6 +96,19 @@ class Unordered(_Reader):
         return states
 
 
+class Triangular(_Reader):
+    """Begins anew for each timestep: as many calls as the timesteps up to it."""
+
+    def read(self, x: Tensor, h: Tensor) -> list[Tensor]:
+        states = []
+        for t in range(x.shape[1]):
+            state = h
+            for x_t in x[:, : t + 1].unbind(1):
+                state = self.cell(x_t, state)
+            states.append(state)
+        return states
+
+
 class BackwardOfEven(nn.Module):
     """Its backward has no kernel for odd lengths, though its forward has."""
 

@@ -92,6 +92,14 @@ def test_passes_of_uneven_length_are_timed_call_by_call(model: str, calls: int, 
     assert "over 20 timesteps" in " ".join(full.split())
 
 
+def test_calls_that_no_timestep_can_be_told_of_are_said() -> None:
+    """As many as the square of T: no timestep has a share of them."""
+    trial = run("Triangular")
+    assert trial.loops == ()
+    assert "`cell` is called 210 times in a forward over 20" in str(trial.timesteps_reason)
+    assert "which timestep each call belongs to cannot be told" in str(trial.timesteps_reason)
+
+
 def test_uneven_calls_of_lengths_that_differ_cost_each_timestep_the_same() -> None:
     recording = recorded("ReadThenWrite", "of_any")
     [trial] = recording.trials
