@@ -44,3 +44,13 @@ class EndedError(KeyboardInterrupt):
 def exit_code_of(end: KeyboardInterrupt) -> int:
     """Return what a shell makes of an end by a signal: 130 after Ctrl-C, 143 after SIGTERM."""
     return 128 + end.number if isinstance(end, EndedError) else EXIT_INTERRUPTED
+
+
+#: What TorchScript's errors begin with: the message itself is their last line.
+_IN_TORCHSCRIPT = "The following operation failed in the TorchScript interpreter"
+
+
+def first_line(error: BaseException) -> str:
+    """The line of an exception's message that says what is wrong, as a rule its first."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if lines[0].startswith(_IN_TORCHSCRIPT) else lines[0]

@@ -50,7 +50,7 @@ class DepthLaw:
     ] = None
     source: Annotated[
         Literal["shapes", "step"],
-        Meta(description="shapes: derived without running; step: counted in one real step"),
+        Meta(description="shapes: derived without running; step: counted in real steps"),
     ] = "shapes"
     counted: Annotated[
         CountedDepth | None,
@@ -59,6 +59,13 @@ class DepthLaw:
             "an older recording, or where nothing could be counted"
         ),
     ] = None
+
+    @property
+    def method(self) -> str:
+        """How the operations were counted, in words."""
+        if self.source == "shapes":
+            return "derived from shapes alone"
+        return "counted in one step" if self.counted is None else "counted in real steps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +112,10 @@ class RepeatedActivities:
         Meta(description="from a repeat's first activity to the next one's, in a profiled step"),
     ]
     evidence: Annotated[str, Meta(description="what says that it is a loop over timesteps")]
+    loops: Annotated[
+        int,
+        Meta(description="so many of this length, layers or directions; latency_s is of the first"),
+    ] = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

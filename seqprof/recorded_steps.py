@@ -110,6 +110,10 @@ class LoopFacts:
         int, Meta(description="timesteps of the data that one span handles; 1 as a rule")
     ] = 1
     calls_per_position: Annotated[int, Meta(description="calls that one span holds")] = 1
+    by_call: Annotated[
+        bool,
+        Meta(description="each call is a span: which timestep one is of cannot be told"),
+    ] = False
     turns: Annotated[
         tuple[str, ...], Meta(description="other submodules called between two of its calls")
     ] = ()
@@ -142,8 +146,8 @@ class TimestepLatency:
     """Latency of each timestep of one loop, as quantiles over the probed steps that have it.
 
     Arrays are as long as the longest sequence, index = timestep (for a reversed loop too); ``None``
-    where a timestep was never marked. Where a span handles several timesteps (``LoopFacts``), the
-    index is that of the span.
+    where a timestep was never marked. Where a span handles several timesteps, or is one call of
+    uneven many (``LoopFacts``), the index is that of the span.
     """
 
     loop: str

@@ -23,7 +23,7 @@ def derived(recording: Recording) -> Recording:
 def _trial(trial: Trial) -> Trial:
     depth, samples = trial.depth, trial.timestep_samples
     if depth is not None and depth.counted is not None and depth.timesteps is not None:
-        trial = replace(trial, depth=depth_law(depth.counted, depth.timesteps))
+        trial = replace(trial, depth=depth_law(depth.counted, depth.timesteps, depth.source))
     if not samples:
         return trial
     return replace(trial, latencies=latencies_of(samples))

@@ -18,44 +18,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from seqprof.errors import SeqprofError
+from seqprof.instruments.rules import ONCE, Rule, possible_rules
 
-#: A rule with more calls a timestep, more timesteps a call, or more calls less is a coincidence.
-_MOST_CALLS, _MOST_TIMESTEPS, _MOST_LESS = 16, 16, 2
 #: A module that is called less often may not be called along the sequence at all.
 _FEWEST_UNRULY = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How often a forward over T timesteps calls a module: ``times * T // every + more``."""
-
-    times: int = 1
-    every: int = 1
-    more: int = 0
-    rounds_up: bool = False
-
-    def calls(self, timesteps: int) -> int:
-        """Calls in a forward over so many timesteps."""
-        rest = self.every - 1 if self.rounds_up else 0
-        return (self.times * timesteps + rest) // self.every + self.more
-
-    @property
-    def words(self) -> str:
-        """``2 a timestep``, ``one less than timesteps`` …"""
-        if self.every > 1:
-            return f"one for {self.every} timesteps"
-        if self.more and self.times > 1:
-            rounds = abs(self.more) // self.times
-            beyond = "and for one more" if rounds == 1 else f"and for {rounds} more"
-            short = "save for one" if rounds == 1 else f"save for {rounds}"
-            return f"{self.times} a timestep, {beyond if self.more > 0 else short}"
-        if self.more:
-            count = abs(self.more)
-            return f"{count} {'more' if self.more > 0 else 'less'} than timesteps"
-        return f"{self.times} a timestep" if self.times > 1 else "one a timestep"
-
-
-ONCE = Rule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +51,26 @@ class TimestepLoop:
     @property
     def calls_per_position(self) -> int:
         """Calls that one span holds."""
-        return 1 if self.passes > 1 else self.rule.times
+        return 1 if self.passes > 1 or self.by_call else self.rule.times
+
+    @property
+    def by_call(self) -> bool:
+        """Whether each call is a span, because which timestep one is of cannot be told."""
+        return self.rule.uneven
 
     def positions(self, timesteps: int) -> int:
         """How many spans a forward over so many timesteps has in this pass."""
         return self.rule.calls(timesteps) // (self.passes * self.calls_per_position)
 
-    def timestep(self, position: int, timesteps: int) -> int:
-        """The (first) timestep that a span is of."""
-        if self.reverse:
-            position = self.positions(timesteps) - 1 - position
-        return position * self.rule.every
+    def index(self, position: int, timesteps: int) -> int:
+        """Where a span lies along the sequence, counted in spans."""
+        return self.positions(timesteps) - 1 - position if self.reverse else position
+
+    def spans_in(self, timesteps: int) -> int:
+        """How many spans lie in so many timesteps before a forward of the same sequence."""
+        if self.by_call:
+            return self.rule.calls(timesteps) if timesteps else 0
+        return timesteps // self.rule.every
 
 
 @dataclass(slots=True)
@@ -243,11 +218,23 @@ def _turns(calls: Sequence[WatchedCalls]) -> list[list[WatchedCalls]]:
 
 
 def _loop(turn: Sequence[WatchedCalls], rules: dict[str, Rule]) -> TimestepLoop:
-    """The loop of a group: bounded by the first module of every timestep, named by all."""
-    regular = (c for c in turn if rules[c.path].every == 1 and not rules[c.path].more)
-    chosen = next(regular, turn[0])
+    """The loop of a group: bounded by the first module of every timestep, named by all.
+
+    One that is called once before the others begin is not: an embedding that an encoder has used,
+    and a decoder uses in each timestep.
+    """
+    inside = [calls for calls in turn if _takes_turns(calls, turn)] or turn
+    regular = (c for c in inside if rules[c.path].every == 1 and not rules[c.path].more)
+    chosen = next(regular, inside[0])
     others = tuple(calls.path for calls in turn if calls is not chosen)
     return TimestepLoop(_name(chosen.path, others), chosen.module, rules[chosen.path], turns=others)
+
+
+def _takes_turns(calls: WatchedCalls, turn: Sequence[WatchedCalls]) -> bool:
+    """Whether another of the group is called between its first two calls."""
+    first, second = calls.entered[:2]
+    others = [other for other in turn if other is not calls]
+    return not others or any(first < at < second for other in others for at in other.entered)
 
 
 def _name(first: str, others: Sequence[str]) -> str:
@@ -271,7 +258,7 @@ def rule_of(path: str, watched: Sequence[Watched]) -> Rule | None:
     several = len({length for length, _ in seen}) > 1
     if several and len({count for _, count in seen}) == 1:  # as often at every length
         return None
-    return next((r for r in _rules(timesteps, calls, several) if _holds(r, seen)), None)
+    return next((r for r in possible_rules(timesteps, calls, several) if _holds(r, seen)), None)
 
 
 def unruly_calls(watched: Sequence[Watched]) -> tuple[str, int, int] | None:
@@ -302,30 +289,14 @@ def _holds(rule: Rule, seen: set[tuple[int, int]]) -> bool:
     return all(rule.calls(timesteps) == calls for timesteps, calls in seen)
 
 
-def _rules(timesteps: int, calls: int, several: bool) -> Iterator[Rule]:
-    """Yield what ``calls`` can mean, the plainest first."""
-    times, rest = divmod(calls, timesteps)
-    if not rest and 1 <= times <= _MOST_CALLS:
-        yield Rule(times=times)
-    more = calls - timesteps
-    if more and abs(more) <= (_MOST_LESS if several else 1):
-        yield Rule(more=more)
-    if several:
-        for more in range(-_MOST_LESS, _MOST_LESS + 1):  # k times for each of T - 1 intervals
-            times, rest = divmod(calls, timesteps + more)
-            if more and not rest and 1 < times <= _MOST_CALLS:
-                yield Rule(times=times, more=times * more)
-        for every in range(2, _MOST_TIMESTEPS + 1):
-            yield Rule(every=every)
-            yield Rule(every=every, rounds_up=True)
-
-
 def _passes(loop: TimestepLoop, calls: WatchedCalls) -> list[TimestepLoop]:
     """Split the calls into passes over the sequence, where their inputs show such.
 
     A cell that two directions or layers share goes over the whole sequence several times; one that
     is called twice in each timestep does not.
     """
+    if loop.by_call:
+        return [loop]
     times = loop.rule.times
     count = len(calls.entered) // times
     directions = [_direction(calls.origins[p * count : (p + 1) * count]) for p in range(times)]

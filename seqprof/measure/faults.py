@@ -18,6 +18,7 @@ from seqprof.errors import (
     EXIT_CANNOT_MEASURE,
     EXIT_DEVICE_FAILED,
     SeqprofError,
+    first_line,
 )
 from seqprof.recording import Workload
 
@@ -103,11 +104,6 @@ def in_words(error: BaseException) -> str:
 def reason_of(error: BaseException) -> str:
     """Why a probe of the model gave nothing."""
     return error.message if isinstance(error, SeqprofError) else in_words(error)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an exception's message, which is what a user can read."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def user_frame(error: BaseException) -> str:

@@ -137,12 +137,18 @@ def is_wide(values: Iterable[float | None]) -> bool:
 
 
 def over_timesteps(
-    timesteps: int, span: int, curves: Sequence[Curve], *, yname: str, log: bool = False
+    timesteps: int,
+    span: int,
+    curves: Sequence[Curve],
+    *,
+    yname: str,
+    log: bool = False,
+    xname: str = "timestep",
 ) -> Lines:
     """Return times along the sequence, where ``span`` neighbouring timesteps share a point."""
     return Lines(
         x=range(0, timesteps, span),
-        xname="timestep" if span == 1 else f"timestep (first of {span})",
+        xname=xname if span == 1 else f"{xname} (first of {span})",
         yname=yname,
         unit="s",
         curves=curves,

@@ -34,20 +34,13 @@ from seqprof.workloads.locating import locate_in
 from seqprof.workloads.losses import AutoLoss
 from seqprof.workloads.optimizers import make_optimizer
 from seqprof.workloads.own_step import batch_as_given, read_loss, split_at_model
+from seqprof.workloads.prefixes import Prefixes
 from seqprof.workloads.step_result import StepResult, StepSoFar
 from seqprof.workloads.structures import map_leaves, shape_in_words
 
 #: What oneDNN says through torch where it has no kernel for a layer in a type of number.
 _NO_KERNEL = "could not create a primitive"
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True, slots=True)
-class Ability:
-    """Whether something can be done with a model and its batches, and if not, why."""
-
-    possible: bool
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +57,14 @@ class StepFacts:
     call: str
     loss: str
     time: str | None
+
+
+def _what_fixes(model: nn.Module) -> str | None:
+    """What may fix T in a model of this kind; None where only a try can tell."""
+    traced = torch.jit._trace.TracedModule
+    if any(isinstance(module, traced) for module in model.modules()):
+        return "torch.jit.trace keeps a loop at the T of its example (torch.jit.script does not)"
+    return None
 
 
 def _peek(batches: Iterator[Batch]) -> tuple[Iterator[Batch], Batch]:
@@ -100,7 +101,6 @@ class TrainingStep:
         self._batches, first = _peek(iter(built.data))
         self._carries_state = carries_state(train)
         self._carried: tuple[int, Any] | None = None
-        self._prefixes: Ability | None = None
         self._plan = None if built.step else plan_call(built.model, train, first)
         if isinstance(built.loss, AutoLoss) and self._plan is not None:
             built.loss.gives_targets = self._plan.gives_targets
@@ -113,6 +113,8 @@ class TrainingStep:
         first = first.read_as(self.layout)
         #: T and B of the first batch; others may have others.
         self.timesteps, self.batch_size = first.sizes
+        #: Which first parts of its sequences the model takes alone.
+        self.prefixes = Prefixes(self._try_prefix, self.timesteps, _what_fixes(built.model))
         #: Whether one loop without a question in it does all of a step, once a step has passed.
         self._is_plain = (
             self._plan is not None
@@ -164,30 +166,14 @@ class TrainingStep:
             return (Incident(kind="layout_assumed", detail=located.words),)
         return ()
 
-    @property
-    def prefixes(self) -> Ability:
-        """Whether the model takes the first timesteps of its sequences alone.
-
-        Tried once, by a forward and a loss without gradients over a quarter of a batch's timesteps.
-        """
-        if self._prefixes is None:
-            self._prefixes = self._try_prefix()
-        return self._prefixes
-
-    def _try_prefix(self) -> Ability:
-        if self.timesteps < 2:
-            return Ability(False, "the sequences have one timestep")
+    def _try_prefix(self, timesteps: int) -> None:
+        """Run a step, but for its update, over so many first timesteps of a batch."""
+        batch = self.next_batch()
+        short = batch.prefix(min(timesteps, batch.timesteps))
         try:
-            whole = self.next_batch()
-            short = whole.prefix(max(1, whole.timesteps // 4))
-            # A step of the user's may call backward itself, as for a second optimizer.
-            with torch.set_grad_enabled(self._own_step is not None):
-                self.loss(self.forward(short)[0], short)
+            self.backward(self.loss(self.forward(short)[0], short))
+        finally:
             self.drop_gradients()
-        except Exception as error:
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            return Ability(False, f"the model takes no shorter sequences: {reason[0]}")
-        return Ability(True)
 
     def next_batch(self) -> Batch:
         """The next batch, on the device."""

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from seqprof.errors import SeqprofError
 from seqprof.instruments.loops import (
     CallWatcher,
-    Rule,
     TimestepLoop,
     Watched,
     find_loops,
     named_loops,
 )
+from seqprof.instruments.rules import Rule
 
 SIZE = 4
 
@@ -108,6 +108,20 @@ class Counted(nn.Module):
         return h
 
 
+class SharedEntry(nn.Module):
+    """Its entry reads the source at once, then each target but the last: T times by chance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry, self.cell = nn.Linear(SIZE, SIZE), Cell()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.entry(x).mean(0)
+        for x_t in x[:-1].unbind():
+            h = self.cell(self.entry(x_t), h)
+        return h
+
+
 class Failing(nn.Module):
     """A model whose forward does not end well."""
 
@@ -145,6 +159,11 @@ def test_outermost_of_nested_modules_and_leader_of_those_that_take_turns() -> No
     assert loop.turns == ("second",)
 
 
+def test_a_module_that_an_encoder_has_used_bounds_no_timestep_of_the_decoder() -> None:
+    [loop] = loops(SharedEntry(), [8, 5])
+    assert (loop.path, loop.rule) == ("cell + entry", Rule(more=-1))
+
+
 def test_loops_after_one_another_are_separate() -> None:
     assert paths(LayerMajor(), [8, 5]) == ["first", "second"]
 
@@ -167,6 +186,7 @@ def test_no_loop_where_one_call_handles_the_sequence(model: nn.Module) -> None:
         (lambda n: 3 * n, Rule(times=3)),
         (lambda n: n // 2, Rule(every=2)),
         (lambda n: (n + 3) // 4, Rule(every=4, rounds_up=True)),
+        (lambda n: 2 * n - 2, Rule(times=2, more=-2)),
     ],
 )
 def test_calls_that_are_not_one_a_timestep_are_taken_as_they_are(
@@ -177,6 +197,26 @@ def test_calls_that_are_not_one_a_timestep_are_taken_as_they_are(
     for timesteps in (10, 17, 31):
         assert loop.rule.calls(timesteps) == calls(timesteps)
         assert loop.positions(timesteps) == calls(timesteps) // rule.times
+
+
+@pytest.mark.parametrize(
+    ("calls", "words"),
+    [
+        (lambda n: 2 * n - 1, "2 a timestep, 1 less in all"),
+        (lambda n: 3 * n + 2, "3 a timestep, 2 more in all"),
+        (lambda n: n + n // 2, "3 for 2 timesteps"),
+        (lambda n: n + (n + 3) // 4, "5 for 4 timesteps"),
+    ],
+)
+def test_calls_in_passes_of_uneven_length_are_spans_each(
+    calls: Callable[[int], int], words: str
+) -> None:
+    [loop] = loops(Counted(calls), [65, 38])
+    assert (loop.rule.words, loop.by_call, loop.calls_per_position) == (words, True, 1)
+    for timesteps in (10, 17, 31):
+        assert loop.positions(timesteps) == loop.spans_in(timesteps) == calls(timesteps)
+    assert [loop.index(position, 10) for position in range(3)] == [0, 1, 2]
+    assert loop.spans_in(0) == 0
 
 
 @pytest.mark.parametrize(
@@ -192,7 +232,7 @@ def test_passes_over_the_sequence_are_told_from_calls_within_a_timestep_by_their
     forwards, backwards = loops(Reversed(), [8, 5])
     assert (forwards.passes, forwards.reverse, backwards.reverse) == (2, False, True)
     assert [loop.positions(8) for loop in (forwards, backwards)] == [8, 8]
-    assert [backwards.timestep(position, 8) for position in (0, 7)] == [7, 0]
+    assert [backwards.index(position, 8) for position in (0, 7)] == [7, 0]
     [within] = loops(Counted(lambda n: 2 * n), [8, 5])
     assert (within.passes, within.calls_per_position) == (1, 2)
 

@@ -12,8 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from seqprof.instruments.clocks import host_clock_ns
 from seqprof.instruments.gradient_nodes import first_tensor
-from seqprof.instruments.loops import Rule, TimestepLoop
+from seqprof.instruments.loops import TimestepLoop
 from seqprof.instruments.operations import OperationCounter
+from seqprof.instruments.rules import Rule
 from seqprof.instruments.timesteps import SegmentMarks, TimestepProbe
 
 BATCH, SIZE = 3, 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,23 +53,45 @@ def test_truncated_bptt_is_recorded_in_whole_chunks() -> None:
     assert "no multiple" in str(facts(spec(timesteps=41, bptt={"truncate": 10})).reason)
 
 
-def test_a_model_that_reads_values_gives_a_reason() -> None:
-    class Reads(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embedding = nn.Embedding(64, 64)
+class _Reads(nn.Module):
+    """Looks at values, which shapes have not, and does what ``model`` does."""
 
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            output: torch.Tensor = self.embedding(tokens) * int(tokens.max())
-            return output
+    def __init__(self, model: nn.Module, at: Callable[[torch.Tensor], bool]) -> None:
+        super().__init__()
+        self.model, self.at = model, at
 
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        if self.at(tokens):
+            raise ValueError("not these")
+        output: torch.Tensor = self.model(tokens)
+        return output
+
+
+def test_a_model_that_reads_values_is_counted_in_real_steps() -> None:
+    given = spec(timesteps=40)
+    right = facts(given)
+    built = build(given, Path())
+    batch = next(iter(built.data))
+    model = _Reads(built.model, lambda tokens: int(tokens[0, 0]) < 0)
+    [law] = depth_at_lengths(model, built.loss, given.train, batch, [40], budget=300_000)
+    assert (law.source, right.source) == ("step", "shapes")
+    assert (law.depth_ops, law.law) == (right.depth_ops, right.law)
+    assert law.work_ops is not None
+    assert right.work_ops is not None
+    assert right.work_ops <= law.work_ops <= right.work_ops + 1  # the number that it reads
+    assert law.method == "counted in real steps"
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_model_that_runs_in_no_way_gives_the_reason() -> None:
     given = spec()
     built = build(given, Path())
     batch = next(iter(built.data))
-    [found] = depth_at_lengths(Reads(), built.loss, given.train, batch, [64])
-    assert found.depth_ops is None
-    assert found.law is None
-    assert "test_depth_facts.py:" in str(found.reason)
+    refusing = _Reads(built.model, lambda tokens: int(tokens.max()) >= 0)
+    [law] = depth_at_lengths(refusing, built.loss, given.train, batch, [64])
+    assert law.depth_ops is None
+    assert law.law is None
+    assert "test_depth_facts.py:" in str(law.reason)
 
 
 def test_the_copy_shares_what_the_model_shares_and_copies_no_weight() -> None:

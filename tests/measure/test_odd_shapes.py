@@ -87,10 +87,13 @@ def test_a_loop_of_another_sequence_is_timed() -> None:
     assert len(forward.p50_s) in {9, 12, 15}  # of the longest that was probed
 
 
-def test_calls_that_no_timestep_can_be_told_of_are_said() -> None:
+def test_calls_that_read_and_then_write_are_timed_one_by_one() -> None:
     trial = recorded(spec_of("Copier", "copier")).trials[0]
-    assert "`cell` is called" in str(trial.timesteps_reason)
-    assert "which timestep each call belongs to cannot be told" in str(trial.timesteps_reason)
+    [loop] = trial.loops
+    assert (loop.rule, loop.by_call) == ("2 a timestep, 1 less in all", True)
+    assert loop.calls == 2 * loop.timesteps - 1
+    longest = max(max(step.timesteps) for step in trial.steps if step.kind == "probed")
+    assert {len(latency.p50_s) for latency in trial.latencies} == {2 * longest - 1}
 
 
 def test_bptt_that_no_gradient_marks_is_said() -> None:

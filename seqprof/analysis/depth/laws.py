@@ -220,7 +220,8 @@ def _formula(terms: Mapping[str, Fraction], powers_of_two: bool) -> str:
 
 def _nearest(points: Sequence[tuple[int, int]]) -> str:
     if len(points) < 1 + _CONFIRMATIONS:
-        return f"{len(points)} lengths are too few to tell a law"
+        count = "one length is" if len(points) == 1 else f"{len(points)} lengths are"
+        return f"{count} too few to tell a law"
     best: tuple[Fraction, Sequence[str], list[Fraction]] | None = None
     for form in _FORMS:
         solved = _solve(form, points) if len(points) > len(form) else None

@@ -61,6 +61,9 @@ class Recorded:
             "of the others; null without one, or where they could not be recorded"
         ),
     ] = None
+    real: Annotated[
+        bool, Meta(description="counted in real steps: it does not run on shapes alone")
+    ] = False
     notes: tuple[str, ...] = ()
 
 

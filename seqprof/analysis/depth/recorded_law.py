@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from seqprof.analysis.depth.laws import Law, fit_law
 from seqprof.recording import CountedDepth, DepthLaw
 
 
-def depth_law(counted: CountedDepth, timesteps: int) -> DepthLaw:
+def depth_law(
+    counted: CountedDepth, timesteps: int, source: Literal["shapes", "step"] = "shapes"
+) -> DepthLaw:
     """Depth and work at ``timesteps``: as counted there, else as the law of the others says."""
     depth = dict(zip(counted.lengths, counted.depth_ops, strict=True))
     work = dict(zip(counted.lengths, counted.work_ops, strict=True))
@@ -20,6 +24,7 @@ def depth_law(counted: CountedDepth, timesteps: int) -> DepthLaw:
         lengths=tuple(sorted(depth)),
         batch_size=counted.batch_size,
         reason=law.reason or (None if timesteps in depth else _silent(law, timesteps)),
+        source=source,
         counted=counted,
     )
 

@@ -75,7 +75,7 @@ class Findings:
 
     header: Header
     depth: Annotated[
-        DepthLaw | None, Meta(description="derived from shapes; null in an older recording")
+        DepthLaw | None, Meta(description="sequential depth; null in an older recording")
     ] = None
     step: Annotated[Estimate, Meta(description="wall time of a bare step")]
     throughput: Annotated[Estimate, Meta(description="timesteps trained per second, no padding")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ from seqprof.analysis.statistics import (
     missing,
 )
 from seqprof.analysis.stretches import profile, stretches
-from seqprof.recording import Clock, LoopTiming, Step, TimestepLatency, Trial
+from seqprof.recording import Clock, LoopFacts, LoopTiming, Step, TimestepLatency, Trial
 
 LoopPhase = Literal["forward", "backward"]
 
@@ -75,6 +75,12 @@ class LoopLatency:
     timesteps_per_span: Annotated[
         int, Meta(description="timesteps of the data that one span handles")
     ] = 1
+    counts: Annotated[
+        LoopFacts | None, Meta(description="how often it is called; null in an older recording")
+    ] = None
+    per_timestep: Annotated[
+        Estimate, Meta(description="what this loop costs for each timestep of the data")
+    ]
     method: Literal["measured"]
     p50: Annotated[Estimate, Meta(description="median over timesteps of their median over steps")]
     p95: Annotated[Estimate, Meta(description="median over timesteps of their p95 over steps")]
@@ -114,15 +120,19 @@ def summarise_loops(trial: Trial) -> tuple[LoopLatency, ...]:
 
 def _summarise(latency: TimestepLatency, trial: Trial) -> LoopLatency:
     slow = slow_timesteps(latency)
+    facts = next((loop for loop in trial.loops if loop.loop == latency.loop), None)
+    p50 = _typical(latency.p50_s, "median over timesteps of p50 over steps")
     return LoopLatency(
         loop=latency.loop,
         phase=latency.phase,
         clock=latency.clock,
         reverse=latency.reverse,
         timesteps=len(latency.p50_s),
-        timesteps_per_span=_timesteps_per_span(latency, trial),
+        timesteps_per_span=1 if facts is None else facts.timesteps_per_position,
+        counts=facts,
+        per_timestep=_per_timestep(latency, facts, trial, p50),
         method="measured",
-        p50=_typical(latency.p50_s, "median over timesteps of p50 over steps"),
+        p50=p50,
         p95=_typical(latency.p95_s, "median over timesteps of p95 over steps"),
         bins=bins(latency),
         profile_s=profile(latency.p50_s),
@@ -135,9 +145,25 @@ def _summarise(latency: TimestepLatency, trial: Trial) -> LoopLatency:
     )
 
 
-def _timesteps_per_span(latency: TimestepLatency, trial: Trial) -> int:
-    facts = (loop for loop in trial.loops if loop.loop == latency.loop)
-    return next((loop.timesteps_per_position for loop in facts), 1)
+def _per_timestep(
+    latency: TimestepLatency, facts: LoopFacts | None, trial: Trial, p50: Estimate
+) -> Estimate:
+    """A typical span for the timesteps that it handles; of uneven calls the whole loop for T."""
+    if facts is None or p50.value is None:
+        return p50
+    if facts.by_call:
+        return estimate_median(
+            [seconds / sum(step.timesteps) for step, seconds in _spans(latency, trial)],
+            unit="s",
+            method="measured: the loop from its first mark to its last, for each timestep, median "
+            "of probed steps",
+            absent="no probed step has this loop",
+        )
+    if facts.timesteps_per_position == 1:
+        return p50
+    value = p50.value / facts.timesteps_per_position
+    method = f"{p50.method}, for each of {facts.timesteps_per_position} timesteps"
+    return Estimate(value=value, unit="s", method=method, n=p50.n)
 
 
 def _known(values: Sequence[float | None]) -> list[float]:
@@ -216,15 +242,19 @@ def _sum_of_means(latency: TimestepLatency, trial: Trial) -> Estimate:
     )
 
 
+def _spans(latency: TimestepLatency, trial: Trial) -> Iterator[tuple[Step, float]]:
+    """Yield the probed steps in which the loop was timed as a whole, with the seconds."""
+    for step in steps_of(trial, "probed"):
+        for loop in step.loops:
+            if loop.loop == latency.loop and loop.phase == latency.phase:
+                seconds = _loop_time(loop, latency.clock)
+                if seconds is not None:
+                    yield step, seconds
+
+
 def _span(latency: TimestepLatency, trial: Trial) -> Estimate:
-    spans = (
-        _loop_time(loop, latency.clock)
-        for step in steps_of(trial, "probed")
-        for loop in step.loops
-        if loop.loop == latency.loop and loop.phase == latency.phase
-    )
     return estimate_median(
-        _known(list(spans)),
+        [seconds for _, seconds in _spans(latency, trial)],
         unit="s",
         method="median of probed steps",
         absent="no probed step has this loop",

@@ -83,7 +83,10 @@ def _where(findings: Findings) -> Iterator[str]:
 def _timesteps(findings: Findings) -> str:
     """How many a loop goes over; at most so many where sequences differ in length."""
     loop, lengths = findings.loops[0], findings.header.lengths
-    count = f"{loop.timesteps * loop.timesteps_per_span:,}"
+    by_call = loop.counts is not None and loop.counts.by_call
+    longest = findings.header.workload.timesteps if lengths is None else lengths.longest
+    whole = longest if by_call else None
+    count = f"{whole or loop.timesteps * loop.timesteps_per_span:,}"
     differ = lengths is not None and lengths.shortest != lengths.longest
     return f"up to {count}" if differ else count
 
@@ -143,13 +146,11 @@ def per_timestep(findings: Findings, phase: str) -> Estimate | None:
     A span of a loop may handle several timesteps; loops over layers and directions add up.
     """
     loops = loops_of(findings, phase)
-    values = [
-        loop.p50.value / loop.timesteps_per_span for loop in loops if loop.p50.value is not None
-    ]
+    values = [loop.per_timestep.value for loop in loops if loop.per_timestep.value is not None]
     if not values or len(values) < len(loops):
         return None
-    if len(loops) == 1 and loops[0].timesteps_per_span == 1:
-        return loops[0].p50
+    if len(loops) == 1:
+        return loops[0].per_timestep
     return Estimate(value=sum(values), unit="s", method=f"sum of {len(loops)} loops")
 
 

@@ -31,7 +31,8 @@ OUTSIDE = -1
 
 Method = Literal["annotation", "autograd"]
 
-_STEP = r"^ProfilerStep#\d"
+#: How torch.profiler names its steps.
+STEP_NAME = r"^ProfilerStep#\d"
 #: What torch.compile made of a function.
 _COMPILED = r"^Torch-Compiled Region: "
 #: Annotation → phase, the first that matches; ``## forward ##``, ``Optimizer.step#SGD.step`` …
@@ -119,7 +120,7 @@ class _Marks(Struct, frozen=True):
 def _find_marks(timeline: Timeline) -> _Marks:
     host = timeline.host
     annotations = host.where(host.kind == ANNOTATION)
-    is_step = timeline.named(annotations.name, _STEP)
+    is_step = timeline.named(annotations.name, STEP_NAME)
     every_step = annotations.where(is_step)
     steps = _innermost_steps(every_step)
     phase = _phase_of_names(timeline)[annotations.name]

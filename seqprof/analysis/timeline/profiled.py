@@ -106,6 +106,7 @@ def _repeated(recurrence: Recurrence) -> RepeatedActivities:
         period=recurrence.period,
         latency_s=tuple(length * NS for length in recurrence.latency_ns),
         evidence="; ".join(recurrence.remarks),
+        loops=recurrence.loops,
     )
 
 

@@ -140,6 +140,9 @@ class Timeline(Struct, frozen=True):
     #: Whether the host waited for the device at the end of each step: what lies between two steps
     #: is then nobody's idle time.
     synchronized: bool = False
+    #: T of each forward in the profiler's steps, by their names, where whoever recorded the trace
+    #: knows it, and that a longer sequence launches more operators.
+    timesteps: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     #: Whether calls of Python were recorded, as those of modules are.
     has_stacks: bool = False
     #: Of each name the first that differs in the number behind a # only (as ``ProfilerStep#7``);

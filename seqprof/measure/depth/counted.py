@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 
 import torch
 from torch import nn
@@ -25,9 +26,14 @@ from seqprof.instruments.depth import DepthRecorder
 from seqprof.measure.depth.subjects import Subject, shapes_on
 from seqprof.measure.faults import in_words
 from seqprof.workloads.optimizers import make_optimizer
+from seqprof.workloads.prefixes import Prefixes
 
 #: Lengths from which the law comes: neighbours, powers of two and others, all short.
 LAW_LENGTHS = (4, 5, 6, 8, 12, 16, 17, 24, 32, 64, 128)
+#: Multiples where it takes some lengths only.
+_LAW_COUNTS = (1, 2, 3, 4, 5, 6, 8, 12, 16)
+#: So many of them however short the longest length is.
+_FEWEST_COUNTS = 6
 #: So many chunks where the model takes its timesteps in chunks: the first may be special.
 _CHUNKS = (1, 2, 3, 4, 5, 6)
 _TRUNCATED_CHUNKS = 5
@@ -52,20 +58,42 @@ def law_lengths(subject: Subject, longest: int) -> list[int]:
     return sorted(lengths)
 
 
+def taken_lengths(subject: Subject, lengths: Sequence[int], longest: int) -> list[int]:
+    """Return those of the law's lengths that may be taken, and multiples where the first is not.
+
+    A decoder that makes several frames a call takes multiples of them alone; a head of one length
+    takes none.
+    """
+    with suppress(SeqprofError):
+        record(subject, lengths[0])
+        return list(lengths)
+    prefixes = Prefixes(lambda timesteps: _record_only(subject, timesteps), longest)
+    if prefixes.nearest(lengths[0]) is None:
+        return []
+    of = prefixes.multiples_of
+    return sorted(
+        {*lengths, *(of * t for t in _LAW_COUNTS if t <= _FEWEST_COUNTS or of * t <= longest)}
+    )
+
+
+def _record_only(subject: Subject, timesteps: int) -> None:
+    record(subject, timesteps)
+
+
 def record(subject: Subject, timesteps: int, *, with_optimizer: bool = False) -> OperationGraph:
-    """Run one step over ``timesteps`` on meta tensors and return its graph.
+    """Run one step over ``timesteps``, on meta tensors or real ones, and return its graph.
 
     Raises:
-        SeqprofError: the model cannot run on shapes alone.
+        SeqprofError: the model cannot run on shapes alone, or so many timesteps.
     """
-    recorder = DepthRecorder()
+    recorder = DepthRecorder(subject.device.type, real=subject.real)
 
     def enter(phase: str) -> None:
         recorder.phase = phase
 
     _drop_gradients(subject.model)
     try:
-        with torch.device("meta"), recorder:
+        with nullcontext() if subject.real else torch.device("meta"), recorder:
             subject.step(timesteps, enter)
         if with_optimizer:
             optimizer = make_optimizer(subject.optimizer, subject.model)
@@ -75,6 +103,8 @@ def record(subject: Subject, timesteps: int, *, with_optimizer: bool = False) ->
     except SeqprofError:
         raise
     except Exception as error:
+        if subject.real:
+            raise SeqprofError(f"a step over T = {timesteps}: {in_words(error)}") from error
         raise SeqprofError(
             f"{subject.name}: cannot run on shapes alone at T = {timesteps}: {in_words(error)}",
             hint="depth runs the model on meta tensors, which have no values: leave out .item(), "
@@ -153,11 +183,30 @@ def record_lengths(
 
     Returns:
         What was found, for the longest of ``lengths``, and the graph of the shortest recorded.
+
+    Raises:
+        SeqprofError: the model runs neither on shapes alone nor, where it has batches, on these.
     """
+    try:
+        return _record_lengths(subject, lengths, progress, device)
+    except SeqprofError:
+        if subject.itself is not None:
+            with suppress(SeqprofError):  # the first reason says more
+                return _record_lengths(subject.itself, lengths, progress, None)
+        raise
+
+
+def _record_lengths(
+    subject: Subject,
+    lengths: Sequence[int],
+    progress: Callable[[float], None],
+    device: torch.device | None,
+) -> tuple[Recorded, OperationGraph]:
     longest = max(lengths)
-    wanted = sorted({*lengths, *law_lengths(subject, longest)})
-    shortest = record(subject, wanted[0], with_optimizer=True)
-    points = points_of(subject, shortest, wanted[0])
+    law = taken_lengths(subject, law_lengths(subject, longest), longest)
+    wanted = sorted({*lengths, *law})
+    first, shortest = _shortest(subject, wanted, lengths)
+    points = points_of(subject, shortest, first)
     graph = shortest
     for done, timesteps in enumerate(reversed(wanted) if subject.truncate else wanted, start=1):
         is_wanted = timesteps in lengths
@@ -165,7 +214,12 @@ def record_lengths(
             continue
         if not is_wanted and is_settled({t: point.step.depth_ops for t, point in points.items()}):
             continue
-        recorded = record(subject, timesteps)
+        try:
+            recorded = record(subject, timesteps)
+        except SeqprofError:
+            if is_wanted:
+                raise
+            continue  # of such a length there is none
         points |= points_of(subject, recorded, timesteps)
         if timesteps == longest:
             graph = recorded
@@ -185,10 +239,28 @@ def record_lengths(
             hidden_scans=hidden_scans(graph),
             path=run_length([graph.names[n] for n in critical_path(graph)]),
             chunk=subject.chunk,
+            real=subject.real,
             notes=(*subject.notes, *_opaque(graph), *_slow_paths(subject), *missing),
         ),
         shortest,
     )
+
+
+def _shortest(
+    subject: Subject, wanted: Sequence[int], lengths: Sequence[int]
+) -> tuple[int, OperationGraph]:
+    """The first of ``wanted`` that can be recorded, with its optimizer's step.
+
+    Raises:
+        SeqprofError: one of ``lengths`` cannot be.
+    """
+    for timesteps in wanted:
+        try:
+            return timesteps, record(subject, timesteps, with_optimizer=True)
+        except SeqprofError:
+            if timesteps in lengths:
+                raise
+    raise AssertionError("the lengths are among those that are wanted")
 
 
 def is_settled(depth: Mapping[int, int]) -> bool:

@@ -6,14 +6,17 @@ Short lengths are recorded, and their law tells the rest.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Literal
 
 from torch import nn
 
 from seqprof.analysis.depth.laws import fit_law
 from seqprof.analysis.depth.recorded_law import depth_law
-from seqprof.measure.depth.counted import is_settled, law_lengths, points_of, record
+from seqprof.errors import SeqprofError
+from seqprof.measure.depth.counted import is_settled, law_lengths, points_of, record, taken_lengths
 from seqprof.measure.depth.subjects import Subject, meta_copy, training_step
 from seqprof.measure.faults import reason_of
 from seqprof.recording import CountedDepth, DepthLaw
@@ -27,6 +30,8 @@ from seqprof.workloads.own_step import StepFunction
 BUDGET_OPERATIONS = 15_000
 #: Processor seconds after which that is done too, whatever the operations are.
 _MOST_S = 20.0
+#: The longest T that is recorded where the model takes no shorter one.
+_ALONE = 512
 
 
 def depth_at_lengths(
@@ -40,8 +45,10 @@ def depth_at_lengths(
 ) -> tuple[DepthLaw, ...]:
     """Return depth and work at each T, by their laws, from a meta copy of ``model``.
 
+    One that does not run on shapes alone runs a few steps itself, over first parts of ``template``.
+
     Args:
-        template: a batch as the model gets it; its values are not used.
+        template: a batch as the model gets it.
         timesteps: T that depth and work are wanted for.
         budget: about how many operations may be recorded.
         own_step: the user's own training step, in place of forward and loss.
@@ -49,24 +56,30 @@ def depth_at_lengths(
     Never raises for what the model does: the reason is in the result.
     """
     truncate = train.bptt.truncate
-    try:
-        copied = meta_copy(model)
-        batch_size = template.batch_size
-        step = training_step(
-            copied, loss, train, lambda t: template.without_values(t, batch_size), own_step
-        )
-        subject = Subject("the model", "", copied, step, batch_size, train, truncate=truncate)
+    batch_size = template.batch_size
+    # T up to one chunk of truncated BPTT has another law than a longer one.
+    short = [t for t in timesteps if truncate is None or t <= truncate]
+    whole = [t for t in timesteps if truncate is not None and t > truncate and not t % truncate]
+
+    def of(model: nn.Module, batches: Callable[[int], Batch], real: bool) -> dict[int, DepthLaw]:
+        step = training_step(model, loss, train, batches, own_step)
+        subject = Subject("the model", "", model, step, batch_size, train, truncate=truncate)
+        subject = replace(subject, real=real)
         laws: dict[int, DepthLaw] = {}
-        # T up to one chunk of truncated BPTT has another law than a longer one.
-        short = [t for t in timesteps if truncate is None or t <= truncate]
-        whole = [t for t in timesteps if truncate is not None and t > truncate and not t % truncate]
         if short:
             laws |= _tell(replace(subject, truncate=None), short, budget)
         if whole:
             laws |= _tell(subject, whole, budget)
+        return laws
+
+    try:
+        laws = of(meta_copy(model), lambda t: template.without_values(t, batch_size), real=False)
     except Exception as error:
         reason = reason_of(error)
-        return tuple(DepthLaw(timesteps=t, reason=reason) for t in timesteps)
+        try:
+            laws = of(model, template.prefix, real=True)
+        except Exception:  # the first reason says more
+            return tuple(DepthLaw(timesteps=t, reason=reason) for t in timesteps)
     reason = f"T is no multiple of train.bptt.truncate ({truncate}): the law is for whole chunks"
     return tuple(laws.get(t) or DepthLaw(timesteps=t, reason=reason) for t in timesteps)
 
@@ -116,12 +129,16 @@ class _Counts:
 def _tell(subject: Subject, timesteps: Sequence[int], budget: int) -> dict[int, DepthLaw]:
     """Record the law's lengths; those that it says nothing about as well, if quick."""
     counts = _Counts(subject, budget)
-    for length in law_lengths(subject, max(timesteps)):
+    longest = max(timesteps)
+    for length in taken_lengths(subject, law_lengths(subject, longest), longest):
         if not counts.allows(length, 0.5) or is_settled(counts.depth):
             break
-        counts.add(length)
+        with suppress(SeqprofError):  # of such a length there is none
+            counts.add(length)
     law = fit_law(counts.depth, subject.chunk)
     for length in sorted(set(timesteps) - counts.depth.keys()):
-        if law.at(length) is None and counts.allows(length):
+        # Where no shorter one runs, nothing tells how long this one takes.
+        if law.at(length) is None and counts.allows(length) and (counts.depth or length <= _ALONE):
             counts.add(length)
-    return {t: depth_law(counts.counted(), t) for t in timesteps}
+    source: Literal["shapes", "step"] = "step" if subject.real else "shapes"
+    return {t: depth_law(counts.counted(), t, source) for t in timesteps}

@@ -42,12 +42,16 @@ Step = Callable[[int, Callable[[str], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model on the meta device and how a step of it runs.
+    """A model on the meta device, or itself, and how a step of it runs.
 
     Attributes:
         form: in words: execution, loss, options that were set, what was expanded.
         optimizer: what says which one, and its settings.
         truncate: timesteps after which truncated BPTT cuts; None where it does not.
+        real: whether it is the model itself, whose steps run on values.
+        timesteps: T of its own batches; None where it has none.
+        itself: the same as a real one, for a model that does not run on shapes alone; None where
+            there are no such batches.
     """
 
     name: str
@@ -58,6 +62,14 @@ class Subject:
     optimizer: TrainSpec
     notes: tuple[str, ...] = ()
     truncate: int | None = None
+    real: bool = False
+    timesteps: int | None = None
+    itself: Subject | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are: ``meta``, or fake or real ones on another device."""
+        return _device_of(self.model)
 
     @property
     def chunk(self) -> int | None:
@@ -120,7 +132,7 @@ def shapes_on(device: torch.device, model: nn.Module) -> Iterator[None]:
 def subject_of(
     named: Named, batch: int | None, overrides: Sequence[str], features: int | None = None
 ) -> tuple[Subject, int | None]:
-    """Return the model that a word stands for, and T of its spec where there is one.
+    """Return the model that a word stands for, and T of its spec or its own data, if it has one.
 
     Args:
         batch: sequences; None for the spec's, else 16.
@@ -130,7 +142,8 @@ def subject_of(
     if named.path is not None:
         loaded = load_spec(named.path, overrides)
         subject = config_subject(loaded.spec, loaded.folder, named.word, batch)
-        return subject, loaded.spec.data.seq_len
+        own_data = loaded.spec.data.target is not None
+        return subject, subject.timesteps if own_data else loaded.spec.data.seq_len
     if named.family is None:
         return target_subject(named.word, features, batch or _DEFAULT_BATCH), None
     form = [f"model.execution={named.form}"] if named.form else []
@@ -199,22 +212,31 @@ def config_subject(spec: Spec, folder: Path, name: str, batch_size: int | None) 
     if spec.train.accumulate > 1:
         notes.append(f"one of {spec.train.accumulate} micro-batches")
     form = [built.facts.execution, "expanded" if expanded else None, f"loss {spec.train.loss}"]
-    return Subject(
+
+    def step_of(model: nn.Module, batches: Callable[[int], Batch]) -> Step:
+        return training_step(model, built.loss, spec.train, batches, built.step)
+
+    subject = Subject(
         name=name,
         form=", ".join(part for part in form if part),
         model=model,
-        step=training_step(
-            model,
-            built.loss,
-            spec.train,
-            lambda timesteps: template.without_values(timesteps, batch),
-            built.step,
-        ),
+        step=step_of(model, lambda timesteps: template.without_values(timesteps, batch)),
         batch_size=batch,
         optimizer=spec.train,
         notes=tuple(notes),
         truncate=spec.train.bptt.truncate,
+        timesteps=template.timesteps,
     )
+    if batch != template.batch_size:
+        return subject
+    itself = dataclasses.replace(
+        subject,
+        model=built.model,
+        step=step_of(built.model, template.prefix),
+        notes=(*notes[len(expanded) :], "counted in real steps: it does not run on shapes alone"),
+        real=True,
+    )
+    return dataclasses.replace(subject, itself=itself)
 
 
 def _expanded(model: nn.Module) -> tuple[str, ...]:

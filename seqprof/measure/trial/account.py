@@ -148,7 +148,7 @@ def _by_length(
     launched = sum(count.calls for count in made if count.phase == "forward")
     counts = [LengthCount(timesteps=timesteps, operations=launched)]
     with suppress(Exception):  # one length has to do
-        prefix = max(2, timesteps // 2) if step.prefixes.possible else None
+        prefix = step.prefixes.nearest(max(2, timesteps // 2))
         for _ in range(1 if prefix else _TRIED_FOR_ANOTHER_LENGTH):
             tallies = OperationTallies(step.timesteps)
             accounts = _PhaseAccounts(tallies, None)

@@ -96,8 +96,9 @@ class Bench:
         self._loops: list[TimestepLoop] = []
         self._loops_reason: str | None = "not looked for"
         self._sought_in_vain = False
-        #: Whether the forward launches operations for each timestep, and no module marks them.
-        self._repeats_unmarked = False
+        #: At how many lengths the forward was seen to launch operations for each timestep, where no
+        #: module marks them.
+        self._unmarked_at = 0
         self._timer = StepTimer(self.step, assembled.device, (), origin_ns)
         self._plan: StridePlan | None = None
         self._mark_cost_s: float | None = None
@@ -163,7 +164,8 @@ class Bench:
         if self._sought_in_vain:
             reason = self._loops_reason or ""
             self._loops_reason = why_no_loop(reason, made, self.step.timesteps)
-            self._repeats_unmarked = is_unrolled(made, self.step.timesteps)
+            if is_unrolled(made, self.step.timesteps):
+                self._unmarked_at = max(len(made.by_length), 1)
         return Prepared(
             workload=with_flops(self.workload, made, len(self._sizes) == 1),
             environment=describe_environment(describe_device(self.device), self._folder),
@@ -339,7 +341,7 @@ class Bench:
         reason = self._why_no_sweep(beside_marks)
         if reason is not None:
             return Swept(reason=reason)
-        total = ROUNDS * len(prefix_lengths(self.step.timesteps))
+        total = ROUNDS * len(prefix_lengths(self.step, self.step.timesteps))
         self._progress.stage("deriving the marginal cost", total)
         points: list[PrefixPoint] = []
         made = self._guard.run("sweep_failed", lambda: self._sweep_into(points, limit_s))
@@ -380,7 +382,8 @@ class Bench:
         self, profiler: Profiler, operations: int | None
     ) -> tuple[ProfiledPass, tuple[Incident, ...]]:
         """Run a few steps under the profiler; also where only that shows timesteps."""
-        profiler.for_recurrence = self._repeats_unmarked
+        profiler.for_recurrence = self._unmarked_at > 0
+        profiler.follows_length = self._unmarked_at > 1
         return profiler.take(self.step, self._loops, operations)
 
     def depths(self, timesteps: Sequence[int]) -> tuple[DepthLaw, ...]:

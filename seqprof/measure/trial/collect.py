@@ -55,8 +55,7 @@ def spans(segment: SegmentMarks, loop: TimestepLoop, side: Side) -> Iterator[tup
     """
     span = segment.forward_span if side == "forward" else segment.backward_span
     for position in range(segment.positions):
-        at = loop.timestep(position, segment.timesteps) // loop.rule.every
-        yield at, span(position)
+        yield loop.index(position, segment.timesteps), span(position)
 
 
 def by_micro_batch(
@@ -119,11 +118,10 @@ class LatencyTable:
     def _add(
         self, marks: LoopMarks, side: Side, clock: Clock, timesteps: Sequence[int], pair: int
     ) -> None:
-        every = marks.loop.rule.every
         known: dict[int, dict[int, float]] = defaultdict(dict)
         lengths: dict[int, int] = defaultdict(int)
         for micro_batch, before, segment in by_micro_batch(marks, timesteps):
-            first = before // every
+            first = marks.loop.spans_in(before)
             lengths[micro_batch] = max(lengths[micro_batch], first + segment.positions)
             for at, span in spans(segment, marks.loop, side):
                 seconds = _CLOCKS[clock](span)
@@ -181,7 +179,7 @@ def timestep_operations(marks: LoopMarks, timesteps: Sequence[int]) -> list[Time
         for micro_batch, before, segment in by_micro_batch(marks, timesteps):
             for at, (start, end) in spans(segment, marks.loop, side):
                 if micro_batch == 0 and start is not None and end is not None:
-                    counts[before // marks.loop.rule.every + at] = end - start
+                    counts[marks.loop.spans_in(before) + at] = end - start
         if counts and len(counts) == max(counts) + 1:
             timings.append(
                 TimestepOperations(

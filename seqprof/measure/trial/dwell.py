@@ -12,9 +12,10 @@ from typing import Protocol
 
 import torch
 
+from seqprof.errors import first_line
 from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
 from seqprof.instruments.torch_bridge import make_event
-from seqprof.measure.faults import device_is_lost, first_line, kind_of
+from seqprof.measure.faults import device_is_lost, kind_of
 from seqprof.measure.workers.messages import DwellPhase
 from seqprof.recording import Dwell
 from seqprof.spec import MeasureSpec

@@ -100,10 +100,11 @@ def _watch(step: TrainingStep, varied: bool) -> Sequence[Watched]:
             if len({forward.timesteps for forward in watcher.forwards}) > 1:
                 return watcher.forwards
         longest = max(forward.timesteps for forward in watcher.forwards)
-        if longest > 3 and step.prefixes.possible:
+        shorter = step.prefixes.nearest(longest // 2 + 1) if longest > 3 else None
+        if shorter is not None:
             before = len(watcher.forwards)
             try:
-                step.run(prefix=longest // 2 + 1, forwards=watcher)
+                step.run(prefix=shorter, forwards=watcher)
             except Exception:  # one length has to do
                 del watcher.forwards[before:]
     return watcher.forwards
@@ -138,7 +139,8 @@ def facts_of(loops: Sequence[TimestepLoop], timesteps: int) -> tuple[LoopFacts, 
             calls=loop.rule.calls(timesteps),
             rule=loop.rule.words,
             positions=loop.positions(timesteps),
-            timesteps_per_position=loop.rule.every,
+            timesteps_per_position=1 if loop.by_call else loop.rule.every,
+            by_call=loop.by_call,
             calls_per_position=loop.calls_per_position,
             turns=loop.turns,
             passes=loop.passes,

@@ -23,8 +23,10 @@ from msgspec.structs import replace as replaced
 from torch.profiler import ProfilerActivity, schedule
 
 from seqprof.analysis.timeline.alignment import Alignment, align
+from seqprof.analysis.timeline.phases import STEP_NAME
 from seqprof.analysis.timeline.profiled import CallWindow, profiled_pass
 from seqprof.analysis.timeline.structure import ANNOTATION, Timeline
+from seqprof.errors import first_line
 from seqprof.instruments.clock_ties import tie_clocks
 from seqprof.instruments.clocks import NS, host_clock_ns, synchronize
 from seqprof.instruments.loops import TimestepLoop
@@ -32,7 +34,7 @@ from seqprof.instruments.profiler import PhaseRanges
 from seqprof.instruments.range_names import CLOCK_NAMES, OWN
 from seqprof.instruments.timesteps import LoopMarks, TimestepProbe
 from seqprof.instruments.torch_bridge import TraceProfiler, kernel_activity, letting_go
-from seqprof.measure.faults import device_is_lost, first_line
+from seqprof.measure.faults import device_is_lost
 from seqprof.measure.trial.collect import SIDES, by_micro_batch, spans
 from seqprof.recording import PHASES, DeviceSamples, Incident, ProfiledPass
 from seqprof.spec import MeasureSpec
@@ -55,6 +57,8 @@ class _Recorded:
     around: list[tuple[str, list[tuple[int, int]]]] = field(default_factory=list)
     marks: list[tuple[LoopMarks, tuple[int, ...]]] = field(default_factory=list)
     wall_s: list[float] = field(default_factory=list)
+    #: T of the forwards of each step in the trace.
+    timesteps: list[tuple[int, ...]] = field(default_factory=list)
 
 
 class Profiler:
@@ -76,6 +80,8 @@ class Profiler:
         self._scratch: TemporaryDirectory[str] | None = None
         #: Whether the pass is to find timesteps that no module marks.
         self.for_recurrence = False
+        #: Whether a longer sequence is known to launch more operators.
+        self.follows_length = False
         #: Whether the trace was written to where it is to be kept.
         self.trace_kept = False
 
@@ -121,6 +127,8 @@ class Profiler:
             steps = min(self._measure.profile_steps, affordable)
             recorded = self._record(step, loops, steps, self._file)
             timeline = replaced(read_own_trace(self._file), synchronized=True)  # by _run
+            if self.follows_length:
+                timeline = replaced(timeline, timesteps=_lengths(timeline, recorded))
             made = self._summarise(timeline, recorded, step)
         except Exception as error:  # the profiler's faults are many, and none may end the run
             if device_is_lost(error):
@@ -148,6 +156,8 @@ class Profiler:
             letting_go(self._device),
             TraceProfiler(
                 activities=activities,
+                # What else tells timesteps from layers: which slices of the input are taken.
+                record_shapes=self.for_recurrence and not self.follows_length,
                 schedule=schedule(wait=0, warmup=1, active=last, repeat=1),
                 on_trace_ready=lambda made: made.export_chrome_trace(str(file)),
             ) as profiler,
@@ -157,6 +167,8 @@ class Profiler:
                     recorded.around.append((CLOCK_NAMES[0], tie_clocks(CLOCK_NAMES[0])))
                 probe.begin_step(longest=step.timesteps)
                 wall_s, timesteps = self._run(step, probe if loops else SILENCE)
+                if index:
+                    recorded.timesteps.append(timesteps)
                 if index > _BOUNDING:
                     recorded.wall_s.append(wall_s)
                     recorded.marks += [(marks, timesteps) for marks in probe.marks]
@@ -231,13 +243,20 @@ class Profiler:
                 self._scratch.cleanup()
 
 
+def _lengths(timeline: Timeline, recorded: _Recorded) -> dict[str, tuple[int, ...]]:
+    """T of the forwards of each step by the name that the profiler gave it."""
+    host = timeline.host
+    is_step = (host.kind == ANNOTATION) & timeline.named(host.name, STEP_NAME)
+    names = [timeline.names[code] for code in host.name[is_step].tolist()]  # in order of time
+    return dict(zip(names, recorded.timesteps, strict=False))
+
+
 def _loop_windows(
     marks: LoopMarks, timesteps: Sequence[int], alignment: Alignment
 ) -> Iterator[CallWindow]:
-    every = marks.loop.rule.every
     for side in SIDES:
         whole = [
-            (before // every + at, start, end)
+            (marks.loop.spans_in(before) + at, start, end)
             for _, before, segment in by_micro_batch(marks, timesteps)
             for at, (start, end) in spans(segment, marks.loop, side)
             if start is not None and end is not None

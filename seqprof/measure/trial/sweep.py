@@ -30,9 +30,11 @@ class Held(Protocol):
     def rewind(self) -> None: ...
 
 
-def prefix_lengths(timesteps: int) -> list[int]:
-    """Lengths of the sweep, ascending, the full one last; at least 2 timesteps each."""
-    return sorted({max(2, timesteps * part // _PARTS) for part in range(1, _PARTS + 1)})
+def prefix_lengths(step: TrainingStep, timesteps: int) -> list[int]:
+    """Lengths of the sweep that the model takes, ascending, the full one last; 2 or more each."""
+    wanted = (max(2, timesteps * part // _PARTS) for part in range(1, _PARTS))
+    shorter = {step.prefixes.nearest(length) for length in wanted if length < timesteps}
+    return sorted({*(length for length in shorter if length is not None), timesteps})
 
 
 def sweep(
@@ -50,7 +52,7 @@ def sweep(
     Args:
         held: gives the same batch for every point, where they differ in size; None where none does.
     """
-    lengths = prefix_lengths(step.timesteps if held is None else _hold_one(step, held))
+    lengths = prefix_lengths(step, step.timesteps if held is None else _hold_one(step, held))
     clock = PhaseClock(events)
     order = random.Random(seed)
     for length in lengths:

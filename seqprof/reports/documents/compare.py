@@ -163,7 +163,10 @@ def _depth_bars(length: LengthSummary) -> list[Block]:
         for c in length.candidates
         if c.depth is not None and c.depth.depth_ops is not None
     ]
-    caption = "Operations on the longest chain of dependent ones (derived from shapes)."
+    laws = [c.depth for c in length.candidates if c.depth is not None]
+    real = any(law.source == "step" for law in laws)
+    how = "derived from shapes" + (", or counted in real steps" if real else "")
+    caption = f"Operations on the longest chain of dependent ones ({how})."
     return [Bars(caption=caption, bars=bars)] if bars else []
 
 
@@ -251,7 +254,7 @@ def _table(length: LengthSummary, baseline: str) -> Table:
         remarks=[
             "Derived: marginal cost of one more timestep, from a sweep of prefix lengths, not "
             "timed one by one.",
-            "Depth: operations on the longest chain of dependent ones, from shapes.",
+            "Depth: operations on the longest chain of dependent ones.",
             "~ noisy: half of the interval is 5 % of the value or more.",
             "The best and the worst of a row are marked where their intervals lie apart.",
         ],
@@ -308,7 +311,7 @@ def _verdict(c: CandidateSummary) -> Cell:
 def _depth(c: CandidateSummary) -> Cell:
     if c.depth is None or c.depth.depth_ops is None:
         return none((c.depth and c.depth.reason) or "not in this recording")
-    return Cell(text=f"{c.depth.depth_ops:,}", method="derived from shapes alone")
+    return Cell(text=f"{c.depth.depth_ops:,}", method=c.depth.method)
 
 
 def _law(c: CandidateSummary) -> Cell:

@@ -40,7 +40,7 @@ from seqprof.reports.plots import COLOURS, Curve, Lines, overlapping
 
 #: Powers of two, at which every law can be asked, between the smallest and the largest T drawn.
 _BEYOND = 4
-_COUNTED = "counted on shapes alone"
+_COUNTED = "counted, not timed"
 _EXACT = "exact law through the counts"
 
 
@@ -52,6 +52,8 @@ def document(result: Result, view: View) -> Document:
     said = depth_in_words(summary)
     lengths = {model.at.timesteps for model in models}
     at = f" at T = {lengths.pop():,}" if len(lengths) == 1 else ""
+    real = any(model.recorded.real for model in models)
+    how = "from shapes alone or in real steps" if real else "from shapes alone"
     charts: list[Block] = [
         _chart("Depth", models, lambda c: c.depth_ops, lambda m: m.depth_law),
         Only(
@@ -61,7 +63,7 @@ def document(result: Result, view: View) -> Document:
     ]
     return Document(
         title=f"Sequential depth of {', '.join(names)}",
-        subtitle=f"One training step{at}, from shapes alone: nothing was timed",
+        subtitle=f"One training step{at}, {how}: nothing was timed",
         line=" ".join(said),
         sections=[
             Section(title="", name="The answer", blocks=[Prose(lines=said, tone="answer")]),

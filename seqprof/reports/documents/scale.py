@@ -322,7 +322,7 @@ def _point_table(label: str, points: Sequence[Point]) -> Table:
 def _depth(p: Point) -> Cell:
     if p.depth is None or p.depth.depth_ops is None:
         return none((p.depth and p.depth.reason) or "not in this recording")
-    return Cell(text=f"{p.depth.depth_ops:,}", method="derived from shapes alone")
+    return Cell(text=f"{p.depth.depth_ops:,}", method=p.depth.method)
 
 
 def _depth_law(points: Sequence[Point]) -> list[Block]:

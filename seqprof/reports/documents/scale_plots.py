@@ -193,7 +193,7 @@ def depth_chart(summary: ScaledSummary) -> Chart | None:
         for index, (name, counts) in enumerate(counted.items())
     ]
     rows = [
-        [word(name), word(f"{x:,}"), Cell(text=f"{depth:,}", method="derived from shapes alone")]
+        [word(name), word(f"{x:,}"), Cell(text=f"{depth:,}", method="counted, not timed")]
         for name, counts in counted.items()
         for x, depth in counts.items()
     ]
@@ -212,5 +212,5 @@ def depth_chart(summary: ScaledSummary) -> Chart | None:
             xticks=xs,
         ),
         table=Table(caption=title, columns=heads("candidate", "T", "operations"), rows=rows),
-        remarks=["Derived from shapes: what no parallelism shortens.", *overlapping(curves)],
+        remarks=["Counted, not timed: what no parallelism shortens.", *overlapping(curves)],
     )

@@ -21,6 +21,8 @@ from seqprof.workloads.structures import Leaf, Path, in_words, leaves
 _FEWEST_CALLS = 4
 #: An image ``[B, C, H, W]`` or a spectrogram ``[B, 1, F, T]`` has at most so many channels.
 _MOST_CHANNELS = 4
+#: More timesteps a call are a coincidence.
+_MOST_TIMESTEPS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +180,32 @@ def _by_calls(tensors: _Tensors, seen: ModuleEvidence) -> Iterator[AxisReading]:
 
 
 def _by_nearly_as_many_calls(tensors: _Tensors, seen: ModuleEvidence) -> Iterator[AxisReading]:
-    """Yield what is told by a module called once less, once more, or for every second timestep."""
+    """Yield what is told by a module called once less, once more, or for every second timestep.
+
+    A cell may also make several timesteps a call. What fits the features alone is a coincidence
+    where something else fits a dimension before them.
+    """
     sequences = [(path, tensor) for path, tensor in tensors if _is_sequence(tensor)]
     for path, shapes in seen.calls.items():
         calls, size = len(shapes), _same_first(shapes)
         if calls < _FEWEST_CALLS or size is None:
             continue
-        for timesteps, words in (
-            (calls + 1, "once less than"),
-            (calls - 1, "once more than"),
-            (calls * 2, "once for two of"),
-        ):
+        made = []
+        for timesteps, words in _nearly(calls, {len(shape) for shape in shapes} == {2}):
             why = f"`{path}` is called {calls} times, {words} {timesteps} timesteps"
-            for one in _with_sizes(sequences, timesteps, size, why, f"{path} {words}"):
-                yield replace(one, steps=True)
+            fitting = _with_sizes(sequences, timesteps, size, why, f"{path} {words}")
+            made += [replace(one, steps=True) for one in fitting]
+        early = [one for one in made if one.time_dim < 2]
+        yield from early or made
+
+
+def _nearly(calls: int, is_cell: bool) -> Iterator[tuple[int, str]]:
+    """Yield timesteps that so many calls may be of, and how many these are to them."""
+    yield calls + 1, "once less than"
+    yield calls - 1, "once more than"
+    yield calls * 2, "once for two of"
+    for several in range(3, _MOST_TIMESTEPS + 1) if is_cell else ():
+        yield calls * several, f"once for every {several} of"
 
 
 def _same_first(shapes: Sequence[tuple[int, ...]]) -> int | None:

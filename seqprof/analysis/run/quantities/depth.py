@@ -19,7 +19,7 @@ DEPTH_OPS = Quantity(
     short="depth",
     label="dependent operations",
     definition="Operations on the longest chain of a step in which each consumes the previous "
-    "one's output; derived from shapes alone.",
+    "one's output; derived from shapes alone, or counted in real steps.",
     group="depth",
     better="smaller",
     prometheus="depth_operations",
@@ -31,7 +31,7 @@ WORK_OPS = Quantity(
     short="work",
     label="operations in all",
     definition="Operations of a step in all; views, allocations and metadata are excluded. Derived "
-    "from shapes alone.",
+    "from shapes alone, or counted in real steps.",
     group="depth",
     better="smaller",
     prometheus="work_operations",
@@ -50,7 +50,7 @@ def _work_ops(law: Law) -> Iterator[Value]:
 
 def _method(what: str, law: Law) -> str:
     if law is not None and law.source == "step":
-        return f"{what}, counted in one step"
+        return f"{what}, {law.method}"
     return f"derived: {what}, from shapes alone"
 
 

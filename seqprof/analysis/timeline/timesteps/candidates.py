@@ -52,6 +52,7 @@ _STRENGTH: tuple[Evidence, ...] = (
     "gates of a cell",
     "indexed inputs",
     "recurrent operator",
+    "length of the sequence",
 )
 
 Why = Literal["layers", "undecided", "nothing", "fused", "cells"]

@@ -9,7 +9,8 @@ parameter, says nothing. In order of strength:
   backward reaches), those of a layer's own in its repeat;
 - recurrent cells by their operators' names, or by the gates of an LSTM or a GRU;
 - a token that each repeat draws and the next looks up;
-- slices of the input in the order of the repeats (``record_shapes=True``).
+- slices of the input in the order of the repeats (``record_shapes=True``);
+- as many repeats as timesteps, where T is known (:mod:`.known_length`).
 
 Without any of these nothing is claimed.
 """
@@ -22,6 +23,7 @@ from seqprof.analysis.timeline.grouping import distinct
 from seqprof.analysis.timeline.structure import OPERATOR, Floats, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.gradients import by_gradients
+from seqprof.analysis.timeline.timesteps.known_length import by_length
 from seqprof.analysis.timeline.timesteps.loops import RepeatLoop, with_usual_times
 from seqprof.analysis.timeline.timesteps.modules import calls_per_repeat
 from seqprof.analysis.timeline.timesteps.passes import Pass
@@ -45,6 +47,7 @@ def judge(
         _by_modules(timeline, one, loop),
         by_gradients(timeline, one, loop, nodes),
         _by_names(timeline, one, loop),
+        by_length(timeline, one, loop),
     ):
         if verdict is not None:
             return verdict

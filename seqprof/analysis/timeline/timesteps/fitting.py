@@ -10,6 +10,7 @@ from seqprof.analysis.timeline.grouping import among, distinct
 from seqprof.analysis.timeline.structure import Bools, Ints, Timeline
 from seqprof.analysis.timeline.timesteps.autograd import Nodes
 from seqprof.analysis.timeline.timesteps.evidence import inside_a_layer, judge
+from seqprof.analysis.timeline.timesteps.known_length import ends_settled
 from seqprof.analysis.timeline.timesteps.loops import FOLLOWING, RepeatLoop
 from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS
@@ -37,6 +38,13 @@ def fitted(
     Args:
         others: the same loop begun elsewhere.
     """
+    best = _best_begun(timeline, one, nodes, loop, others)
+    return ends_settled(timeline, one, best) if best is not None else None
+
+
+def _best_begun(
+    timeline: Timeline, one: Pass, nodes: Nodes, loop: RepeatLoop, others: Iterable[RepeatLoop]
+) -> RecurrenceVerdict | None:
     if timeline.named(one.activities.name[loop.starts[0] : loop.end], VIEW).all():
         return None  # inputs that are cut before the loop that takes them
     best = judge(timeline, one, loop, nodes)

@@ -91,7 +91,12 @@ def _remarks(recurrence: Recurrence) -> Iterator[str]:
     if len(set(recurrence.repeats_by_pass)) > 1:
         yield f"T differs from pass to pass: {_listed(recurrence)}"
     if recurrence.unsearched:
-        yield f"{recurrence.unsearched:,} more passes were not searched"
+        count = recurrence.unsearched
+        yield (
+            "one more pass was not searched"
+            if count == 1
+            else (f"{count:,} more passes were not searched")
+        )
     if len(set(recurrence.batch_sizes)) > 1:
         yield f"batch size by timestep: {_stretches(recurrence.batch_sizes)}"
     elif recurrence.packed and not recurrence.batch_sizes:

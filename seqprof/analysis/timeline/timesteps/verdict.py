@@ -16,6 +16,7 @@ Evidence = Literal[
     "sampling loop",
     "indexed inputs",
     "recurrent operator",
+    "length of the sequence",
     "pattern only",
 ]
 
@@ -28,6 +29,8 @@ MEANING: dict[Evidence, str] = {
     "sampling loop": "each repeat draws a token and looks one up",
     "indexed inputs": "each repeat takes the next slice of an input",
     "recurrent operator": "the repeats lie in one call of a recurrent layer",
+    "length of the sequence": "there are as many repeats as the sequence has timesteps, or one "
+    "less or more, and a longer one launches more operators",
     # Stored results of schema 1 have it; nothing is reported by it any more.
     "pattern only": "told by the pattern alone; equal layers would look the same",
 }

@@ -113,7 +113,7 @@ def _depth(summary: Summary, depth: DepthLaw) -> str:
     constant = "" if grows or depth.law is None else " at any T"
     chain = f"{law}{depth.depth_ops:,}{of} operations on the longest chain{constant}"
     if depth.source == "step":
-        return f"{chain} (counted in one step)"
+        return f"{chain} ({depth.method})"
     return f"{chain} (derived from shapes{_launched(summary)})"
 
 

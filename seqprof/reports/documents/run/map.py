@@ -11,7 +11,7 @@ from seqprof.analysis.stretches import stretches
 from seqprof.recording import LatencyMap, Trial
 from seqprof.reports import cells
 from seqprof.reports.document import DETAIL, Block, Cell, Chart, Prose, Section, Table, heads, word
-from seqprof.reports.documents.run.timesteps import NAMES
+from seqprof.reports.documents.run.repeats import NAMES
 from seqprof.reports.plots import HeatMap
 
 #: Columns and rows of the table that stands beside the map.

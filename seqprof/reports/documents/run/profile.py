@@ -28,7 +28,8 @@ from seqprof.reports.document import (
     word,
 )
 from seqprof.reports.documents.idle_causes import CAUSES, PROCESSOR_CAUSES
-from seqprof.reports.documents.run.timesteps import MOST_VALUES, NAMES
+from seqprof.reports.documents.run.repeats import NAMES
+from seqprof.reports.documents.run.timesteps import MOST_VALUES
 from seqprof.reports.documents.time_axis import over_time
 from seqprof.reports.documents.trace_words import named
 from seqprof.reports.plots import Curve, over_timesteps, overlapping, stretched, thinned

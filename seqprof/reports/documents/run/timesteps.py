@@ -28,11 +28,17 @@ from seqprof.reports.document import (
     none,
     word,
 )
+from seqprof.reports.documents.run.calls import (
+    calls_in_short,
+    counted,
+    facts_of,
+    length_of,
+    unit_of,
+)
 from seqprof.reports.documents.run.marginal import marginal_sections
+from seqprof.reports.documents.run.repeats import NAMES, repeats
 from seqprof.reports.plots import Curve, is_wide, over_timesteps, overlapping, stretched, thinned
 
-#: How a phase is called where timesteps are its subject.
-NAMES = {"forward": "forward", "backward": "BPTT"}
 _UNMARKED = "not marked"
 #: Values of all loops that a page holds: about 6 bytes each. Beyond it neighbours share a point.
 MOST_VALUES = 600_000
@@ -49,15 +55,16 @@ def timestep_sections(summary: Summary, trial: Trial) -> list[Section]:
     title = "Latency of each timestep"
     if not trial.latencies:
         reason = summary.timesteps_reason or "no timestep was marked"
-        absent = Section(title=title, blocks=[Prose(lines=[f"Not measured: {reason}."])])
-        return [*marginal_sections(summary), absent]
+        shown = repeats(summary.profile, reason) if summary.profile is not None else []
+        absent = Prose(lines=[f"Not measured: {reason}."])
+        return [*marginal_sections(summary), Section(title=title, blocks=shown or [absent])]
     values = _ARRAYS * sum(len(latency.p50_s) for latency in trial.latencies)
     span = thinned(values, MOST_VALUES)
     names = list(dict.fromkeys(latency.loop for latency in trial.latencies))
     slowest = _slowest_loops(summary, names)
     blocks: list[Block] = []
     if len(names) > len(slowest):
-        blocks.append(_all_loops(summary, names))
+        blocks.append(_all_loops(summary, trial, names))
     for name in names:
         chart = _chart(name, summary, trial, span)
         blocks += [chart] if name in slowest else [Only(where="page", blocks=[chart])]
@@ -76,19 +83,26 @@ def _slowest_loops(summary: Summary, names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: -cost[name])[:MOST_LOOPS]
 
 
-def _all_loops(summary: Summary, names: Sequence[str]) -> Table:
+def _all_loops(summary: Summary, trial: Trial, names: Sequence[str]) -> Table:
     typical = {
         (loop.loop, str(loop.phase)): cells.time(loop.p50)
         for phase in NAMES
         for loop in loops_of(summary, phase)
     }
     absent = none("not marked in this phase")
+    uneven = any(counted(facts_of(trial, name)) for name in names)
+    calls = ("calls",) if uneven else ()
     rows = [
-        [word(name), *(typical.get((name, phase), absent) for phase in NAMES)] for name in names
+        [
+            word(name),
+            *([word(calls_in_short(facts_of(trial, name)))] if uneven else []),
+            *(typical.get((name, phase), absent) for phase in NAMES),
+        ]
+        for name in names
     ]
     return Table(
         caption=f"All loops; of these the {MOST_LOOPS} slowest are shown timestep by timestep",
-        columns=heads("loop", "forward p50", "BPTT p50"),
+        columns=heads("loop", *calls, "forward p50", "BPTT p50"),
         rows=rows,
     )
 
@@ -153,16 +167,18 @@ def _chart(name: str, summary: Summary, trial: Trial, span: int) -> Chart:
     span = max(span, *map(_sparse, own))
     medians = [value for latency in main for value in latency.p50_s]
     highest = max((value for latency in main for value in latency.p95_s if value), default=None)
+    facts = facts_of(trial, name)
+    unit, counts = unit_of(facts), counted(facts)
     curves = [_band(latency, span) for latency in main]
     curves += [_line(latency, span) for latency in host]
     reverse = any(latency.reverse for latency in own)
     remarks = ["Line: median over the probed steps; band: 5 % to 95 % of them."]
     if span > 1:
         remarks.append(
-            f"Each point stands for {span} neighbouring timesteps: the median of their medians, "
+            f"Each point stands for {span} neighbouring {unit}s: the median of their medians, "
             "the smallest 5 % and the largest 95 % quantile. The JSON has single ones."
         )
-    if unmarked := _unmarked(own):
+    if unmarked := _unmarked(own, unit):
         remarks.append(unmarked)
     if reverse:
         remarks.append("This loop runs from the last timestep to the first.")
@@ -171,13 +187,13 @@ def _chart(name: str, summary: Summary, trial: Trial, span: int) -> Chart:
     remarks += overlapping(curves)
     issued = [loop for loop in summary.loops if loop.loop == name and loop.clock != clock]
     return Chart(
-        title=name,
-        label=f"Latency of each of {timesteps} timesteps of {name}, {clock} clock: "
+        title=f"{name}: {counts}" if counts else name,
+        label=f"Latency of each of {timesteps} {unit}s of {name}, {clock} clock: "
         + ", ".join(f"{NAMES[loop.phase]} typically {q.time(loop.p50)}" for loop in loops),
         plot=over_timesteps(
-            timesteps, span, curves, yname="latency", log=is_wide([*medians, highest])
+            timesteps, span, curves, yname="latency", log=is_wide([*medians, highest]), xname=unit
         ),
-        table=_table(name, clock, loops, issued),
+        table=_table(name, clock, loops, issued, length_of(loops, summary)),
         remarks=remarks,
     )
 
@@ -195,14 +211,14 @@ def _sparse(latency: TimestepLatency) -> int:
     return max(after - before for before, after in pairwise(edges))
 
 
-def _unmarked(latencies: Sequence[TimestepLatency]) -> str | None:
+def _unmarked(latencies: Sequence[TimestepLatency], unit: str) -> str | None:
     """Say how many timesteps were marked in no probed step; None if all were in some."""
     every = max(len(latency.p50_s) for latency in latencies)
     marked = min(sum(value is not None for value in each.p50_s) for each in latencies)
     if marked == every:
         return None
     return (
-        f"{marked:,} of {every:,} timesteps were marked in these probed steps; "
+        f"{marked:,} of {every:,} {unit}s were marked in these probed steps; "
         "`measure.pairs` and `measure.max_s` bring more."
     )
 
@@ -234,8 +250,9 @@ def _slow(loop: LoopLatency) -> str:
         )
     if not loop.slowest:
         return "no timestep stands out"
+    at = "t =" if unit_of(loop.counts) == "timestep" else "call"
     slowest = ", ".join(
-        f"t = {slow.timestep:,} ({q.seconds(slow.p50_s)}, {slow.ratio:.1f} × the typical)"
+        f"{at} {slow.timestep:,} ({q.seconds(slow.p50_s)}, {slow.ratio:.1f} × the typical)"
         for slow in loop.slowest
     )
     more = loop.slow_timesteps - len(loop.slowest)
@@ -243,9 +260,14 @@ def _slow(loop: LoopLatency) -> str:
 
 
 def _table(
-    name: str, clock: str, loops: Sequence[LoopLatency], host: Sequence[LoopLatency]
+    name: str,
+    clock: str,
+    loops: Sequence[LoopLatency],
+    host: Sequence[LoopLatency],
+    longest: int,
 ) -> Table:
-    names: list[str | tuple[str, str]] = ["timesteps"]
+    unit = unit_of(loops[0].counts if loops else None)
+    names: list[str | tuple[str, str]] = [f"{unit}s"]
     for loop in loops:
         label = NAMES[loop.phase]
         names += [(f"{label} median", f"{label}\np50"), (f"{label} p95", f"{label}\np95")]
@@ -265,28 +287,21 @@ def _table(
         for index, part in enumerate(parts)
     ]
     return Table(
-        caption=_caption(name, clock, loops),
+        caption=_caption(name, clock, loops, longest),
         columns=heads(*names),
         rows=rows,
         remarks=[
-            "A row is the median over its timesteps; the JSON and CSV have every one.",
-            *(
-                ["n: measurements of that timestep of the row that has fewest."]
-                if thins_out
-                else []
-            ),
+            f"A row is the median over its {unit}s; the JSON and CSV have every one.",
+            *([f"n: measurements of that {unit} of the row that has fewest."] if thins_out else []),
             *_operations(loops),
         ],
     )
 
 
-def _caption(name: str, clock: str, loops: Sequence[LoopLatency]) -> str:
-    timesteps = loops[0].timesteps if loops else 0
+def _caption(name: str, clock: str, loops: Sequence[LoopLatency], longest: int) -> str:
     fewest = min((loop.samples for loop in loops), default=0)
     direction = ", from the last timestep to the first" if loops and loops[0].reverse else ""
-    return (
-        f"{name} · measured · {clock} clock · T = {timesteps:,}{direction} · n = {fewest} or more"
-    )
+    return f"{name} · measured · {clock} clock · T = {longest:,}{direction} · n = {fewest} or more"
 
 
 def _operations(loops: Sequence[LoopLatency]) -> list[str]:
@@ -295,7 +310,8 @@ def _operations(loops: Sequence[LoopLatency]) -> list[str]:
         for loop in loops
         if loop.operations.value is not None
     ]
-    return [f"operations: {', '.join(counts)} per timestep"] if counts else []
+    unit = unit_of(loops[0].counts if loops else None)
+    return [f"operations: {', '.join(counts)} per {unit}"] if counts else []
 
 
 def _host(host: Sequence[LoopLatency], device: LoopLatency) -> LoopLatency | None:
