@@ -54,6 +54,7 @@ class PhaseOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._by_name: dict[tuple[str, str], list[int]] = {}
         self._memory = StepMemory(device)
         self._chain = StepChain(device)
+        self._depth: dict[str, Any] = {"reason": "the step did not end"}
 
     # --- phases --------------------------------------------------------------------------------
 
@@ -91,6 +92,7 @@ class PhaseOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._open.clear()
         self._leave()
         self._memory.close()
+        self._depth = self._chain.finish()
 
     def _leave(self) -> None:
         """Leave once nothing is open; a mode that the script has entered meanwhile goes first."""
@@ -132,5 +134,5 @@ class PhaseOperations(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "names": [[*key, *tally] for key, tally in self._by_name.items()],
             "memory": self._memory.peaks,
             "memory_method": self._memory.method,
-            "depth": self._chain.facts(),
+            "depth": self._depth,
         }

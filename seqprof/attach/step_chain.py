@@ -40,11 +40,15 @@ class StepChain:
     def _give_up(self, reason: str) -> None:
         self._recorder, self._reason = None, reason
 
-    def facts(self) -> dict[str, Any]:
-        """Depth and work of forward, loss and backward, or why they are not known."""
-        if self._recorder is None:
+    def finish(self) -> dict[str, Any]:
+        """Depth and work of forward, loss and backward, or why they are not known.
+
+        The record is let go: the names of storages that it keeps make every later step slower.
+        """
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
             return {"reason": self._reason}
-        graph = self._recorder.graph
+        graph = recorder.graph
         counted = [n for n, phase in enumerate(graph.phases) if phase in _PHASES]
         depth = longest(graph.sources, counted, lambda _number: 1)
         return {"depth": depth, "work": len(counted), "reason": None}
