@@ -86,6 +86,17 @@ class TakingTurns(Layer):
             out.append(x)
         return out
 
+class NothingBetween(Layer):
+    \"\"\"Two directions, which a profile cannot tell from states that take turns.\"\"\"
+    def scan(self, u, *_):
+        inputs, passes = u.unbind(1), ([], [])
+        states = [inputs[0] * 0 for _ in passes]
+        for order, (hs, h) in zip((inputs, inputs[::-1]), zip(passes, states)):
+            for x in order:
+                h = torch.sin(h + x)
+                hs.append(h)
+        return (torch.stack(passes[0]) + torch.stack(passes[1][::-1])).unbind(0)
+
 class ThenALayer(Layer):
     \"\"\"A parameter in the loop, and behind it what looks like a timestep.\"\"\"
     def scan(self, u, *_):
@@ -202,6 +213,16 @@ def test_lengths_that_differ_from_step_to_step(folder: Path) -> None:
     loops = by_phase(run(folder, "MinGRU", data=data, profile_steps=4))
     assert loops["forward"].repeats in {11, 24, 17, 13, 19}
     assert loops["forward"].loops == LAYERS
+
+
+@pytest.mark.parametrize("kind", ["NothingBetween", "TakingTurns"])
+def test_several_repeats_a_timestep_are_said_to_be_passes_perhaps(folder: Path, kind: str) -> None:
+    made = run(folder, kind)
+    loop = by_phase(made)["forward"]
+    assert loop.repeats == T
+    report = shown(made.recording, width=80, full=True)
+    for text in (loop.evidence, " ".join(report.split())):
+        assert "only the mean of these latencies is right" in text
 
 
 def test_as_many_layers_as_timesteps_are_no_timesteps(folder: Path) -> None:

@@ -53,6 +53,7 @@ _STRENGTH: tuple[Evidence, ...] = (
     "indexed inputs",
     "recurrent operator",
     "length of the sequence",
+    "multiple of its length",
 )
 
 Why = Literal["layers", "undecided", "nothing", "fused", "cells"]

@@ -14,7 +14,7 @@ from seqprof.analysis.timeline.structure import Ints, Timeline
 from seqprof.analysis.timeline.timesteps.loops import RepeatLoop
 from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import MIN_REPEATS
-from seqprof.analysis.timeline.timesteps.verdict import STACKED, RecurrenceVerdict
+from seqprof.analysis.timeline.timesteps.verdict import STACKED, Evidence, RecurrenceVerdict
 
 #: Repeats beyond T that may be what precedes or follows the loop and looks like one of it.
 _BESIDE = 2
@@ -25,7 +25,11 @@ def by_length(timeline: Timeline, one: Pass, loop: RepeatLoop) -> RecurrenceVerd
     for timesteps in timeline.timesteps.get(one.step, ()):
         for each in _of_length(one, loop, timesteps):
             if abs(each[0].repeats - timesteps) <= 1:
-                return RecurrenceVerdict("length of the sequence", each)
+                joined = len(each) == 1 and each[0].repeats * 2 <= loop.repeats
+                evidence: Evidence = (
+                    "multiple of its length" if joined else "length of the sequence"
+                )
+                return RecurrenceVerdict(evidence, each)
     return None
 
 
@@ -56,7 +60,10 @@ def _of_length(one: Pass, loop: RepeatLoop, timesteps: int) -> list[tuple[Repeat
 
 
 def _several(loop: RepeatLoop, timesteps: int, several: int) -> tuple[RepeatLoop, ...]:
-    """Loops one after another where something lies between them, else states that take turns."""
+    """Loops one after another where something lies between them, else states that take turns.
+
+    Two directions with nothing between look like the latter: their mean is right, not their order.
+    """
     lengths = np.diff(loop.bounds())
     last = np.arange(1, several) * timesteps - 1
     usual = int(np.median(lengths))

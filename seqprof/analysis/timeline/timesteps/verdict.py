@@ -17,6 +17,7 @@ Evidence = Literal[
     "indexed inputs",
     "recurrent operator",
     "length of the sequence",
+    "multiple of its length",
     "pattern only",
 ]
 
@@ -31,6 +32,9 @@ MEANING: dict[Evidence, str] = {
     "recurrent operator": "the repeats lie in one call of a recurrent layer",
     "length of the sequence": "there are as many repeats as the sequence has timesteps, or one "
     "less or more, and a longer one launches more operators",
+    "multiple of its length": "there are several repeats for each timestep of the sequence, and a "
+    "longer one launches more operators. If they do not take turns in a timestep but are passes "
+    "one after another, which the profile cannot tell, only the mean of these latencies is right",
     # Stored results of schema 1 have it; nothing is reported by it any more.
     "pattern only": "told by the pattern alone; equal layers would look the same",
 }
