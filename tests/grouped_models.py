@@ -71,6 +71,14 @@ class ReadThenWrite(_Reader):
         return states
 
 
+class GoesOn(ReadThenWrite):
+    """The same with a state that truncated BPTT hands from chunk to chunk."""
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> Any:
+        states = self.read(x, x.new_zeros(len(x), SIZE) if state is None else state)
+        return self.out(torch.stack(states, 1)), states[-1]
+
+
 class ReadThenHalf(_Reader):
     """One cell for an encoder of T calls and a decoder of half as many."""
 

@@ -66,12 +66,6 @@ class TimestepLoop:
         """Where a span lies along the sequence, counted in spans."""
         return self.positions(timesteps) - 1 - position if self.reverse else position
 
-    def spans_in(self, timesteps: int) -> int:
-        """How many spans lie in so many timesteps before a forward of the same sequence."""
-        if self.by_call:
-            return self.rule.calls(timesteps) if timesteps else 0
-        return timesteps // self.rule.every
-
 
 @dataclass(slots=True)
 class WatchedCalls:

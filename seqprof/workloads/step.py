@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from typing import Any
 
 import torch
@@ -290,12 +290,19 @@ class TrainingStep:
             return None
         return self._carried[1]
 
+    def chunk_lengths(self, timesteps: int) -> list[int]:
+        """T of each forward over a batch of so many timesteps."""
+        size = self._train.bptt.truncate or max(timesteps, 1)
+        return [min(size, timesteps - start) for start in range(0, timesteps, size)]
+
     def _chunks(self, batch: Batch, timesteps: int) -> list[Batch]:
-        size = self._train.bptt.truncate
-        if size is None or size >= timesteps:
+        lengths = self.chunk_lengths(timesteps)
+        if len(lengths) <= 1:
             return [batch]
-        starts = range(0, timesteps, size)
-        return [batch.chunk(start, min(start + size, timesteps)) for start in starts]
+        return [
+            batch.chunk(end - length, end)
+            for length, end in zip(lengths, accumulate(lengths), strict=True)
+        ]
 
     def _run_own_step(self, batch: Batch, phases: PhaseListener) -> Tensor:
         separable = getattr(self.model, "_compiled_call_impl", None) is None

@@ -214,9 +214,8 @@ def test_calls_in_passes_of_uneven_length_are_spans_each(
     [loop] = loops(Counted(calls), [65, 38])
     assert (loop.rule.words, loop.by_call, loop.calls_per_position) == (words, True, 1)
     for timesteps in (10, 17, 31):
-        assert loop.positions(timesteps) == loop.spans_in(timesteps) == calls(timesteps)
+        assert loop.positions(timesteps) == calls(timesteps)
     assert [loop.index(position, 10) for position in range(3)] == [0, 1, 2]
-    assert loop.spans_in(0) == 0
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,12 @@ def run(model: str, batches: str = "of_20") -> Trial:
     return recorded(model, batches).trials[0]
 
 
-def recorded(model: str, batches: str = "of_20") -> Recording:
+def recorded(model: str, batches: str = "of_20", **train: Any) -> Recording:
     spec = Spec.model_validate(
         {
             "model": {"target": f"grouped_models:{model}"},
             "data": {"target": f"grouped_models:{batches}"},
-            "train": {"loss": "mse"},
+            "train": {"loss": "mse", **train},
             "measure": {"device": "cpu", "threads": 1, "warmup": 1, "pairs": 4, "max_s": 0.3},
         }
     )
@@ -90,6 +90,17 @@ def test_passes_of_uneven_length_are_timed_call_by_call(model: str, calls: int, 
     assert "host clock · T = 20 ·" in full
     assert "per call" in full
     assert "over 20 timesteps" in " ".join(full.split())
+
+
+def test_uneven_calls_of_chunks_follow_one_another() -> None:
+    """Truncated BPTT: chunks of 7, 7 and 6 timesteps have 13, 13 and 11 calls."""
+    recording = recorded("GoesOn", bptt={"truncate": 7, "carry": True})
+    [trial] = recording.trials
+    [counts] = trial.loops
+    assert (counts.timesteps, counts.calls, counts.positions) == (20, 37, 37)
+    assert counts.rule == "2 a timestep, 1 less in all, in each of 3 chunks"
+    assert {len(latency.p50_s) for latency in trial.latencies} == {37}
+    assert {len(one.operations) for one in trial.timestep_operations} == {37}
 
 
 def test_calls_that_no_timestep_can_be_told_of_are_said() -> None:

@@ -176,7 +176,7 @@ class Bench:
             operations_by_length=made.by_length,
             timestep_operations=made.timesteps,
             timesteps_reason=self._loops_reason,
-            loops=facts_of(self._loops, self.step.timesteps),
+            loops=facts_of(self._loops, self.step.chunk_lengths(self.step.timesteps)),
             compile=self._compiled,
             unflattened=unflattened(self.step.model) if self.device.type == "cuda" else (),
             incidents=self._take_incidents(),

@@ -61,17 +61,20 @@ def spans(segment: SegmentMarks, loop: TimestepLoop, side: Side) -> Iterator[tup
 def by_micro_batch(
     marks: LoopMarks, timesteps: Sequence[int]
 ) -> Iterator[tuple[int, int, SegmentMarks]]:
-    """Yield (micro-batch, timesteps of it before the forward, forward) of one step.
+    """Yield (micro-batch, spans of it before the forward, forward) of one step.
 
     Args:
         timesteps: T of each micro-batch of the step.
     """
-    ends = list(accumulate(timesteps))
+    ends, rule = list(accumulate(timesteps)), marks.loop.rule
+    calls: dict[int, int] = defaultdict(int)
     for segment in marks.segments:
         micro_batch = bisect_right(ends, segment.start)
         if micro_batch < len(ends):
-            before = ends[micro_batch] - timesteps[micro_batch]
-            yield micro_batch, segment.start - before, segment
+            before = segment.start - (ends[micro_batch] - timesteps[micro_batch])
+            first = calls[micro_batch] if marks.loop.by_call else before // rule.every
+            calls[micro_batch] += segment.positions
+            yield micro_batch, first, segment
 
 
 def loop_timings(marks: LoopMarks) -> list[LoopTiming]:
@@ -120,8 +123,7 @@ class LatencyTable:
     ) -> None:
         known: dict[int, dict[int, float]] = defaultdict(dict)
         lengths: dict[int, int] = defaultdict(int)
-        for micro_batch, before, segment in by_micro_batch(marks, timesteps):
-            first = marks.loop.spans_in(before)
+        for micro_batch, first, segment in by_micro_batch(marks, timesteps):
             lengths[micro_batch] = max(lengths[micro_batch], first + segment.positions)
             for at, span in spans(segment, marks.loop, side):
                 seconds = _CLOCKS[clock](span)
@@ -176,10 +178,10 @@ def timestep_operations(marks: LoopMarks, timesteps: Sequence[int]) -> list[Time
     timings = []
     for side in SIDES:
         counts: dict[int, int] = {}
-        for micro_batch, before, segment in by_micro_batch(marks, timesteps):
+        for micro_batch, first, segment in by_micro_batch(marks, timesteps):
             for at, (start, end) in spans(segment, marks.loop, side):
                 if micro_batch == 0 and start is not None and end is not None:
-                    counts[marks.loop.spans_in(before) + at] = end - start
+                    counts[first + at] = end - start
         if counts and len(counts) == max(counts) + 1:
             timings.append(
                 TimestepOperations(

@@ -130,15 +130,15 @@ def is_unrolled(made: CountedStep, timesteps: int) -> bool:
     return kind_of_kernels(made.by_name, timesteps, lengths=made.by_length) == "unrolled"
 
 
-def facts_of(loops: Sequence[TimestepLoop], timesteps: int) -> tuple[LoopFacts, ...]:
-    """Describe loops as a recording does, in a forward over so many timesteps."""
+def facts_of(loops: Sequence[TimestepLoop], forwards: Sequence[int]) -> tuple[LoopFacts, ...]:
+    """Describe loops as a recording does, in forwards over so many timesteps each."""
     return tuple(
         LoopFacts(
             loop=loop.path,
-            timesteps=timesteps,
-            calls=loop.rule.calls(timesteps),
-            rule=loop.rule.words,
-            positions=loop.positions(timesteps),
+            timesteps=sum(forwards),
+            calls=sum(map(loop.rule.calls, forwards)),
+            rule=_rule_in(forwards, loop),
+            positions=sum(map(loop.positions, forwards)),
             timesteps_per_position=1 if loop.by_call else loop.rule.every,
             by_call=loop.by_call,
             calls_per_position=loop.calls_per_position,
@@ -149,3 +149,9 @@ def facts_of(loops: Sequence[TimestepLoop], timesteps: int) -> tuple[LoopFacts, 
         )
         for loop in loops
     )
+
+
+def _rule_in(forwards: Sequence[int], loop: TimestepLoop) -> str:
+    """How often a loop is called; what is less or more is so in each chunk of truncated BPTT."""
+    several = len(forwards) > 1 and loop.rule.more
+    return loop.rule.words + (f", in each of {len(forwards)} chunks" if several else "")

@@ -256,8 +256,8 @@ def _loop_windows(
 ) -> Iterator[CallWindow]:
     for side in SIDES:
         whole = [
-            (marks.loop.spans_in(before) + at, start, end)
-            for _, before, segment in by_micro_batch(marks, timesteps)
+            (first + at, start, end)
+            for _, first, segment in by_micro_batch(marks, timesteps)
             for at, (start, end) in spans(segment, marks.loop, side)
             if start is not None and end is not None
         ]
