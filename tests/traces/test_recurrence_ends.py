@@ -186,12 +186,21 @@ def test_equal_cells_stacked_with_something_behind_each(tmp_path: Path) -> None:
     assert loops(traced(tmp_path, loss, training=False)) == {"other": [15]}
 
 
-def test_two_timesteps_of_the_next_loop_are_none_of_this_one(tmp_path: Path) -> None:
-    there, back = Gated(normed=True), Gated()
+def first(x: Tensor) -> Iterable[Tensor]:
+    turned = x.transpose(0, 1)
+    return (turned[t] for t in range(x.shape[1]))
+
+
+@pytest.mark.parametrize(("gates", "cut"), [(4, indexed), (3, first)])
+def test_timesteps_of_the_next_loop_are_none_of_this_one(
+    tmp_path: Path, gates: int, cut: Callable[[Tensor], Iterable[Tensor]]
+) -> None:
+    """Of two cells with nearly as many operators, or with as many."""
+    there, back = Gated(normed=True), Gated(gates)
 
     def loss() -> Tensor:
         x = sequence(27)
-        seen = torch.stack(over(there, indexed(x)), 1), torch.stack(over(back, indexed(x.flip(1))))
+        seen = torch.stack(over(there, cut(x)), 1), torch.stack(over(back, cut(x.flip(1))))
         return seen[0].mean() + seen[1].mean()
 
     assert loops(traced(tmp_path, loss, training=False)) == {"other": [27, 27]}

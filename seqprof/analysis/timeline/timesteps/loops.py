@@ -11,6 +11,7 @@ from seqprof.analysis.timeline.grouping import among, distinct
 from seqprof.analysis.timeline.structure import Bools, Floats, Ints
 from seqprof.analysis.timeline.timesteps.passes import Pass
 from seqprof.analysis.timeline.timesteps.repeats import (
+    MIN_LIKENESS,
     MIN_REPEATS,
     Period,
     alike_length,
@@ -179,14 +180,18 @@ def _goes_on(symbols: Ints, bounds: Ints) -> bool:
     usual = third - second
     for period in range(2, min(2 * usual, _LONGEST_BESIDE) + 1):
         low = max(begin - _BEFORE * period, 0)
-        if period == usual or begin - low < _BEFORE * period:
+        if begin - low < _BEFORE * period:
             continue
-        before = symbols[low : begin + period]
+        before, inside = symbols[low:begin], symbols[begin:second]
         if (before[period:] != before[:-period]).any():
             continue
-        # From here on it is a repeat of the other loop, of which this is the part behind `begin`.
-        inside = symbols[begin:second]
-        if len(inside) >= period and not _holds_twice(symbols[second:third], period):
+        # From here on it is a repeat of the other loop, of which this is the part behind `begin`;
+        # what makes its state or takes its input lies at the far end of its first one.
+        alike = alike_length(inside[:period], before[-period:])
+        is_most = alike >= MIN_LIKENESS * period and len(inside) >= period
+        own = symbols[second:third]
+        is_own = period == usual and alike_length(own, before[-period:]) == period
+        if is_most and not is_own and not _holds_twice(own, period):
             return True
     return False
 
