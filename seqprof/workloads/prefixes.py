@@ -25,7 +25,7 @@ class Prefixes:
     """
 
     def __init__(
-        self, try_length: Callable[[int], None], timesteps: int, why: str | None = None
+        self, try_length: Callable[[int], object], timesteps: int, why: str | None = None
     ) -> None:
         self._why = why
         self._try_length, self._timesteps = try_length, timesteps

@@ -67,17 +67,13 @@ def taken_lengths(subject: Subject, lengths: Sequence[int], longest: int) -> lis
     with suppress(SeqprofError):
         record(subject, lengths[0])
         return list(lengths)
-    prefixes = Prefixes(lambda timesteps: _record_only(subject, timesteps), longest)
+    prefixes = Prefixes(lambda timesteps: record(subject, timesteps), longest)
     if prefixes.nearest(lengths[0]) is None:
         return []
     of = prefixes.multiples_of
     return sorted(
         {*lengths, *(of * t for t in _LAW_COUNTS if t <= _FEWEST_COUNTS or of * t <= longest)}
     )
-
-
-def _record_only(subject: Subject, timesteps: int) -> None:
-    record(subject, timesteps)
 
 
 def record(subject: Subject, timesteps: int, *, with_optimizer: bool = False) -> OperationGraph:

@@ -86,9 +86,9 @@ def _first_uses(
     A parameter that the first timestep does not use yet (no state) begins no loop and no other
     cell; one beside others that are frozen (a shared activation's slope) does not fill a repeat.
     """
-    counts = _KindsPerRepeat.of(nodes, repeat, shared, loop.repeats)
+    counts = _KindsPerRepeat.of(timeline, nodes, repeat, shared, loop.repeats)
     first = _shares_of(one, loop, nodes.forward_ns[shared])
-    every = _shares_of(one, loop, nodes.forward_ns[counts.alike(timeline, nodes, repeat)])
+    every = _shares_of(one, loop, nodes.forward_ns[counts.alike(repeat)])
     works = _marked(one, nodes.forward_ns[among(nodes.name, distinct(nodes.name[shared]))])
     works[:-1] |= timeline.named(one.work_name, _PARAMETRIC)
     parametric = shares(one, loop, works[one.work_of(one.activities.launch_ns)])
@@ -96,7 +96,7 @@ def _first_uses(
     # Where all products are with them it does not matter how little of the time these take.
     alone = timeline.named(nodes.name[shared], _PRODUCT).any() & (every >= _ALL * parametric)
     fills = mostly & ((first >= _FILLS_GRADIENTS) | (alone & (first > 0)))
-    begins = fills & counts.begin_their_own(timeline, nodes) & (every >= FILLS * parametric)
+    begins = fills & counts.begin_their_own() & (every >= FILLS * parametric)
     # One set in two repeats, a part of it in each: the repeats begin within timesteps.
     begins[:-1] &= counts.in_common | ~begins[1:]
     begins[:-1] &= ~(counts.apart & begins[1:])
@@ -123,42 +123,45 @@ def _mostly_first(first: Floats, every: Floats, counts: _KindsPerRepeat, goes_on
 class _KindsPerRepeat(Struct, frozen=True):
     """Nodes by the kind that their name is and by repeat: all, and those that finish ``shared``.
 
-    ``kind`` is that of each node; ``count`` and ``begun`` are [kinds, repeats].
+    ``kind`` is that of each node; ``count`` and ``begun`` are [kinds, repeats]; ``casts`` and
+    ``products`` say which kinds are such.
     """
 
     kind: Ints
     count: Ints
     begun: Ints
+    casts: Bools
+    products: Bools
 
     @classmethod
-    def of(cls, nodes: Nodes, repeat: Ints, shared: Bools, repeats: int) -> _KindsPerRepeat:
-        kind = np.searchsorted(distinct(nodes.name), nodes.name)
+    def of(
+        cls, timeline: Timeline, nodes: Nodes, repeat: Ints, shared: Bools, repeats: int
+    ) -> _KindsPerRepeat:
+        names = distinct(nodes.name)
+        kind = np.searchsorted(names, nodes.name)
         shape = int(kind.max()) + 1, repeats
         at = kind * repeats + repeat
         count, begun = (
             np.bincount(chosen, minlength=shape[0] * repeats).reshape(shape)
             for chosen in (at, at[shared])
         )
-        return cls(kind, count, begun)
-
-    def alike(self, timeline: Timeline, nodes: Nodes, repeat: Ints) -> Bools:
-        """Which nodes are of a kind that finishes ``shared`` in their repeat, or use such casts."""
-        names = distinct(nodes.name)
         casts, products = timeline.named(names, _CAST), timeline.named(names, _PRODUCT)
-        uses = products[self.kind] & (self.begun[casts].sum(axis=0) > 0)[repeat]
+        return cls(kind, count, begun, casts, products)
+
+    def alike(self, repeat: Ints) -> Bools:
+        """Which nodes are of a kind that finishes ``shared`` in their repeat, or use such casts."""
+        uses = self.products[self.kind] & (self.begun[self.casts].sum(axis=0) > 0)[repeat]
         alike: Bools = uses | (self.begun[self.kind, repeat] > 0)
         return alike
 
-    def begin_their_own(self, timeline: Timeline, nodes: Nodes) -> Bools:
+    def begin_their_own(self) -> Bools:
         """Which repeats finish gradients that are not of more nodes than the next ones have.
 
         What prepares all timesteps of the next layer at once lies behind the last timestep of the
         one before.
         """
         more = np.maximum(self.count - _usual_behind(self.count), 0)
-        names = distinct(nodes.name)
-        casts, products = timeline.named(names, _CAST), timeline.named(names, _PRODUCT)
-        more[casts] *= more[products].any(axis=0)
+        more[self.casts] *= more[self.products].any(axis=0)
         own: Bools = np.where(self.begun > 0, self.begun - more, 0).sum(axis=0) > 0
         return own
 
